@@ -1,0 +1,65 @@
+"""Checkpoints: a run's exact state on disk, whole or not there at all, and checked when read.
+
+A checkpoint is one file, ``step-00001234-<checksum>.pt``, written beside its final name, flushed and renamed. The checksum
+in the name covers the content, so a damaged file is recognised and the one before it is taken.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+KEPT = 2  # the newest, and the one to fall back to
+_NAME = re.compile(r"step-(\d{8})-([0-9a-f]{12})\.pt")
+
+State = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+def save(folder: Path, step: int, state: State) -> Path:
+    """Write ``state`` (tensors and plain values) as the checkpoint of ``step``, and remove all but the newest ones."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    path = folder / f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:12]}.pt"
+    write_atomically(path, content)
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_newest(folder: Path, device: torch.device) -> State | None:
+    """Read the newest sound checkpoint; None where there is none. A damaged one is named in a warning and passed over."""
+    for path in checkpoints(folder):
+        content = path.read_bytes()
+        matched = _NAME.fullmatch(path.name)
+        assert matched is not None
+        if hashlib.sha256(content).hexdigest()[:12] == matched[2]:
+            state: State = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            return state
+        logger.warning("checkpoint %s is damaged (its checksum differs); going on from the one before it", path)
+    return None
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """List the checkpoints in a folder, newest first."""
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write a file so that whoever reads its name finds all of it, whatever dies in between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -1,0 +1,196 @@
+"""What workers tell each other inside a training step, with exact gradients; every function is harmless alone.
+
+The convention: each worker's loss is the mean over its own anchors, and DistributedDataParallel averages the gradients
+over workers. A tensor that came through :func:`gather` or :func:`sum_over_workers` enters every worker's loss, so its
+gradient is summed over workers on the way back. Then W workers with B rows each take the very step that one worker with
+W*B rows takes.
+
+Collectives meet in the order in which they are called: never call one, nor leave it out of the loss, depending on data
+that differ between workers, or the others wait forever.
+
+Shapes: W workers, B rows on each of them, C channels.
+"""
+
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+_HALF_TYPES = (torch.float16, torch.bfloat16)
+
+
+def world_size() -> int:
+    """Return the number of workers; 1 when torch.distributed isn't initialised."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return which worker this is, 0 .. world_size() - 1; 0 when torch.distributed isn't initialised."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def gather(x: Tensor) -> Tensor:
+    """Stack every worker's [B, ...] to the same [W*B, ...] on all of them, in the order of their ranks.
+
+    The gradient is exact: each worker receives the sum, over all workers' losses, of the gradient of its own rows. B
+    has to be the same on all workers. Integers may be gathered too, without gradient. Alone, ``x`` itself returns.
+    """
+    return x if world_size() == 1 else cast(Tensor, _Gather.apply(x))
+
+
+def row_ids(batch: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return int64 [B]: where this worker's ``batch`` rows stand in the output of :func:`gather`.
+
+    >>> row_ids(3)
+    tensor([0, 1, 2])
+    """
+    return torch.arange(batch, device=device) + rank() * batch
+
+
+def sum_over_workers(x: Tensor) -> Tensor:
+    """Return the sum of every worker's ``x``, which has one shape on all of them.
+
+    The gradient is exact: it is summed over workers too. Alone, ``x`` itself returns.
+    """
+    return x if world_size() == 1 else cast(Tensor, _Sum.apply(x))
+
+
+@torch.no_grad()
+def mean_over_workers(x: Tensor) -> Tensor:
+    """Return the mean of every worker's ``x``, for logs: detached, and a float whatever the type of ``x``.
+
+    >>> mean_over_workers(torch.tensor(True))
+    tensor(1.)
+    """
+    x = x.detach()
+    return sum_over_workers(x if x.is_floating_point() else x.float()) / world_size()
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return sum_over_workers(gradient)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        rows = x.new_empty(world_size(), *x.shape)
+        dist.all_gather(list(rows.unbind()), x.contiguous())
+        return rows.flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return sum_over_workers(gradient).chunk(world_size())[rank()]
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm over the rows of all workers, on any device: torch's own refuses tensors on the CPU.
+
+    Takes [B, C, ...] and does in training what BatchNorm1d, 2d or 3d does for the whole batch on one worker: the same
+    outputs, gradients and running statistics, and all workers end with bitwise the same statistics. Workers may hold
+    different numbers of rows, but at least one each. Statistics are float32 for half-precision inputs, as in torch. In
+    evaluation, and alone, it is plain batch norm.
+
+    Ioffe, Szegedy (2015), arXiv:1502.03167, algorithm 1.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [B, C, ...].
+
+        Raises:
+            ValueError: ``x`` has no channels, or, alone, a single value per channel to train on.
+        """
+        if world_size() == 1 or not self.training:
+            return super().forward(x)
+        self._check_input_dim(x)
+        wide = x.float() if x.dtype in _HALF_TYPES else x
+        mean_C, variance_C, count = _global_moments(wide)
+        if self.track_running_stats:
+            self._track(mean_C, variance_C * (count / (count - 1)))  # two workers have two values at least
+        per_channel = (-1, *[1] * (x.dim() - 2))
+        scale_C = torch.rsqrt(variance_C + self.eps)
+        if self.weight is not None:
+            scale_C = scale_C * self.weight
+        # The mean goes first: folded into the shift, it would cancel badly where it is large beside the deviation.
+        y = (wide - mean_C.view(per_channel)) * scale_C.view(per_channel)
+        if self.bias is not None:
+            y = y + self.bias.view(per_channel)
+        return y.to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean_C: Tensor, variance_C: Tensor) -> None:
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        self.num_batches_tracked.add_(1)
+        momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean_C.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(variance_C.to(self.running_var.dtype), momentum)
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  torch's name for it
+        if input.dim() < 2:
+            raise ValueError(f"batch norm takes [B, C, ...]; got a tensor of shape {list(input.shape)}")
+
+
+def _global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean [C] and biased variance [C] of all workers' [B, C, ...], and the number of values per channel.
+
+    Each worker's own moments are combined as in Chan, Golub, LeVeque (1979), so nothing cancels as it would between a
+    sum of squares and a squared sum. One collective forwards and one backwards.
+    """
+    channels = x.shape[1]
+    variance_C, mean_C = torch.var_mean(x, [d for d in range(x.dim()) if d != 1], correction=0)
+    own = torch.cat([mean_C, variance_C, mean_C.new_tensor([x.numel() // channels])])
+    mean_WC, variance_WC, count_W1 = gather(own[None]).tensor_split((channels, 2 * channels), dim=1)
+    count = count_W1.detach().sum()
+    share_W1 = count_W1 / count
+    mean_C = (share_W1 * mean_WC).sum(dim=0)
+    variance_C = (share_W1 * (variance_WC + (mean_WC - mean_C).square())).sum(dim=0)
+    return mean_C, variance_C, count
+
+
+def synchronise(module: nn.Module) -> nn.Module:
+    """Replace every BatchNorm1d, 2d and 3d inside ``module`` by one that sees the rows of all workers, and return it.
+
+    On a GPU that is torch's SyncBatchNorm, elsewhere ours; so move the module to its device first. Parameters and
+    buffers stay the same objects under the same names, so optimisers and checkpoints don't notice. A layer that is
+    used in two places stays one. The module is changed in place, unless it is itself a batch norm. Calling it again
+    changes nothing.
+
+    Raises:
+        ValueError: a layer is of a class derived from batch norm, which may do more (timm's BatchNormAct2d holds an
+            activation, too) and would silently lose it.
+    """
+    twins: dict[nn.Module, nn.Module] = {}
+    for path, layer in module.named_modules():
+        if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            twins[layer] = _synchronised(cast(_BatchNorm, layer))
+        elif isinstance(layer, _BatchNorm) and not isinstance(layer, SyncBatchNorm | nn.SyncBatchNorm):
+            raise ValueError(
+                f"only BatchNorm1d, 2d and 3d can be synchronised; {path or 'the module'} is a {type(layer).__name__}: "
+                "use an encoder with plain batch norm, or one worker"
+            )
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():  # named_children() would skip a second name of the same layer
+            if child in twins:
+                parent._modules[name] = twins[child]
+    return twins.get(module, module)
+
+
+def _synchronised(layer: _BatchNorm) -> nn.Module:
+    state = [*layer.parameters(), *layer.buffers()]
+    if state and state[0].is_cuda:
+        return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(layer))  # type: ignore[no-untyped-call]
+    twin = SyncBatchNorm(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
+    twin._parameters.update(layer._parameters)
+    twin._buffers.update(layer._buffers)
+    return twin.train(layer.training)

@@ -1,0 +1,81 @@
+"""RunConfig: one pretraining run, complete. Two runs with equal RunConfigs on equal data are the same run.
+
+How many workers, on which device, how many runs at once is not in it: that is Resources, in ``runtime.py``.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from unlabeled.platform.augment import ViewPlan
+from unlabeled.platform.data import DataConfig
+from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.evaluate import KNN, Linear, ProbeConfig
+from unlabeled.platform.method import MethodConfig
+from unlabeled.platform.optim import AdamW, OptimizerConfig
+from unlabeled.platform.processor import Precision
+from unlabeled.platform.settings import Settings, Variant
+
+
+class EvaluationConfig(Settings):
+    """What is measured of a run.
+
+    Attributes:
+        every_epochs: how often the validation split is looked at during training; the last epoch always is.
+        follow_images: how many validation pictures are looked at then, and twice as many training pictures as kNN's bank.
+        follow: the probe that is followed, on validation. None follows label-free health alone.
+        final: the probes that are run once at the end: on validation, on test, and on test with the encoder untrained.
+        tsne_images: how many test pictures the t-SNE picture shows; 0 draws none.
+    """
+
+    every_epochs: int = Field(default=1, ge=1)
+    follow_images: int = Field(default=500, ge=2)
+    follow: ProbeConfig | None = KNN()
+    final: tuple[ProbeConfig, ...] = (KNN(), Linear())
+    tsne_images: int = Field(default=1000, ge=0)
+
+
+class RunConfig(Settings):
+    """One pretraining run.
+
+    Attributes:
+        method: what is trained, with its hyperparameters and views.
+        data: the pictures.
+        encoder: what is pretrained, and probed afterwards.
+        optimizer: how.
+        epochs: passes over the pretraining pictures; each pass drops the last, incomplete batch.
+        batch_size: the global batch, however many workers share it.
+        seed: decides weights, order, views and whatever the method draws.
+        precision: "auto" takes bf16 where the processor is fast at it; what it took is logged.
+        evaluation: what is measured.
+    """
+
+    method: MethodConfig
+    data: DataConfig = DataConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    optimizer: OptimizerConfig = AdamW()
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    seed: int = Field(default=0, ge=0)
+    precision: Precision = "auto"
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def fingerprint(self, data_checksum: str) -> str:
+        """Return the run's identity: 16 hexadecimal digits over this configuration and the data's content."""
+        return self.digest(data_checksum)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return every field by dotted path as a plain value, for MLflow's parameters."""
+        return {path: _plain(value) for path, value in self.flat().items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return ", ".join(str(_plain(part)) for part in value) or "none"
+    if isinstance(value, ViewPlan):
+        return value.summary
+    if isinstance(value, Settings):
+        fields = ", ".join(f"{k}={_plain(v)}" for k, v in value.flat().items() if k != "name")
+        name = value.name if isinstance(value, Variant) else type(value).__name__
+        return f"{name}({fields})"
+    return "none" if value is None else value

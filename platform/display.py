@@ -1,0 +1,123 @@
+"""What a person sees while runs go on: a live table on a terminal, a line per finished run elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from unlabeled.platform.runtime import EpochDone, Event, Failed, Finished, Noted, Progress, Started
+
+
+class Display:
+    """Follows the runs of one command.
+
+    Args:
+        total: runs that will be done.
+        measure: the metric to show when a run finishes.
+    """
+
+    def __init__(self, total: int, measure: str, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.total, self.measure = total, measure
+        self.done = self.failed = 0
+        self._started = time.monotonic()
+        self._active: dict[str, _Active] = {}
+        self._live = Live(console=self.console, refresh_per_second=2, get_renderable=self._render)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._active.clear()
+        self._live.stop()
+
+    def show(self, name: str, epochs: int, event: Event) -> None:
+        """Take in what a run reported."""
+        active = self._active.setdefault(name, _Active(epochs))
+        if isinstance(event, Started):
+            active.epoch = len(event.epochs)
+            if event.step:
+                self._say(f"[dim]{escape(name)}[/]: goes on after step {event.step}")
+        elif isinstance(event, Progress):
+            active.advance(event)
+        elif isinstance(event, EpochDone):
+            active.epoch, active.metrics = event.epoch, event.metrics
+        elif isinstance(event, Noted):
+            self._say(f"[yellow]{escape(name)}: {escape(event.text)}[/]")
+        else:
+            del self._active[name]
+            self._end(name, event)
+
+    def _end(self, name: str, event: Finished | Failed) -> None:
+        self.done += 1
+        place = f"[dim]{self.done}/{self.total}[/]"
+        if isinstance(event, Failed):
+            self.failed += 1
+            self._say(f"{place} {escape(name)} [red]failed[/]: {escape(event.reason)}")
+            return
+        value = event.metrics.get(self.measure)
+        answer = f"{self.measure} [bold]{value:.1%}[/], " if value is not None else ""
+        left = (time.monotonic() - self._started) / self.done * (self.total - self.done)
+        remaining = f", about {duration(left)} left" if self.done < self.total else ""
+        self._say(f"{place} {escape(name)} {answer}{duration(event.metrics['system/wall_seconds'])}{remaining}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _render(self) -> Group:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for head in ("running", "epoch", "images/s", "left", "loss", "knn"):
+            table.add_column(head, justify="left" if head == "running" else "right")
+        for name, active in list(self._active.items()):
+            table.add_row(escape(name), *active.cells())
+        return Group(table, Text(f"{self.done} of {self.total} runs done, {duration(time.monotonic() - self._started)}", "dim"))
+
+
+class _Active:
+    """A run under way."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs, self.epoch = epochs, 0
+        self.images_per_second = self.seconds_left = 0.0
+        self.metrics: dict[str, float] = {}
+        self._first: tuple[float, int] | None = None
+
+    def advance(self, event: Progress) -> None:
+        self.images_per_second = event.images_per_second
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, event.step)
+        elif event.step > self._first[1]:
+            per_step = (now - self._first[0]) / (event.step - self._first[1])
+            self.seconds_left = per_step * (event.total_steps - event.step)
+
+    def cells(self) -> tuple[str, str, str, str, str]:
+        loss, knn = self.metrics.get("train/loss"), self.metrics.get("knn/top1")
+        return (
+            f"{self.epoch}/{self.epochs}",
+            f"{self.images_per_second:,.0f}" if self.images_per_second else "",
+            duration(self.seconds_left) if self.seconds_left else "",
+            "" if loss is None else f"{loss:.3f}",
+            "" if knn is None else f"{knn:.1%}",
+        )
+
+
+def duration(seconds: float) -> str:
+    """Say a time span as people do.
+
+    >>> duration(5), duration(75), duration(7260)
+    ('5 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,28 @@
+"""The home: the folder where a project's runs, store and reports lie."""
+
+import os
+from pathlib import Path
+
+from unlabeled.platform.errors import UserError
+
+
+def find_home(home: str | Path | None = None) -> Path:
+    """Return the home: as given, else ``UNLABELED_HOME``, else ``runs/`` in the current folder."""
+    return Path(home or os.environ.get("UNLABELED_HOME") or "runs").expanduser().absolute()
+
+
+def make_home(home: str | Path | None = None) -> Path:
+    """Return the home, made where it is missing.
+
+    Raises:
+        UserError: it can't be made or written to.
+    """
+    found = find_home(home)
+    try:
+        found.mkdir(parents=True, exist_ok=True)
+        probe = found / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"the home {found} can't be written ({error.strerror}); give another with --home or UNLABELED_HOME") from None
+    return found

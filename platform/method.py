@@ -1,0 +1,75 @@
+"""The contract between the engine and a method: the engine trains any :class:`Method`, and never asks which one it is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from unlabeled.platform.augment import ViewPlan
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.settings import Variant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """This worker's rows of the global batch, on the device.
+
+    Attributes:
+        views: one float [B, C, H, W] per view of the method's plan, normalised.
+        index: int64 [B], which images of the data set these are.
+        draws: random numbers for these rows at this step, the same however the global batch is split over workers:
+            whatever a method draws in ``forward`` (masks, rotations, permutations) comes from here.
+        labels: int64 [B], for methods that declare ``needs_labels``; None for the others.
+    """
+
+    views: tuple[Tensor, ...]
+    index: Tensor
+    draws: Draws
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepResult:
+    """What one training step hands back.
+
+    Attributes:
+        loss: scalar to minimise, the mean over this worker's samples.
+        logs: scalars to follow, detached; keys are ``area/name`` ("contrast/top1").
+    """
+
+    loss: Tensor
+    logs: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class MethodConfig(Variant):
+    """Hyperparameters of one method, and how to build it. A kind's ``name`` is the method's name everywhere."""
+
+    needs_labels: ClassVar[bool] = False
+
+    views: ViewPlan
+
+    @abstractmethod
+    def build(self, encoder: Encoder) -> "Method":
+        """Make the module that trains ``encoder``; weights come from torch's global generator."""
+
+
+class Method(nn.Module, ABC):
+    """A pretext task around an encoder. Abstract; every subclass is final.
+
+    A method holds no optimiser, device, data, logger, or number of workers. Rows of other workers reach it through
+    :func:`unlabeled.platform.collective.gather`.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> StepResult:
+        """Return the loss of one batch, and what to log of it."""
+
+    def after_step(self, progress: float) -> None:  # noqa: B027  an empty default is meant: most methods need nothing
+        """Hook run after every optimiser step; ``progress`` in [0, 1] is the share of steps done. Default: nothing."""

@@ -1,0 +1,112 @@
+"""Optimisers and the learning rate over time.
+
+The peak learning rate is ``learning_rate`` times the scaling rule's factor: 1 for "none", batch_size / 256 for "linear"
+(Goyal et al. 2017, arXiv:1706.02677, sec. 2.1), its square root for "sqrt" (SimCLR, app. B.1, writes 0.075 sqrt(batch), which is 1.2 at 256).
+It rises linearly over the warm-up and then follows half a cosine to zero, or stays. It is a function of the step alone, so
+there is no scheduler state to keep.
+"""
+
+import math
+from abc import abstractmethod
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from unlabeled.platform.settings import Variant
+
+REFERENCE_BATCH = 256
+
+
+class OptimizerConfig(Variant):
+    """What all optimisers share.
+
+    Attributes:
+        learning_rate: peak learning rate at the reference batch of 256.
+        scaling: how the peak grows with the global batch.
+        weight_decay: on weights of two or more dimensions; biases and norms have none.
+        warmup_epochs: length of the linear rise; may be a fraction.
+        schedule: what follows the warm-up.
+        clip_norm: largest norm of all gradients together; None does not clip.
+    """
+
+    learning_rate: float = Field(gt=0.0)
+    scaling: Literal["none", "linear", "sqrt"] = "none"
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    warmup_epochs: float = Field(default=0.0, ge=0.0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip_norm: float | None = Field(default=None, gt=0.0)
+
+    @abstractmethod
+    def build(self, module: nn.Module) -> torch.optim.Optimizer:
+        """Make the optimiser of the module's trainable parameters, decayed and undecayed in two groups."""
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int, total_steps: int, batch_size: int) -> float:
+        """Return the learning rate of the 0-based ``step``.
+
+        >>> rule = AdamW(learning_rate=1.0, warmup_epochs=1)
+        >>> [round(rule.learning_rate_at(step, 2, 6, 256), 3) for step in range(6)]
+        [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+        """
+        ratio = batch_size / REFERENCE_BATCH
+        peak = self.learning_rate * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.scaling]
+        warmup_steps = self.warmup_epochs * steps_per_epoch
+        if step < warmup_steps:
+            return peak * min(1.0, (step + 1) / warmup_steps)
+        if self.schedule == "constant":
+            return peak
+        progress = (step - warmup_steps) / max(1.0, total_steps - warmup_steps)
+        return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+    def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        return [
+            {"params": [p for p in trainable if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+
+class SGD(OptimizerConfig):
+    """Stochastic gradient descent with momentum; decay is added to the gradient."""
+
+    name = "sgd"
+    learning_rate: float = Field(default=0.03, gt=0.0)
+    weight_decay: float = Field(default=1e-4, ge=0.0)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+
+    def build(self, module: nn.Module) -> torch.optim.Optimizer:
+        """Make torch's SGD."""
+        return torch.optim.SGD(self._groups(module), lr=self.learning_rate, momentum=self.momentum)
+
+
+class AdamW(OptimizerConfig):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    name = "adamw"
+    learning_rate: float = Field(default=2e-3, gt=0.0)
+    weight_decay: float = Field(default=1e-4, ge=0.0)
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def build(self, module: nn.Module) -> torch.optim.Optimizer:
+        """Make torch's AdamW in its fused form."""
+        return torch.optim.AdamW(self._groups(module), lr=self.learning_rate, betas=self.betas, fused=True)
+
+
+class LARS(OptimizerConfig):
+    """Layer-wise adaptive rate scaling (You et al. 2017, arXiv:1708.03888), which leaves 1-D parameters alone."""
+
+    name = "lars"
+    learning_rate: float = Field(default=0.3, gt=0.0)  # SimCLR, sec. 2.2: 0.3 x batch / 256
+    scaling: Literal["none", "linear", "sqrt"] = "linear"
+    weight_decay: float = Field(default=1e-6, ge=0.0)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+
+    def build(self, module: nn.Module) -> torch.optim.Optimizer:
+        """Make timm's Lars, adapting only the weights of two or more dimensions."""
+        from timm.optim import Lars  # here, because it takes seconds to import
+
+        weights, others = self._groups(module)
+        groups = [{**weights, "always_adapt": True}, {**others, "always_adapt": False}]
+        optimizer: torch.optim.Optimizer = Lars(groups, lr=self.learning_rate, momentum=self.momentum)
+        return optimizer

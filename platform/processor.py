@@ -1,0 +1,92 @@
+"""The processor that a run computes on: its device, its number format, its memory layout."""
+
+import functools
+import platform
+import resource
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+class Processor:
+    """A device with the format that it computes in.
+
+    Attributes:
+        device: where tensors live.
+        precision: "bf16" (autocast: weights stay float32) or "fp32", as resolved from what was asked.
+    """
+
+    def __init__(self, device: torch.device, precision: Precision = "auto") -> None:
+        self.device = device
+        self.precision = precision if precision != "auto" else "bf16" if has_fast_bf16(device.type) else "fp32"
+
+    @classmethod
+    def here(cls, precision: Precision = "auto") -> "Processor":
+        """Take the GPU that this process may see, or the CPU."""
+        return cls(torch.device("cuda" if torch.cuda.is_available() else "cpu"), precision)
+
+    @property
+    def name(self) -> str:
+        """The processor's model name."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu_name()
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Compute in bf16 where that is the precision."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def put(self, x: Tensor) -> Tensor:
+        """Move a tensor to the device, without waiting where memory is pinned."""
+        return x.to(self.device, non_blocking=True)
+
+    def layout(self, x: Tensor) -> Tensor:
+        """Lay [B, C, H, W] out channels last, which convolutions here are fastest on."""
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def peak_memory_mb(self) -> float:
+        """Return the largest memory used since :meth:`forget_peak`, in MB: the GPU's tensors, or the process's own on a CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 1e6
+        status = Path("/proc/self/status")
+        if status.exists():
+            high = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+            return int(high.split()[1]) * 1024 / 1e6
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+    def forget_peak(self) -> None:
+        """Start a new measurement of peak memory. (A process serves several runs.)"""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        elif Path("/proc/self/clear_refs").exists():
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+@functools.cache
+def has_fast_bf16(device_type: str) -> bool:
+    """Tell whether bf16 is faster than float32 here. Asked once: on a CPU, bf16 without AVX512-BF16 or AMX is emulated.
+
+    Reads the processor's flags where the system lists them, and otherwise says no.
+    """
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    cpuinfo = Path("/proc/cpuinfo")
+    if device_type != "cpu" or not cpuinfo.exists():
+        return False
+    flags = cpuinfo.read_text()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+@functools.cache
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,201 @@
+"""One worker's training loop: pure PyTorch. It knows no Ray and no MLflow, and never asks which method it trains.
+
+Every step is a function of the state and the step's number alone: order, views and the method's draws are keyed by (seed,
+step), and so is torch's own generator (dropout). So a run that resumes from any checkpoint is, on one CPU, bitwise the run that never stopped.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from unlabeled.platform import collective
+from unlabeled.platform.augment import normalize
+from unlabeled.platform.checkpoint import State
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
+from unlabeled.platform.draws import Draws, key
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Batch, Method
+from unlabeled.platform.processor import Processor
+
+CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
+
+
+class NonFiniteLoss(Exception):
+    """The loss became NaN or infinite: the run has failed, and going on would only cost time."""
+
+
+@dataclass
+class EpochMeter:
+    """Sums of what the steps of one epoch logged; part of a checkpoint, so that a resumed epoch logs the whole epoch."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, logs: dict[str, Tensor]) -> None:
+        """Add one step's scalars."""
+        self.steps += 1
+        for name, value in logs.items():
+            value = value.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each scalar over the steps, over all workers."""
+        return {name: collective.mean_over_workers(total / self.steps).item() for name, total in self.sums.items()}
+
+
+class Training:
+    """A run in progress.
+
+    Attributes:
+        step: optimiser steps done.
+        method: the module being trained.
+    """
+
+    def __init__(self, run: RunConfig, data: Data, processor: Processor) -> None:
+        check_fits(run, data)
+        self.run, self.data, self.processor = run, data, processor
+        self.method = build_method(run, data, processor)
+        self.optimizer = run.optimizer.build(self.method)
+        self.steps_per_epoch = len(data.pretrain) // run.batch_size
+        self.total_steps = run.epochs * self.steps_per_epoch
+        self.step = 0
+        self.meter = EpochMeter()
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return self.step // self.steps_per_epoch
+
+    def epochs(self) -> Iterator[dict[str, float]]:
+        """Train to the end, yielding each epoch's means right after its last step."""
+        for _ in self.steps():
+            if self.step % self.steps_per_epoch == 0:
+                means = self.end_epoch()
+                yield means
+
+    def steps(self) -> Iterator[int]:
+        """Train to the end, yielding after each step the number of steps done.
+
+        Raises:
+            NonFiniteLoss: the loss is NaN or infinite; looked at every few steps and at the end of each epoch.
+        """
+        self.method.train()
+        while self.step < self.total_steps:
+            started = time.perf_counter()
+            self._take_step()
+            if self.step % CHECK_EVERY == 0 or self.step % self.steps_per_epoch == 0:
+                self._check_finite()
+            self.meter.seconds += time.perf_counter() - started
+            yield self.step
+
+    def end_epoch(self) -> dict[str, float]:
+        """Return the finished epoch's means and its training speed, and start a new epoch's."""
+        means = self.meter.means()
+        means["train/images_per_second"] = self.meter.steps * self.run.batch_size / max(self.meter.seconds, 1e-9)
+        self.meter = EpochMeter()
+        return means
+
+    def batch(self, step: int) -> Batch:
+        """Return this worker's rows of the global batch of a 0-based step, its views made."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        size = self.run.batch_size // collective.world_size()
+        rows = torch.arange(size) + collective.rank() * size
+        index = self._epoch_order(epoch)[position * self.run.batch_size + rows]
+        draws = Draws(self.processor.put(rows), self.run.seed, step)
+        images = self.processor.put(self.data.pretrain.batch(index))
+        views = tuple(
+            self.processor.layout(normalize(view, self.data.mean, self.data.std))
+            for view in self.run.method.views(images, draws.within("views"))
+        )
+        labels = None
+        if self.run.method.needs_labels:
+            assert self.data.pretrain.labels is not None
+            labels = self.processor.put(self.data.pretrain.labels[index])
+        return Batch(views=views, index=index, draws=draws.within("method"), labels=labels)
+
+    def state(self) -> State:
+        """Return all that the rest of the run depends on."""
+        return {
+            "step": self.step,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "meter": {"steps": self.meter.steps, "seconds": self.meter.seconds, "sums": self.meter.sums},
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from where :meth:`state` was taken."""
+        self.step = state["step"]
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.meter = EpochMeter(**state["meter"])
+
+    def _take_step(self) -> None:
+        run = self.run
+        torch.manual_seed(key(run.seed, self.step, "torch", collective.rank()))
+        learning_rate = run.optimizer.learning_rate_at(
+            self.step, self.steps_per_epoch, self.total_steps, run.batch_size
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        batch = self.batch(self.step)
+        with self.processor.autocast():
+            result = self.method(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        result.loss.backward()
+        logs = {"train/loss": result.loss, **result.logs}
+        if run.optimizer.clip_norm is not None:
+            logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
+                self.method.parameters(), run.optimizer.clip_norm
+            )
+        self.optimizer.step()
+        self.step += 1
+        self.method.after_step(self.step / self.total_steps)
+        self.meter.add({**logs, "train/learning_rate": torch.tensor(learning_rate)})
+
+    def _check_finite(self) -> None:
+        total = self.meter.sums["train/loss"].item()
+        if total - total != 0.0:
+            raise NonFiniteLoss(
+                f"the loss became {total} by step {self.step} of {self.total_steps}; try a smaller learning rate, "
+                "a longer warm-up, optimizer.clip_norm, or precision=fp32"
+            )
+
+    def _epoch_order(self, epoch: int) -> Tensor:
+        if self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(key(self.run.seed, epoch, "order"))
+            self._order = (epoch, torch.randperm(len(self.data.pretrain), generator=generator))
+        return self._order[1]
+
+
+def build_method(run: RunConfig, data: Data, processor: Processor) -> Method:
+    """Build the run's encoder and method with the weights that its seed gives, leaving torch's generator as it was.
+
+    The encoder comes first, from a key of its own: methods that share a seed share the encoder they start from.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(key(run.seed, "encoder"))
+        encoder = run.encoder.build(data.channels, data.image_px)
+        torch.manual_seed(key(run.seed, "method"))
+        method = run.method.build(encoder)
+    return method.to(device=processor.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def check_fits(run: RunConfig, data: Data) -> None:
+    """Check that a run and its data go together.
+
+    Raises:
+        UserError: the batch is larger than the data, or the method needs labels that the data has not.
+    """
+    if run.batch_size > len(data.pretrain):
+        raise UserError(
+            f"batch_size {run.batch_size} is larger than the {len(data.pretrain)} training pictures of {data.name}; "
+            f"use at most {len(data.pretrain)}"
+        )
+    if run.method.needs_labels and data.pretrain.labels is None:
+        raise UserError(f"{run.method.name} needs labels, and {data.name} has none; choose a data set with class folders")

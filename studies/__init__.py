@@ -1,0 +1,8 @@
+"""The studies, by name, in reading order."""
+
+from collections.abc import Mapping
+
+from unlabeled.platform.study import Study
+from unlabeled.studies.projection_head import STUDY as PROJECTION_HEAD
+
+STUDIES: Mapping[str, Study] = {study.name: study for study in (PROJECTION_HEAD,)}

@@ -1,0 +1,81 @@
+"""The layout's own rules: who may import whom, no cycles, and that platform/ never shadows the standard library."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = ("platform", "methods", "studies", "dashboards")
+MAY_IMPORT = {
+    "platform": {"platform"},
+    "methods": {"platform", "methods"},
+    "studies": {"platform", "methods", "studies"},
+    "dashboards": {"platform", "dashboards"},  # logged runs, not study code: an old result stays readable
+}
+COMPOSITION_ROOT = ROOT / "platform" / "cli.py"  # the one file that may look right, inside its functions
+
+
+def imported_modules(path: Path, *, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    names: set[str] = set()
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: import by full name"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if name.startswith("unlabeled.")}
+
+
+def layers_of(modules: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in modules} & set(LAYERS)
+
+
+def module_name(path: Path) -> str:
+    return "unlabeled." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_point_one_way(layer: str) -> None:
+    for path in sorted((ROOT / layer).rglob("*.py")):
+        if path != COMPOSITION_ROOT:
+            extra = layers_of(imported_modules(path)) - MAY_IMPORT[layer]
+            assert not extra, f"{path.relative_to(ROOT)} imports {sorted(extra)}; {layer}/ may import {MAY_IMPORT[layer]}"
+
+
+def test_the_command_line_looks_right_only_inside_its_functions() -> None:
+    assert layers_of(imported_modules(COMPOSITION_ROOT, top_level_only=True)) <= {"platform"}
+
+
+def test_no_import_cycles() -> None:
+    files = {module_name(path): path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")}
+    graph = {name: (imported_modules(path) & set(files)) - {name} for name, path in files.items()}
+    for name, path in files.items():
+        if path.name == "__init__.py":  # a package's own files may be reached through it by others, not by themselves
+            for inner in files:
+                if inner.startswith(name + "."):
+                    graph[inner] = graph[inner] - {name}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+
+
+def test_platform_has_no_init_and_no_name_of_the_standard_library() -> None:
+    assert not (ROOT / "platform" / "__init__.py").exists(), "would shadow the standard library and hang Ray workers"
+    shadowing = {path.stem for path in (ROOT / "platform").glob("*.py")} & sys.stdlib_module_names
+    assert not shadowing
+
+
+def test_the_standard_library_wins_at_the_root() -> None:
+    code = "import platform; print(platform.python_implementation())"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "CPython"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_import_root_links_to_the_folder(layer: str) -> None:
+    link = ROOT / "unlabeled" / layer
+    assert link.is_symlink()
+    assert link.readlink() == Path("..") / layer
