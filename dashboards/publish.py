@@ -5,7 +5,7 @@ from pathlib import Path
 from unlabeled.dashboards import frames
 from unlabeled.dashboards.report import write_report
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.home import make_home
+from unlabeled.platform.home import find_home, make_home
 
 
 def publish(study: str, home: str | Path | None = None, out: str | Path | None = None) -> Path:
@@ -22,7 +22,7 @@ def publish(study: str, home: str | Path | None = None, out: str | Path | None =
     runs = frames.runs(study, home)
     if runs.empty:
         raise UserError(
-            f"no run of {study!r} has begun in {frames.find_home(home)}; start with `unlabeled study run {study}`"
+            f"no run of {study!r} has begun in {find_home(home)}; start with `unlabeled study run {study}`"
         )
     folder = Path(out) if out else make_home(home) / "reports" / study
     return write_report(

@@ -100,7 +100,7 @@ def execute(run: RunConfig, data: Data, home: Path, processor: Processor, report
         training.restore(saved["training"])
         epochs = saved["epochs"]
         clock.add(saved["clock"])
-    report(Started(_environment(processor), training.step, epochs))
+    report(Started(_environment(processor), training.step, list(epochs)))
 
     def save() -> None:
         state = {"training": training.state(), "epochs": epochs, "clock": clock.read()}

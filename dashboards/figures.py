@@ -1,0 +1,244 @@
+"""Figures as SVG text: the same data give the same bytes, every figure says in words what it shows.
+
+Drawn with matplotlib's objects on its SVG backend, without pyplot's global figures. Text stays text, so that it can be
+read out, searched and set in the page's font. A figure by itself is drawn on white; :func:`inline` hands its colours to
+the page, which has a light and a dark set of them. The series colours follow Okabe and Ito (2008), which people with
+any colour vision can tell apart, darkened where they were too pale on white; dashes tell rows apart once more.
+"""
+
+import html
+import io
+import re
+import textwrap
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from unlabeled.dashboards.wording import number, percent
+
+INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dde1e6", "#ffffff"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#c76fa0", "#b98300", "#3b9ad9", "#4b4f58", "#8a5fbf")
+DASHES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1.5, 1.2, 1.5)))
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "rule", PAPER: "paper"} | {
+    colour: f"series-{index}" for index, colour in enumerate(SERIES)
+}
+"""Colour -> the page's variable for it."""
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unlabeled",
+    "text.parse_math": False,  # a dollar sign in a row's name is a dollar sign
+    "font.family": "DejaVu Sans",  # ships with matplotlib: text is measured alike everywhere
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": GRID,
+    "axes.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "legend.frameon": False,
+}
+TIGHT = {"handlelength": 1.3, "handletextpad": 0.5, "columnspacing": 1.3}
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+
+
+def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
+    """Draw each row's mean with its interval, its seeds, and the same encoder untrained.
+
+    Args:
+        table: from ``report.table``: by row, with ``mean``, ``low``, ``high``, ``n`` and ``untrained``.
+        scores: the measure by seed (index) and row (columns).
+        measure: what the axis shows.
+    """
+    table = table[table["n"] > 0]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 1.2 + 0.42 * len(table)), layout="constrained")
+        axes = figure.add_subplot()
+        drawn: list[float] = []
+        for place, (row, values) in enumerate(table.iterrows()):
+            colour = SERIES[place % len(SERIES)]
+            if np.isfinite(values["low"]):
+                low, high = max(0.0, values["low"]), min(1.0, values["high"])
+                axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round", zorder=3)
+                drawn += [low, high]
+            seeds = scores[row].dropna()
+            axes.plot(seeds, [place + 0.27] * len(seeds), "o", markersize=3.6, mfc=PAPER, mec=colour, zorder=4)
+            axes.plot(values["mean"], place, "o", markersize=7, mfc=colour, mec=PAPER, mew=1, zorder=5)
+            axes.plot([values["untrained"]] * 2, [place - 0.36, place + 0.36], color=MUTED, linewidth=1.6, zorder=2)
+            axes.text(1.02, place, percent(values["mean"]), transform=axes.get_yaxis_transform(), va="center")
+            drawn += [*seeds, values["untrained"]]
+        _finish_rows(axes, [str(row) for row in table.index], np.array(drawn, dtype=float), measure)
+        handles = _rows_legend(table)
+        figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=8.5, labelcolor=MUTED, **TIGHT)
+        sentences = [
+            f"{row} {percent(values['mean'])}"
+            + (f", interval {percent(values['low'])} to {percent(values['high'])}" if values["n"] > 1 else "")
+            + (f", untrained {percent(values['untrained'])}" if np.isfinite(values["untrained"]) else "")
+            for row, values in table.iterrows()
+        ]
+        return _svg(figure, f"{measure} by row", "; ".join(sentences))
+
+
+def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
+    """Draw one metric over epochs: each row's mean, and the range of its seeds as a band.
+
+    Args:
+        curve: long frame of that metric: ``row``, ``seed``, ``epoch``, ``value``.
+        metric: its name.
+        rows: every row of the study in reading order, so that a row has one colour in all figures.
+    """
+    fraction = is_fraction(metric)
+    with rc_context(STYLE):
+        columns = max(1, min(3, 52 // (8 + max(len(_short(row)) for row in rows))))
+        legend_lines = -(-len(rows) // columns)
+        figure = Figure(figsize=(4.6, 2.9 + 0.18 * legend_lines), layout="constrained")
+        axes = figure.add_subplot()
+        sentences = []
+        for place, row in enumerate(rows):
+            by_epoch = curve[curve["row"] == row].groupby("epoch")["value"].agg(["mean", "min", "max"])
+            if by_epoch.empty:
+                continue
+            colour = SERIES[place % len(SERIES)]
+            axes.fill_between(
+                by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.16, linewidth=0, zorder=2
+            )
+            dashes = DASHES[(place + place // len(SERIES)) % len(DASHES)]  # 32 rows differ before colours come back
+            axes.plot(
+                by_epoch.index, by_epoch["mean"], color=colour, linestyle=dashes, label=_short(row), linewidth=1.8
+            )
+            last = by_epoch["mean"].iloc[-1]
+            sentences.append(f"{row} ends at {percent(last) if fraction else number(last)}")
+        axes.set_title(metric, loc="left", fontsize=10, color=INK)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        if fraction:
+            axes.yaxis.set_major_formatter(FuncFormatter(_axis_percent))
+        figure.legend(loc="outside lower left", ncols=columns, fontsize=8.5, labelcolor=INK, handlelength=2.6)
+        return _svg(figure, f"{metric} over epochs", "; ".join(sentences))
+
+
+def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> str:
+    """Draw the measured rows against their published numbers, each on its own axis.
+
+    Args:
+        table: from ``report.table``; rows without a mean or without a ``published_number`` are left out.
+        measure: what was measured here.
+        quantity: what was published.
+    """
+    both = table[table["published_number"].notna() & (table["n"] > 0)]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        for row, values in both.iterrows():
+            colour = SERIES[list(table.index).index(row) % len(SERIES)]
+            across = values["published_number"]
+            if np.isfinite(values["low"]):
+                axes.plot([across] * 2, [values["low"], values["high"]], color=colour, linewidth=2, zorder=3)
+            axes.plot(across, values["mean"], "o", markersize=8, mfc=colour, mec=PAPER, mew=1.2, zorder=4)
+            axes.annotate(
+                _short(str(row)), (across, values["mean"]), xytext=(7, 5), textcoords="offset points", fontsize=9
+            )
+        axes.set_xlabel(f"published: {textwrap.shorten(quantity, 48, placeholder='…')}")
+        axes.set_ylabel(f"measured: {measure}")
+        axes.tick_params(labelcolor=MUTED)
+        axes.margins(0.22)
+        axes.grid(color=GRID, linewidth=0.8)
+        axes.yaxis.set_major_formatter(FuncFormatter(_axis_percent))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+        sentences = [
+            f"{row} published {number(values['published_number'])}, measured {percent(values['mean'])}"
+            for row, values in both.iterrows()
+        ]
+        return _svg(figure, f"{measure} against the published numbers", "; ".join(sentences))
+
+
+def is_fraction(metric: str) -> bool:
+    """Say whether a metric is a share between 0 and 1 that people read as a percentage."""
+    return re.search(r"(^|/)(top\d+|accuracy)$", metric) is not None
+
+
+def inline(svg: str, name: str) -> str:
+    """Prepare a figure for a page: colours and font become the page's, identifiers are kept apart by ``name``."""
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = svg.replace("url(#", f"url(#{name}-")
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(f": {colour}", f": var(--{variable})")
+    return svg.replace(f"font-family: {FONTS}", "font-family: inherit")
+
+
+def _finish_rows(axes: Axes, rows: list[str], drawn: np.ndarray, measure: str) -> None:
+    low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
+    margin = max(0.06 * (high - low), 0.002)
+    axes.set_xlim(low - margin, high + margin)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], fontsize=9)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(_axis_percent))
+    axes.set_xlabel(measure)
+
+
+def _rows_legend(table: pd.DataFrame) -> list[Line2D]:
+    handles = [
+        Line2D([], [], color=MUTED, marker="o", markersize=7, linewidth=0, label="mean"),
+        Line2D([], [], mfc=PAPER, mec=MUTED, marker="o", markersize=3.6, linewidth=0, label="one seed"),
+    ]
+    if table["low"].notna().any():
+        handles.append(Line2D([], [], color=MUTED, linewidth=2.2, label="95 % interval"))
+    if table["untrained"].notna().any():
+        line = Line2D([], [], color=MUTED, marker="|", markersize=11, mew=1.6, linewidth=0, label="untrained encoder")
+        handles.append(line)
+    return handles
+
+
+def _axis_percent(value: float, _position: int | None = None) -> str:
+    return f"{100 * value:.4g} %"
+
+
+def _short(name: str, most: int = 38) -> str:
+    """Cut a long name in its middle: in a grid, names differ at both ends."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
+
+
+def _wrapped(name: str) -> str:
+    return "\n".join(textwrap.wrap(_short(name, 44), 24))
+
+
+def _svg(figure: Figure, title: str, description: str) -> str:
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with warnings.catch_warnings():
+        # The measuring font lacks some scripts; the reader's browser draws the text and has them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(text, format="svg", metadata=nothing)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*", f"font-family: {FONTS}", svg)
+    label = html.escape(f"{title}: {description}" if description else title)
+    opening = f'<svg role="img" aria-label="{label}"'
+    head, rest = svg.removeprefix("<svg").split(">", 1)
+    return f"{opening}{head}>\n <title>{html.escape(title)}</title>{rest}"

@@ -1,0 +1,290 @@
+"""What a few seeds can say: intervals, differences paired by seed, and verdicts on published claims.
+
+A study has two to five seeds, so everything here is exact for small samples: Student's t throughout (Student 1908),
+differences paired by seed because two rows with one seed share their data order and whatever else the seed decides,
+the effect size with Hedges' correction (Hedges 1981), and Holm's correction over the claims of a study (Holm 1979).
+Student's t takes the differences to be roughly normal, which so few of them can't check. An interval speaks of other
+seeds, not of other data or encoders.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import special, stats
+
+from unlabeled.dashboards import counted
+from unlabeled.dashboards.wording import count, points, probability
+
+LEVEL = 0.95
+MOST_SEEDS = 1000  # a study that needs more won't be run
+EQUAL_WITHIN = 1e-6  # relative: fractions are often means taken in float32, which are equal up to 6e-8
+
+Decision = Literal["held", "contradicted", "not decided"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval; the bounds are NaN where the values can't give one.
+
+    Attributes:
+        mean: NaN where there are no values.
+        low: the interval's lower bound.
+        high: its upper bound.
+        n: how many values it comes from.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The difference of two rows over the seeds that both have.
+
+    Attributes:
+        interval: of the mean difference.
+        spread: standard deviation of the differences over seeds; NaN for one seed, 0 where they are equal.
+        p: two-sided, of a mean difference equal to the bound it was tested against.
+        effect_size: Hedges' g of the paired differences: their mean over their spread, corrected for few seeds. NaN
+            below three seeds, for which the correction leaves nothing.
+    """
+
+    interval: Interval
+    spread: float
+    p: float
+    effect_size: float
+
+    @property
+    def n(self) -> int:
+        """How many seeds both rows have."""
+        return self.interval.n
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim.
+
+    Attributes:
+        claim: the claim as recorded.
+        decision: ``held``, ``contradicted`` or ``not decided``.
+        reason: why, in one sentence with numbers in points.
+        difference: better minus worse, with its interval.
+        p: two-sided, of a difference equal to what the claim asks for at least.
+        p_adjusted: the same after Holm's correction; equal to ``p`` where none was applied.
+        effect_size: Hedges' g of the paired differences.
+        n: seeds that both rows have.
+        seeds_to_decide: how many would decide at the mean and spread seen here; None where the claim is decided, where
+            the seeds give no spread, or beyond ``MOST_SEEDS``.
+    """
+
+    claim: Mapping[str, Any]
+    decision: Decision
+    reason: str
+    difference: Interval
+    p: float
+    p_adjusted: float
+    effect_size: float
+    n: int
+    seeds_to_decide: int | None
+
+
+def mean_interval(values: Iterable[float], level: float = LEVEL) -> Interval:
+    """Return the mean with Student's interval at a level; NaN among the values are left out.
+
+    One value has no interval, and neither have equal values: no spread was seen, which is not the same as certainty.
+    """
+    return _interval(_present(values), level)[0]
+
+
+def paired_difference(
+    better: "pd.Series[float]", worse: "pd.Series[float]", bound: float = 0.0, level: float = LEVEL
+) -> PairedDifference:
+    """Compare two rows, each a series by seed, on the seeds that both have.
+
+    The test is two-sided, because a claim can be contradicted as well as hold: p is below ``1 - level`` exactly where
+    the interval leaves ``bound`` out. With one seed, or with equal differences, there is no interval and no p value.
+    """
+    both = pd.concat([better, worse], axis="columns", keys=["better", "worse"], join="inner").dropna()
+    differences = (both["better"] - both["worse"]).to_numpy(dtype=float)
+    scale = float(np.abs(both.to_numpy(dtype=float)).max(initial=0.0))
+    interval, spread = _interval(differences, level, scale)
+    if not spread > 0:
+        return PairedDifference(interval, spread, math.nan, math.nan)
+    n = interval.n
+    t = (interval.mean - bound) / (spread / math.sqrt(n))
+    effect_size = interval.mean / spread * _few_seeds_correction(n - 1)
+    return PairedDifference(interval, spread, float(2 * stats.t.sf(abs(t), n - 1)), effect_size)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p values corrected for being several, by Holm's step-down method; NaN stay NaN and don't count.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [math.nan] * len(p_values)
+    largest = 0.0
+    for index, factor in _holm_factors(p_values).items():  # from the smallest p value to the largest
+        largest = max(largest, min(1.0, factor * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def verdict(claim: Mapping[str, Any], runs: pd.DataFrame, measure: str, level: float = LEVEL) -> Verdict:
+    """Judge one claim by itself, without a correction for other claims; see :func:`verdicts`.
+
+    Raises:
+        UserError: the rows were measured by different protocols.
+    """
+    return verdicts([claim], runs, measure, level)[0]
+
+
+def verdicts(
+    claims: Sequence[Mapping[str, Any]],
+    runs: pd.DataFrame,
+    measure: str,
+    level: float = LEVEL,
+    correct_for_several: bool = True,
+) -> list[Verdict]:
+    """Judge a study's claims on differences paired by seed.
+
+    A claim held if the whole interval of ``better`` minus ``worse`` lies above ``at_least``, is contradicted if the
+    whole interval lies below, and is not decided otherwise. With ``correct_for_several`` the p value must stand after
+    Holm's correction too, so that the chance of any wrong decision in the study stays at ``1 - level`` or less.
+
+    Args:
+        claims: with ``better``, ``worse`` and ``at_least`` (a fraction).
+        runs: one row per run, as ``dashboards.frames`` returns them.
+        measure: the metric that the claims are about.
+        level: of the intervals.
+        correct_for_several: apply Holm's correction.
+
+    Raises:
+        UserError: the rows were measured by different protocols.
+    """
+    by_seed = counted.scores(runs, measure)
+    nothing = pd.Series(index=by_seed.index, dtype="float64")
+    differences = [
+        paired_difference(
+            by_seed.get(claim["better"], nothing), by_seed.get(claim["worse"], nothing), claim["at_least"], level
+        )
+        for claim in claims
+    ]
+    p_values = [difference.p for difference in differences]
+    adjusted = holm(p_values) if correct_for_several else p_values
+    factors = _holm_factors(p_values) if correct_for_several else {}
+    return [
+        _judge(claim, difference, adjusted[index], factors.get(index, 1), level)
+        for index, (claim, difference) in enumerate(zip(claims, differences, strict=True))
+    ]
+
+
+def _judge(
+    claim: Mapping[str, Any], difference: PairedDifference, p_adjusted: float, factor: int, level: float
+) -> Verdict:
+    interval, bound = difference.interval, float(claim["at_least"])
+    decision: Decision = "not decided"
+    if p_adjusted < 1 - level:
+        if interval.low > bound:
+            decision = "held"
+        elif interval.high < bound:
+            decision = "contradicted"
+    seeds = None
+    if decision == "not decided":
+        seeds = _seeds_to_decide(interval, difference.spread, bound, 1 - (1 - level) / factor)
+    return Verdict(
+        claim=claim,
+        decision=decision,
+        reason=_reason(claim, difference, decision, p_adjusted, seeds, level),
+        difference=interval,
+        p=difference.p,
+        p_adjusted=p_adjusted,
+        effect_size=difference.effect_size,
+        n=interval.n,
+        seeds_to_decide=seeds,
+    )
+
+
+def _reason(
+    claim: Mapping[str, Any],
+    difference: PairedDifference,
+    decision: Decision,
+    p_adjusted: float,
+    seeds: int | None,
+    level: float,
+) -> str:
+    interval, bound = difference.interval, float(claim["at_least"])
+    rows = f"{claim['better']} minus {claim['worse']}"
+    if interval.n < 2:
+        found = "none did" if interval.n == 0 else f"one did ({points(interval.mean)} points)"
+        return f"{rows} needs at least two seeds that finished in both rows, and {found}."
+    if difference.spread == 0:
+        return (
+            f"{rows} is {points(interval.mean)} points in each of {interval.n} seeds: equal differences have no spread "
+            "to judge by, so make sure that the seed reaches the run, or run more seeds."
+        )
+    goal = "zero" if bound == 0 else f"the {points(bound)} points claimed"
+    found = (
+        f"{rows} is {points(interval.mean)} points, {100 * level:g} % interval {points(interval.low)} to "
+        f"{points(interval.high)} over {count(interval.n, 'seed')}"
+    )
+    if decision != "not decided":
+        return f"{found}: all of it lies {'above' if decision == 'held' else 'below'} {goal}."
+    if interval.low > bound or interval.high < bound:
+        why = f"clear of {goal} by itself, but not after Holm's correction ({probability(p_adjusted)})"
+    else:
+        why = f"{goal} lies inside"
+    remedy = f"about {seeds} seeds would decide" if seeds else f"more than {MOST_SEEDS:,} seeds would be needed"
+    return f"{found}: {why}; at this mean and spread {remedy}."
+
+
+def _present(values: Iterable[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    array = np.fromiter((float(value) for value in values), dtype=np.float64)
+    return array[~np.isnan(array)]
+
+
+def _interval(
+    values: np.ndarray[tuple[int], np.dtype[np.float64]], level: float, scale: float = 0.0
+) -> tuple[Interval, float]:
+    """Return the interval and the standard deviation; ``scale`` is the size of what the values were computed from."""
+    n = len(values)
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, 0), math.nan
+    mean = float(values.mean())
+    if n == 1:
+        return Interval(mean, math.nan, math.nan, 1), math.nan
+    if np.ptp(values) <= EQUAL_WITHIN * max(scale, float(np.abs(values).max())):
+        return Interval(mean, math.nan, math.nan, n), 0.0
+    spread = float(values.std(ddof=1))
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n), spread
+
+
+def _few_seeds_correction(freedom: int) -> float:
+    """Return Hedges' exact J, about 1 - 3 / (4 m - 1); NaN for one degree of freedom, where it is 0."""
+    if freedom < 2:
+        return math.nan
+    log_ratio = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
+    return float(np.exp(log_ratio) / math.sqrt(freedom / 2))
+
+
+def _holm_factors(p_values: Sequence[float]) -> dict[int, int]:
+    """Return index -> by how much Holm's method multiplies that p value, smallest p value first."""
+    order = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=lambda index: p_values[index])
+    return {index: len(order) - rank for rank, index in enumerate(order)}
+
+
+def _seeds_to_decide(interval: Interval, spread: float, bound: float, level: float) -> int | None:
+    """Return the smallest n whose interval, at this mean and spread, leaves the bound out."""
+    if not spread > 0:
+        return None
+    n = np.arange(2, MOST_SEEDS + 1)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * spread / np.sqrt(n)
+    enough = n[half < abs(interval.mean - bound)]
+    return int(enough[0]) if len(enough) else None

@@ -1,0 +1,172 @@
+"""What a report says about its runs: how they were set up, what they cost, what is missing, where they come from."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from unlabeled.dashboards import counted
+from unlabeled.dashboards.wording import ABSENT, duration, number, plain
+
+SHOWN_SETTINGS = {
+    "data.name": "data",
+    "encoder.name": "encoder",
+    "method.name": "method",
+    "optimizer.name": "optimiser",
+    "optimizer.learning_rate": "learning rate",
+    "epochs": "epochs",
+    "batch_size": "batch size",
+    "precision": "precision",
+}
+COSTS = {
+    "train/images_per_second": "images per second",
+    "seconds": "time a run",
+    "system/peak_memory_mb": "peak memory",
+}
+CURVES = {
+    "train/loss": "The pretraining loss. Rows that differ in loss, temperature or batch size have losses on different "
+    "scales.",
+    "contrast/top1": "How often the positive is nearest among all keys: how well the pretext task is solved, not how "
+    "good the features are.",
+    "knn/top1": "Nearest neighbours on frozen features.",
+    "linear/top1": "A linear probe on frozen features.",
+    "health/rankme": "RankMe, the effective rank of the features (Garrido et al. 2023); towards 1 is collapse.",
+    "health/std": "Spread of unit features over images (Chen, He 2021): 0 is collapse, 1 is even.",
+    "health/alignment": "Mean squared distance of two views of an image (Wang, Isola 2020): 0 is perfect alignment.",
+    "health/uniformity": "Log potential of unit features (Wang, Isola 2020): 0 is collapse, lower is more even.",
+}
+MOST_CURVES = 8
+
+
+def settings(record: Mapping[str, Any], runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
+    """Say what was run: what all rows share, what tells them apart, and what differs although no row sets it.
+
+    Args:
+        record: the study's record.
+        runs: the counted runs.
+        rows: their rows in reading order.
+    """
+    shared: dict[str, str] = {}
+    differing: dict[str, dict[str, str]] = {}
+    for path in sorted(counted.parameters(runs)):
+        by_row = {row: _values(runs.loc[runs["row"] == row, path]) for row in rows}
+        values = {value for row_values in by_row.values() for value in row_values}
+        if len(values) == 1:
+            shared[path] = values.pop()
+        elif values:
+            differing[path] = {row: ", ".join(by_row[row]) for row in rows}
+    declared = {path for fields in record["rows"].values() for path in fields}
+    unexpected = [path for path in differing if not any(_is_part(path, field) for field in declared)]
+    return {
+        "main": {words: shared[path] for path, words in SHOWN_SETTINGS.items() if path in shared},
+        "shared": shared,
+        "differing": differing,
+        "unexpected": unexpected,
+    }
+
+
+def costs(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return row -> what a run of it cost, averaged over its runs; only what was logged."""
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        of_row = runs[runs["row"] == row]
+        means = {
+            words: float(pd.to_numeric(of_row[name]).mean()) if name in of_row else math.nan
+            for name, words in COSTS.items()
+        }
+        found[row] = {
+            "images per second": number(means["images per second"]),
+            "time a run": duration(means["time a run"]),
+            "peak memory": _memory(means["peak memory"]),
+        }
+    logged = [words for words in COSTS.values() if any(cost[words] != ABSENT for cost in found.values())]
+    return {row: {words: cost[words] for words in logged} for row, cost in found.items()} if logged else {}
+
+
+def unfinished(record: Mapping[str, Any], runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """List what the study lacks, with reasons.
+
+    That is: runs that failed, were killed or still run; planned runs that never started; finished runs without the
+    measure.
+    """
+    found = []
+    done = counted.counted(runs)
+    have = set(zip(done["row"], done["seed"], strict=True))
+    for run in runs[runs["status"] != "FINISHED"].to_dict("records"):
+        reason = str(run["reason"] or "") if run["reason"] == run["reason"] else ""
+        if (run["row"], run["seed"]) in have:
+            reason = (reason + " " if reason else "") + "(finished in another run)"
+        found.append({"row": run["row"], "seed": run["seed"], "what": str(run["status"]).lower(), "reason": reason})
+    seen = set(zip(runs["row"], runs["seed"], strict=True))
+    planned = [(row, seed) for row in record["rows"] for seed in record["seeds"]]
+    found += [
+        {"row": row, "seed": seed, "what": "missing", "reason": "not started, or not logged"}
+        for row, seed in planned
+        if (row, seed) not in seen
+    ]
+    values = counted.scores(runs, record["measure"])
+    measured = {(row, seed) for row in values.columns for seed in values.index[values[row].notna()]}
+    found += [
+        {"row": row, "seed": seed, "what": "not measured", "reason": f"finished without {record['measure']}"}
+        for row, seed in sorted(have - measured)
+    ]
+    return found
+
+
+def curves(epochs: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
+    """Choose the metrics to draw over epochs, with what each means, and name those that are left out.
+
+    The well-known ones come first; metrics with fewer than two epochs, speed and system load are not drawn.
+    """
+    if epochs.empty:
+        return {}, []
+    of_runs = epochs[epochs["run_id"].isin(runs["run_id"])]
+    num_epochs = of_runs.groupby("metric")["epoch"].nunique()
+    several = [str(name) for name in num_epochs.index[num_epochs > 1]]
+    drawable = [name for name in several if not re.search(r"^system/|_per_second$|seconds$|^test/", name)]
+    known = [name for ending in CURVES for name in drawable if name == ending or name.endswith("/" + ending)]
+    chosen = [*known, *(name for name in drawable if name not in known)]
+    about = {name: next((text for end, text in CURVES.items() if name.endswith(end)), "") for name in chosen}
+    return {name: about[name] for name in chosen[:MOST_CURVES]}, chosen[MOST_CURVES:]
+
+
+def provenance(runs: pd.DataFrame) -> dict[str, Any]:
+    """Say where the numbers come from: environment, protocols, every run with its fingerprint and link, and dates."""
+    tags = {name: _values(runs[name]) for name in sorted(runs.columns) if ":" in name}
+    started = pd.to_datetime(runs["started"], utc=True).dropna()
+    days = [f"{day:%Y-%m-%d}" for day in (started.min(), started.max())] if len(started) else []
+    return {
+        "environment": {
+            n.removeprefix("environment:"): v for n, v in tags.items() if n.startswith("environment:") and v
+        },
+        "protocols": {n.removeprefix("protocol:"): v for n, v in tags.items() if n.startswith("protocol:") and v},
+        "dates": " to ".join(dict.fromkeys(days)),
+        "runs": [_run(run) for run in runs.to_dict("records")],
+    }
+
+
+def _run(run: Mapping[Any, Any]) -> dict[str, str]:
+    link = str(run["link"] or "")
+    started = run["started"]
+    return {
+        "name": plain(run["name"]),
+        "status": str(run["status"]).lower(),
+        "fingerprint": plain(run["fingerprint"]),
+        "started": f"{started:%Y-%m-%d %H:%M}" if pd.notna(started) else ABSENT,
+        "link": link if re.match(r"https?://", link) else "",  # never a javascript: address
+    }
+
+
+def _values(column: "pd.Series[Any]") -> list[str]:
+    """List the different values of a column as words, absent ones left out."""
+    return [text for text in dict.fromkeys(plain(value) for value in column) if text != ABSENT]
+
+
+def _is_part(path: str, field: str) -> bool:
+    return path == field or path.startswith(field + ".")
+
+
+def _memory(megabytes: float) -> str:
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB" if megabytes >= 0 else ABSENT

@@ -1,0 +1,141 @@
+"""Two views of each image: the losses of SimCLR, and the alternatives it was compared with.
+
+Chen, Kornblith, Norouzi, Hinton (2020), "A Simple Framework for Contrastive Learning of Visual Representations",
+arXiv:2002.05709: eq. 1 and sec. 5.1, table 2 (there as objectives to maximise, here as losses).
+
+Every view is an anchor. Its positive is the image's other view, its negatives are the views of all other images on all
+workers. Views are compared by cosine similarity. Every worker must bring the same number of images.
+
+Shapes: B images of this worker, V = 2B their views, N views on all workers, D width.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled.methods.losses.mining import Mining, check_mining, hardest_negatives, semi_hard_negatives
+from unlabeled.methods.losses.numerics import (
+    check_above_zero,
+    check_not_negative,
+    check_vectors,
+    in_full_precision,
+    unit,
+)
+from unlabeled.platform.collective import gather, row_ids
+
+
+class Contrast(NamedTuple):
+    """A contrastive loss, and how often it is already satisfied.
+
+    Attributes:
+        loss: scalar to minimise.
+        top1: scalar in [0, 1], detached: the share of this worker's anchors with a positive more similar than every
+            negative. A tie counts against it, so a collapsed encoder gets 0.
+    """
+
+    loss: Tensor
+    top1: Tensor
+
+
+@in_full_precision
+def nt_xent(z1_BD: Tensor, z2_BD: Tensor, temperature: float) -> Tensor:
+    """Return the normalised temperature-scaled cross-entropy: SimCLR's eq. 1, mean over all 2B views.
+
+    At most log(N - 1) + 2 / temperature, and 0 where an image is alone (there is nothing to tell it from). A zero
+    vector is equally similar to everything and gets no gradient. Symmetric in the views.
+
+    Raises:
+        ValueError: the temperature isn't above 0, or the views aren't [B, D] of one shape.
+    """
+    views = _compare(z1_BD, z2_BD, temperature)
+    return F.cross_entropy(views.without_self(), views.partner_V)
+
+
+@in_full_precision
+def nt_xent_with_top1(z1_BD: Tensor, z2_BD: Tensor, temperature: float) -> Contrast:
+    """Return :func:`nt_xent` and the share of views that have their partner as nearest neighbour.
+
+    Raises:
+        ValueError: as :func:`nt_xent`.
+    """
+    views = _compare(z1_BD, z2_BD, temperature)
+    logits_VN = views.without_self()
+    positive_V1 = views.positive_V1().detach()
+    nearest_V = logits_VN.detach().scatter(1, views.partner_V[:, None], -torch.inf).amax(dim=1)  # among the negatives
+    top1 = (positive_V1[:, 0] > nearest_V).to(logits_VN.dtype).mean()
+    return Contrast(F.cross_entropy(logits_VN, views.partner_V), top1)
+
+
+@in_full_precision
+def nt_logistic(z1_BD: Tensor, z2_BD: Tensor, temperature: float, mining: Mining = "none") -> Tensor:
+    """Return SimCLR's NT-Logistic loss, a yes or no to "is this my other view?" for each pair; mean over all 2B views.
+
+    For a view u: -log sigmoid(u.v+ / tau) - log sigmoid(-u.v- / tau), with the mean over all negatives v-, or with one:
+    the "semi-hard" (the most similar that is less similar than the positive; else the least similar of all) or the
+    "hardest" (the most similar). Only the first part is left where an image is alone.
+
+    Raises:
+        ValueError: the temperature isn't above 0, the mining is unknown, or the views aren't [B, D] of one shape.
+    """
+    check_mining(mining)
+    views = _compare(z1_BD, z2_BD, temperature)
+    attraction_V = -F.logsigmoid(views.positive_V1()[:, 0])
+    repulsion_VN = -F.logsigmoid(-views.similarity_VN)
+    return (attraction_V + _over_negatives(repulsion_VN, views, mining, margin=math.inf)).mean()
+
+
+@in_full_precision
+def margin_triplet(z1_BD: Tensor, z2_BD: Tensor, margin: float, mining: Mining = "none") -> Tensor:
+    """Return SimCLR's margin triplet loss: max(0, u.v- - u.v+ + margin), mean over all 2B views u.
+
+    Mean over all negatives v- too, or for one: the "semi-hard" (within the margin and the most similar there, but less
+    similar than the positive, after FaceNet; else the least similar of all) or the "hardest" (the most similar). Cosine
+    similarities lie in [-1, 1], so a margin above 2 is never met. 0 where an image is alone.
+
+    Raises:
+        ValueError: the margin is negative, the mining is unknown, or the views aren't [B, D] of one shape.
+    """
+    check_not_negative(margin=margin)
+    check_mining(mining)
+    views = _compare(z1_BD, z2_BD, temperature=1.0)
+    return _over_negatives(F.relu(views.similarity_VN - views.positive_V1() + margin), views, mining, margin).mean()
+
+
+class _Views(NamedTuple):
+    similarity_VN: Tensor  # cosine over temperature
+    own_V: Tensor  # the column of the anchor itself
+    partner_V: Tensor  # the column of its positive
+
+    def positive_V1(self) -> Tensor:
+        return self.similarity_VN.gather(1, self.partner_V[:, None])
+
+    def without_self(self) -> Tensor:
+        return self.similarity_VN.scatter(1, self.own_V[:, None], -torch.inf)
+
+    def negative_VN(self) -> Tensor:
+        mask_VN = torch.ones_like(self.similarity_VN, dtype=torch.bool)
+        return mask_VN.scatter_(1, torch.stack([self.own_V, self.partner_V], dim=1), False)
+
+
+def _compare(z1_BD: Tensor, z2_BD: Tensor, temperature: float) -> _Views:
+    check_above_zero(temperature=temperature)
+    check_vectors(z1=z1_BD, z2=z2_BD)
+    z_VD = unit(torch.cat([z1_BD, z2_BD]))
+    own_V = row_ids(len(z_VD), z_VD.device)  # a worker's rows: its first views, then its second ones
+    return _Views((z_VD / temperature) @ gather(z_VD).T, own_V, own_V.roll(len(z1_BD)))
+
+
+def _over_negatives(term_VN: Tensor, views: _Views, mining: Mining, margin: float) -> Tensor:
+    """Reduce one term per anchor and view to one per anchor, [V]: the mean over negatives, or the mined one's."""
+    negative_VN = views.negative_VN()
+    if mining == "none":
+        return torch.where(negative_VN, term_VN, 0.0).sum(dim=1) / max(1, term_VN.shape[1] - 2)
+    distance_VN = -views.similarity_VN.detach()
+    if mining == "hardest":
+        mined = hardest_negatives(distance_VN, negative_VN)
+    else:
+        mined = semi_hard_negatives(distance_VN, -views.positive_V1().detach()[:, 0], negative_VN, margin)
+    return torch.where(negative_VN.any(dim=1), term_VN.gather(1, mined.column[:, None])[:, 0], 0.0)

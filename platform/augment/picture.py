@@ -1,0 +1,80 @@
+"""A page that shows what a view plan does to images: each row an original and augmented versions of it."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled.platform.augment.policy import ViewPlan, as_float
+from unlabeled.platform.draws import Draws
+
+if TYPE_CHECKING:  # Pillow is loaded by the one function that draws
+    from PIL.Image import Image
+
+_TILE_PX = 112
+_GAP_PX = 6
+_LINE_PX = 18
+_FONT_PX = 12
+
+
+def draw_views(images: Tensor, plan: ViewPlan, columns: int = 8, seed: int = 0) -> "Image":
+    """Draw each image and ``columns`` augmented versions of it in a row, under a header that names the plan.
+
+    Args:
+        images: uint8 [N, C, H, W], C 1 or 3.
+        plan: the versions go through its views in turn, and then through them again with new draws.
+        columns: how many versions, at least 1.
+        seed: of the draws.
+
+    Returns:
+        An RGB picture; small images are enlarged without smoothing, so that their pixels can be seen.
+    """
+    from PIL import Image as PillowImage
+    from PIL import ImageDraw, ImageFont
+
+    views: list[Tensor] = [as_float(images)]
+    labels = ["original"]
+    for repeat in range(-(-columns // len(plan.views))):
+        draws = Draws(torch.arange(len(images), device=images.device), seed, "picture", repeat)
+        views += plan(images, draws)
+        labels += [f"view {place + 1}" for place in range(len(plan.views))]
+    grid = _grid([_tiles(view) for view in views[: columns + 1]])
+
+    lines = textwrap.wrap(plan.summary, width=max(20, grid.shape[1] // 7))  # a letter is about 7 pixels wide
+    header_px = _LINE_PX * (len(lines) + 1)
+    page = PillowImage.new("RGB", (grid.shape[1], grid.shape[0] + header_px), "white")
+    page.paste(PillowImage.fromarray(grid.numpy()), (0, header_px))
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=_FONT_PX)
+    for row, line in enumerate(lines):
+        pen.text((_GAP_PX, row * _LINE_PX + 2), line, fill="black", font=font)
+    pitch = (grid.shape[1] - _GAP_PX) // (columns + 1)
+    for column, label in enumerate(labels[: columns + 1]):
+        pen.text((_GAP_PX + column * pitch, len(lines) * _LINE_PX + 2), label, fill="dimgrey", font=font)
+    return page
+
+
+def _tiles(images: Tensor) -> Tensor:
+    """Enlarge float [N, C, H, W] by a whole factor, or shrink what is too large, to uint8 [N, height, width, 3]."""
+    height, width = images.shape[-2:]
+    factor = _TILE_PX // max(height, width)
+    if factor:
+        images = images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    else:
+        ratio = _TILE_PX / max(height, width)
+        images = F.interpolate(images, scale_factor=ratio, mode="bilinear", antialias=True)
+    pixels = images.clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8)
+    return pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu()
+
+
+def _grid(columns: list[Tensor]) -> Tensor:
+    """Lay columns of tiles, each uint8 [N, h, w, 3], out on white: uint8 [height, width, 3]."""
+    tile = max(max(column.shape[1:3]) for column in columns)
+    pitch = tile + _GAP_PX
+    page = torch.full((len(columns[0]) * pitch + _GAP_PX, len(columns) * pitch + _GAP_PX, 3), 255, dtype=torch.uint8)
+    for x, column in enumerate(columns):
+        for y, picture in enumerate(column):
+            top, left = (place * pitch + _GAP_PX for place in (y, x))
+            page[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return page

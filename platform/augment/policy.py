@@ -1,0 +1,142 @@
+"""Which augmentations make a view, and which views a method sees: values that go into a run's settings."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unlabeled.platform.augment.op import Op
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.settings import Settings
+
+
+class Policy(Settings):
+    """Operations in the order in which they are applied; none at all is the identity."""
+
+    ops: tuple[Op, ...] = ()
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Augment a batch: float32 [B, C, H, W] in [0, 1], to the same, at the size that the last crop says.
+
+        The given images are not changed; without any operation, they are what comes back.
+
+        An operation draws by its name and by how many of its kind came before it, not by its place: a policy without
+        blur crops and jitters as the policy with blur does, so that an ablation compares the two on the same views.
+        """
+        result = images
+        before: Counter[str] = Counter()
+        for op in self.ops:
+            result = op(result, draws.within(before[op.name], op.name), overwrite=result is not images)
+            before[op.name] += 1
+        return result
+
+    @property
+    def summary(self) -> str:
+        """All operations in one line: ``Crop(0.2-1) > Flip(p=0.5) > ColorDrop(p=0.2)``."""
+        return " > ".join(op.summary for op in self.ops) or "identity"
+
+    def without(self, *kinds: type[Op]) -> "Policy":
+        """Return this policy less every operation of these kinds.
+
+        Raises:
+            UserError: there is none of one of these kinds, so that nothing would be removed.
+        """
+        for kind in kinds:
+            self._check_holds(kind)
+        return Policy(ops=tuple(op for op in self.ops if not isinstance(op, kinds)))
+
+    def plus(self, *ops: Op) -> "Policy":
+        """Return this policy with more operations after its own."""
+        return Policy(ops=(*self.ops, *ops))
+
+    def replacing(self, new: Op) -> "Policy":
+        """Return this policy with ``new`` in the place of the operation of its kind: another crop, a weaker jitter.
+
+        Raises:
+            UserError: there is no operation of this kind.
+        """
+        self._check_holds(type(new))
+        return Policy(ops=tuple(new if isinstance(op, type(new)) else op for op in self.ops))
+
+    def _check_holds(self, kind: type[Op]) -> None:
+        if not any(isinstance(op, kind) for op in self.ops):
+            raise unknown(
+                f"operation of the policy {self.summary!r}", kind.__name__, {type(op).__name__ for op in self.ops}
+            )
+
+
+class ViewPlan(Settings):
+    """One policy per view. Asymmetric views (SimCLR's figure 5: one branch only cropped) are two different policies."""
+
+    opens: ClassVar[bool] = False
+
+    views: Annotated[tuple[Policy, ...], Field(min_length=1)]
+
+    def __call__(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+        """Make every view of a batch, each with draws of its own.
+
+        Args:
+            images: uint8 [B, C, H, W], or float32 in [0, 1]; C is 1 or 3. Never changed in place.
+            draws: the draws of these B rows, on the images' device.
+
+        Returns:
+            For each view float32 [B, C, H, W] in [0, 1], computed in float32 under autocast too. A view whose policy is
+            empty is not a copy.
+
+        Raises:
+            UserError: the images have another type or shape.
+        """
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            pixels = as_float(images)
+            return tuple(policy(pixels, draws.within("view", place)) for place, policy in enumerate(self.views))
+
+    @property
+    def summary(self) -> str:
+        """The views in one line: ``2 x [Crop(0.2-1) > Flip(p=0.5)]``, or each in its own brackets."""
+        if len(set(self.views)) == 1:
+            return f"{len(self.views)} x [{self.views[0].summary}]"
+        return " | ".join(f"[{policy.summary}]" for policy in self.views)
+
+
+def two_views(policy: Policy) -> ViewPlan:
+    """Plan two views by the same policy."""
+    return ViewPlan(views=(policy, policy))
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Turn uint8 [B, C, H, W] to float32 in [0, 1]; float32 stays as it is.
+
+    Raises:
+        UserError: the images have another type, or are not 1 or 3 channels of a batch.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype not in (torch.uint8, torch.float32):
+        raise UserError(
+            f"images to augment are uint8 or float32 [B, C, H, W] with 1 or 3 channels, "
+            f"got {str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+        )
+    return images.to(torch.float32).div_(255.0) if images.dtype == torch.uint8 else images
+
+
+def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Subtract each channel's mean and divide by its standard deviation.
+
+    Args:
+        images: float32 [B, C, H, W].
+        mean: C numbers.
+        std: C numbers above 0.
+
+    Raises:
+        UserError: there are not C numbers of each, or a standard deviation is not above 0.
+    """
+    channels = images.shape[1]
+    if len(mean) != channels or len(std) != channels or min(std) <= 0:
+        raise UserError(
+            f"images of {channels} channels need {channels} means and as many standard deviations above 0, "
+            f"got mean {tuple(mean)} and std {tuple(std)}"
+        )
+    mean_C11, std_C11 = (images.new_tensor(values).view(-1, 1, 1) for values in (mean, std))
+    return images.sub(mean_C11).div_(std_C11)

@@ -1,0 +1,218 @@
+"""Pictures as uint8, fetched by index. Normalising and augmenting happen later, on the batch's own device."""
+
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from unlabeled.platform.errors import UserError
+
+STATISTICS_SAMPLE = 2_000  # lazily decoded pictures looked at for the mean and standard deviation
+_CHUNK = 256
+
+
+class Images(ABC):
+    """Some pictures of one size, by index.
+
+    Attributes:
+        labels: int64 [N], -1 where a picture has none; None when no picture has one.
+        captions: a text for each picture, or None.
+        channels: C, 1 or 3.
+        image_px: height and width of every picture in a batch.
+    """
+
+    labels: Tensor | None
+    captions: tuple[str, ...] | None
+    channels: int
+    image_px: int
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, index: Tensor) -> Tensor:
+        """Return pictures ``index`` (int64 [B]) as uint8 [B, C, image_px, image_px], on the CPU."""
+
+    @abstractmethod
+    def subset(self, index: Tensor) -> "Images":
+        """Return the pictures ``index`` (int64 [M]) in that order; pixels are not copied."""
+
+    @abstractmethod
+    def chunks(self) -> Iterator[Tensor]:
+        """Yield the pictures that statistics are taken from, as uint8 [B, C, H, W]."""
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation per channel, of pixels in [0, 1].
+
+        Sums are of whole numbers, so the result depends on neither order nor machine. An array is measured whole and at
+        its own size; of lazily decoded pictures the first 2,000 are (splits are shuffled, so that is a fair sample). A
+        channel that never changes gets 1/255 instead of 0, so that dividing by it stays finite.
+        """
+        total = torch.zeros(self.channels, dtype=torch.int64)
+        squares = torch.zeros(self.channels, dtype=torch.int64)
+        pixels = 0
+        for x in self.chunks():
+            total += x.sum(dim=(0, 2, 3), dtype=torch.int64)
+            squares += x.to(torch.int32).square_().sum(dim=(0, 2, 3), dtype=torch.int64)
+            pixels += x.numel() // self.channels
+        mean = total.double() / pixels
+        std = (squares.double() / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=1.0)
+        return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+
+
+@final
+class ArrayImages(Images):
+    """Pictures in memory. Subsets share one array, also when they are pickled together."""
+
+    def __init__(
+        self,
+        array: npt.NDArray[Any],
+        labels: npt.NDArray[Any] | None = None,
+        captions: Sequence[str] | None = None,
+        image_px: int | None = None,
+    ) -> None:
+        """Take uint8 [N, C, H, H] with whole-numbered labels [N]; batches are resized to ``image_px`` when it is given.
+
+        Raises:
+            ValueError: the array is no such pictures, or labels or captions don't go with it.
+        """
+        if (
+            array.dtype != np.uint8
+            or array.ndim != 4
+            or array.shape[1] not in (1, 3)
+            or array.shape[2] != array.shape[3]
+        ):
+            raise ValueError(f"pictures must be uint8 [N, 1 or 3, H, H], not {array.dtype} {list(array.shape)}")
+        if labels is not None and (labels.shape != array.shape[:1] or not np.issubdtype(labels.dtype, np.integer)):
+            raise ValueError(f"{len(array)} pictures have labels {labels.dtype} {list(labels.shape)}")
+        if captions is not None and len(captions) != len(array):
+            raise ValueError(f"{len(array)} pictures have {len(captions)} captions")
+        self.labels = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+        self.captions = None if captions is None else tuple(captions)
+        self.channels = int(array.shape[1])
+        self.image_px = image_px or int(array.shape[2])
+        self._array = array  # stays numpy: Ray's object store shares it between processes without a copy
+        self._index = torch.arange(len(array))
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return pictures ``index`` as uint8 [B, C, image_px, image_px], resized with antialiasing if need be."""
+        x = self._pixels(index)
+        if x.shape[-1] == self.image_px:
+            return x
+        if not len(x):  # which interpolate refuses
+            return x.new_empty(0, self.channels, self.image_px, self.image_px)
+        return F.interpolate(x, size=(self.image_px, self.image_px), mode="bilinear", antialias=True)
+
+    def subset(self, index: Tensor) -> "ArrayImages":
+        """Return the pictures ``index`` in that order, on the same array."""
+        part = object.__new__(ArrayImages)
+        part.channels, part.image_px, part._array = self.channels, self.image_px, self._array
+        part._index = self._index[index]
+        part.labels = None if self.labels is None else self.labels[index]
+        part.captions = None if self.captions is None else tuple(self.captions[i] for i in index.tolist())
+        return part
+
+    def chunks(self) -> Iterator[Tensor]:
+        """Yield all pictures at their own size."""
+        for start in range(0, len(self), _CHUNK):
+            yield self._pixels(torch.arange(start, min(start + _CHUNK, len(self))))
+
+    def _pixels(self, index: Tensor) -> Tensor:
+        return torch.from_numpy(self._array.take(self._index[index.cpu()].numpy(), axis=0))
+
+
+@final
+class FileImages(Images):
+    """Picture files, decoded when a batch asks for them, always as three channels.
+
+    A picture's shorter side is resized to ``image_px`` and the centre square cut out; random crops are then drawn
+    within that square, not within the whole picture. Grey becomes three equal channels, what is transparent becomes
+    white, 16 bits become 8, and of an animation the first frame is taken. EXIF orientation is ignored, as torchvision
+    does.
+    """
+
+    def __init__(self, folder: Path, paths: Sequence[str], labels: Tensor | None, image_px: int) -> None:
+        """Take files by their paths below ``folder``, with labels int64 [N]."""
+        assert labels is None or len(labels) == len(paths)
+        self.labels = labels
+        self.captions = None
+        self.channels = 3
+        self.image_px = image_px
+        self.folder = folder
+        self.paths = tuple(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Decode pictures ``index`` to uint8 [B, 3, image_px, image_px], on as many threads as torch may use.
+
+        Raises:
+            UserError: a picture can't be read; it is named.
+        """
+        files = [self.folder / self.paths[i] for i in index.tolist()]
+        x = torch.empty(len(files), 3, self.image_px, self.image_px, dtype=torch.uint8)
+        # Threads are made for each batch: a pool that is kept can't be pickled and dies silently in a forked process.
+        with ThreadPoolExecutor(max(1, min(len(files), torch.get_num_threads()))) as pool:
+            for row, pixels in enumerate(pool.map(self._decode, files)):
+                x[row] = torch.from_numpy(pixels)
+        return x
+
+    def subset(self, index: Tensor) -> "FileImages":
+        """Return the pictures ``index`` in that order."""
+        labels = None if self.labels is None else self.labels[index]
+        return FileImages(self.folder, [self.paths[i] for i in index.tolist()], labels, self.image_px)
+
+    def chunks(self) -> Iterator[Tensor]:
+        """Yield the first 2,000 pictures."""
+        count = min(len(self), STATISTICS_SAMPLE)
+        for start in range(0, count, _CHUNK):
+            yield self.batch(torch.arange(start, min(start + _CHUNK, count)))
+
+    def _decode(self, file: Path) -> npt.NDArray[np.uint8]:
+        try:
+            with Image.open(file) as picture:
+                # A JPEG is decoded at a fraction of its size where that leaves twice what is needed, the gap that
+                # Pillow's own thumbnail() takes by default.
+                picture.draft(None, (2 * self.image_px, 2 * self.image_px))
+                return np.ascontiguousarray(_centre_square(_three_channels(picture), self.image_px).transpose(2, 0, 1))
+        except (OSError, ValueError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+            reason = str(error).replace(str(file), "the file").splitlines() or [type(error).__name__]
+            raise UserError(f"can't read the picture {file}: {reason[0]}; repair it or take it out") from error
+
+
+def _three_channels(picture: Image.Image) -> Image.Image:
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range; save it with 8 or 16 bits")
+    if picture.mode.startswith("I"):  # 16 bits, which convert() would clip at 255
+        high_byte = np.asarray(picture).astype(np.int64) >> 8
+        return Image.fromarray(high_byte.clip(0, 255).astype(np.uint8)).convert("RGB")
+    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
+        return on_white(picture)
+    return picture.convert("RGB")
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """Return the picture as RGB, pasted on white where it is transparent."""
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+
+
+def _centre_square(picture: Image.Image, px: int) -> npt.NDArray[np.uint8]:
+    width, height = picture.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)  # resizing this alone is resizing all and cutting, at less work
+    return np.asarray(picture.resize((px, px), Image.Resampling.BILINEAR, box=box))

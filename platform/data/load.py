@@ -1,0 +1,155 @@
+"""A data set, split and measured, ready for a run."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unlabeled.platform.data.catalogue import find
+from unlabeled.platform.data.config import DataConfig
+from unlabeled.platform.data.contents import Contents
+from unlabeled.platform.data.images import Images
+from unlabeled.platform.data.splits import balanced, carve, shuffled
+from unlabeled.platform.errors import UserError
+
+TEST_FRACTION = 0.2  # carved for test where a set comes without one
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set. Every split is in a fixed shuffled order, so the first few of any are a fair sample.
+
+    Attributes:
+        name: as in :class:`DataConfig`.
+        classes: names by label; empty when there are no labels.
+        channels: 1 or 3.
+        image_px: height and width.
+        pretrain: what a method sees: ``train`` itself, or with a set's unlabelled pictures (label -1) before it.
+        train: what probes are fitted on.
+        validation: for choosing; in neither of the above.
+        test: read once, at the end.
+        mean: per channel, of training pixels in [0, 1], whatever ``train_images`` is.
+        std: likewise.
+        checksum: sha256 in hexadecimal of the set as it is on disk; the same for every :class:`DataConfig`.
+        licence: who allows what.
+        source: whom to cite.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    image_px: int
+    pretrain: Images
+    train: Images
+    validation: Images
+    test: Images
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    checksum: str
+    licence: str
+    source: str
+
+    def summary(self) -> str:
+        """Say in one line what there is."""
+        unlabelled = len(self.pretrain) - len(self.train)
+        return (
+            f"{self.name}: {len(self.train):,} training{f' (+ {unlabelled:,} unlabelled)' if unlabelled else ''}, "
+            f"{len(self.validation):,} validation and {len(self.test):,} test pictures of {self.image_px} px, "
+            f"{'grey' if self.channels == 1 else 'colour'}, "
+            f"{f'{len(self.classes)} classes' if self.classes else 'no labels'}; "
+            f"checksum {self.checksum[:16]}; {self.licence}"
+        )
+
+
+def data_root(root: Path | None = None) -> Path:
+    """Return the absolute folder that data sets lie in: ``root``, else $UNLABELED_DATA, else ``data/`` here."""
+    return Path(root or os.environ.get("UNLABELED_DATA") or "data").expanduser().absolute()
+
+
+def load(config: DataConfig, root: Path | None = None) -> Data:
+    """Read a data set from disk, split it and measure it. Nothing is ever downloaded here.
+
+    The splits depend on the set and on ``validation_fraction``, never on a seed. ``root`` is as in :func:`data_root`.
+
+    Raises:
+        UserError: the set is missing, damaged, or too small for what is asked; the line says what to do.
+    """
+    entry = find(config.name)
+    contents = entry.read(config.name, data_root(root), config.image_px)
+    rows = _Rows.of(config, contents)
+    whole_train = contents.train.subset(rows.train)
+    mean, std = whole_train.statistics()
+    train = whole_train if config.train_images is None else contents.train.subset(rows.used)
+    pretrain = contents.train.subset(torch.cat([rows.unlabelled, rows.used])) if len(rows.unlabelled) else train
+    return Data(
+        name=config.name,
+        classes=contents.classes,
+        channels=train.channels,
+        image_px=train.image_px,
+        pretrain=pretrain,
+        train=train,
+        validation=_given_or_carved(contents.validation, contents.train, rows.validation),
+        test=_given_or_carved(contents.test, contents.train, rows.test),
+        mean=mean,
+        std=std,
+        checksum=contents.checksum,
+        licence=entry.licence,
+        source=entry.source,
+    )
+
+
+def download(name: str, root: Path | None = None) -> str:
+    """Bring a data set to the data root (see :func:`data_root`) and return a line that says where it is.
+
+    Raises:
+        UserError: there is no such set, it can't be fetched, or only the user can get it.
+    """
+    return find(name).fetch(name, data_root(root))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Which rows of the published training split go where."""
+
+    train: Tensor
+    used: Tensor  # of train, what train_images leaves
+    unlabelled: Tensor
+    validation: Tensor  # empty where the set has one of its own; likewise test
+    test: Tensor
+
+    @classmethod
+    def of(cls, config: DataConfig, contents: Contents) -> "_Rows":
+        count = len(contents.train)
+        labels = torch.zeros(count, dtype=torch.int64) if contents.train.labels is None else contents.train.labels
+        groups = torch.arange(count) if contents.groups is None else contents.groups
+        order = shuffled(count, "rows")
+        known = labels[order] >= 0
+        train, unlabelled = order[known], order[~known]
+        test = validation = train[:0]
+        if contents.test is None:
+            train, test = carve(train, labels, groups, TEST_FRACTION, "test")
+        if contents.validation is None:
+            train, validation = carve(train, labels, groups, config.validation_fraction, "validation")
+        lacking = [
+            split
+            for split, given, carved in (("test", contents.test, test), ("validation", contents.validation, validation))
+            if given is None and not len(carved)
+        ]
+        if lacking:
+            raise UserError(
+                f"{config.name} has too few pictures ({int(known.sum())}): none is left for {' and '.join(lacking)}; "
+                f"at least one class needs {3 if contents.test is None else 2} or more"
+            )
+        wanted = len(train) if config.train_images is None else config.train_images
+        if wanted > len(train):
+            raise UserError(
+                f"train_images is {wanted}, but {config.name} has {len(train)} training pictures beside those kept for "
+                f"validation and test; use {len(train)} or fewer"
+            )
+        return cls(train, balanced(train, labels, wanted), unlabelled, validation, test)
+
+
+def _given_or_carved(given: Images | None, train: Images, carved: Tensor) -> Images:
+    return train.subset(carved) if given is None else given.subset(shuffled(len(given), "rows"))

@@ -1,0 +1,64 @@
+"""Small runs that many tests share."""
+
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+os.environ.pop("UNLABELED_HOME", None)
+
+import pytest
+import torch
+
+from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.platform.augment import SIMCLR_SMALL, two_views
+from unlabeled.platform.config import EvaluationConfig, RunConfig
+from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.track import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_run() -> RunConfig:
+    """Eight steps of SimCLR in two epochs, a second or two of work."""
+    return RunConfig(
+        method=SimCLRConfig(views=two_views(SIMCLR_SMALL), head=(32, 16), temperature=0.2),
+        data=DataConfig(name="fashion-mnist-12k", train_images=256),
+        encoder=EncoderConfig(width=8),
+        epochs=2,
+        batch_size=64,
+        evaluation=EvaluationConfig(follow_images=100, tsne_images=0),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_data() -> Data:
+    """The data of ``small_run``."""
+    return load(DataConfig(name="fashion-mnist-12k", train_images=256))
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new MLflow store's file; making one takes seconds, copying it none."""
+    home = tmp_path_factory.mktemp("empty")
+    Store(home)
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def home(tmp_path: Path, empty_store: Path) -> Path:
+    """A home with an empty store."""
+    shutil.copy(empty_store, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def processor() -> Processor:
+    """This machine's CPU, computing in float32."""
+    return Processor(torch.device("cpu"), "fp32")

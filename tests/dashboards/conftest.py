@@ -1,0 +1,158 @@
+"""A study as its runs would be logged: rows with a mean and a spread, seeds that shift all rows alike."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+MEASURE = "test/linear/top1"
+PROTOCOL = "linear@1 (epochs 100) on test, encoder features, last epoch"
+MEANS = {"none": 0.796, "linear": 0.821, "mlp": 0.824}
+
+
+def make_claim(better: str, worse: str, at_least: float = 0.0, **fields: Any) -> dict[str, Any]:
+    claim = {
+        "statement": f"{better} is better than {worse}.",
+        "source": "Chen et al. (2020), sec. 4.2, fig. 8",
+        "better": better,
+        "worse": worse,
+        "at_least": at_least,
+        "published": "more than 10 points on ImageNet",
+    }
+    return claim | fields
+
+
+def make_record(**fields: Any) -> dict[str, Any]:
+    record = {
+        "name": "projection-head",
+        "question": "Does a projection head make the representation before it better?",
+        "source": "Chen, Kornblith, Norouzi, Hinton (2020), arXiv:2002.05709, sec. 4.2",
+        "expected": "no head < linear head < MLP head, measured on the representation before the head.",
+        "cost": "9 runs of 40 s each on two CPU cores",
+        "profile": "laptop",
+        "seeds": [0, 1, 2],
+        "measure": MEASURE,
+        "rows": {"none": {"method.head": "none"}, "linear": {"method.head": "linear"}, "mlp": {"method.head": "mlp"}},
+        "published": {
+            "source": "Chen et al. (2020), fig. 8",
+            "setting": "ImageNet, ResNet-50, 100 epochs, batch 4096",
+            "quantity": "ImageNet linear top-1, %",
+            "rows": {"none": "51.0", "linear": "61.5", "mlp": "64.6"},
+        },
+        "claims": [
+            make_claim(
+                "mlp",
+                "none",
+                statement="A nonlinear projection head is better than none.",
+            ),
+            make_claim(
+                "mlp",
+                "linear",
+                statement="A nonlinear projection head is better than a linear one by 3 points.",
+                at_least=0.03,
+                published="+3 %",
+            ),
+        ],
+    }
+    return record | fields
+
+
+def make_runs(
+    means: Mapping[str, float] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    spread: float = 0.003,
+    **columns: Any,
+) -> pd.DataFrame:
+    """One finished run per row and seed; ``columns`` override or add."""
+    random = np.random.default_rng(7)
+    shared = {seed: random.normal(0, spread) for seed in seeds}
+    lines = []
+    for seed in seeds:
+        for place, (row, mean) in enumerate((means or MEANS).items()):
+            top1 = mean + shared[seed] + random.normal(0, spread / 2)
+            lines.append(
+                {
+                    "run_id": f"{place}{seed:031x}",
+                    "name": f"{row} seed {seed}",
+                    "study": "projection-head",
+                    "row": row,
+                    "seed": seed,
+                    "profile": "laptop",
+                    "status": "FINISHED",
+                    "reason": "",
+                    "fingerprint": f"{place}{seed}3f09c2d1e4b7a8",
+                    "started": pd.Timestamp("2026-03-02 09:00", tz="UTC") + pd.Timedelta(minutes=3 * seed + place),
+                    "seconds": 41.0 + place,
+                    "link": f"http://127.0.0.1:5000/#/experiments/1/runs/{place}{seed}",
+                    "data.name": "fashion-mnist",
+                    "encoder.name": "convnet",
+                    "method.name": "simclr",
+                    "method.temperature": 0.2,
+                    "method.head": row,
+                    "optimizer.name": "adamw",
+                    "optimizer.learning_rate": 0.002,
+                    "epochs": 8,
+                    "batch_size": 256,
+                    MEASURE: top1,
+                    "test/knn/top1": top1 - 0.015,
+                    "untrained/linear/top1": 0.762 + shared[seed],
+                    "train/loss": 2.3 - 0.2 * place,
+                    "train/images_per_second": 1000.0 + 10 * seed,
+                    "system/peak_memory_mb": 812.0,
+                    f"protocol:{MEASURE}": PROTOCOL,
+                    "protocol:test/knn/top1": "knn@1 (neighbors 20, temperature 0.07) on test, encoder features",
+                    "environment:python": "3.11.9",
+                    "environment:torch": "2.14.0",
+                    "environment:git_commit": "0f3c2a9",
+                    "environment:processor": "2 CPU cores",
+                }
+            )
+    runs = pd.DataFrame(lines)
+    return runs.assign(**columns)
+
+
+def make_epochs(runs: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    lines = []
+    for run in runs.to_dict("records"):
+        for epoch in range(1, num_epochs + 1):
+            rise = 1 - np.exp(-epoch / 2.5)
+            curves = {
+                "train/loss": 5.2 - 2.6 * rise - 4 * (run[MEASURE] - 0.8),
+                "contrast/top1": 0.2 + 0.6 * rise,
+                "validation/knn/top1": 0.70 + (run[MEASURE] - 0.715) * rise,
+                "health/rankme": 12 + 500 * (run[MEASURE] - 0.77) * rise,
+                "train/images_per_second": 1000.0,
+            }
+            lines += [
+                {
+                    **{name: run[name] for name in ("run_id", "row", "seed")},
+                    "epoch": epoch,
+                    "metric": metric,
+                    "value": value * (1 + random.normal(0, 0.004)),
+                }
+                for metric, value in curves.items()
+            ]
+    return pd.DataFrame(lines)
+
+
+@pytest.fixture
+def record() -> Callable[..., dict[str, Any]]:
+    return make_record
+
+
+@pytest.fixture
+def runs() -> Callable[..., pd.DataFrame]:
+    return make_runs
+
+
+@pytest.fixture
+def epochs() -> Callable[..., pd.DataFrame]:
+    return make_epochs
+
+
+@pytest.fixture
+def claim() -> Callable[..., dict[str, Any]]:
+    return make_claim

@@ -1,0 +1,106 @@
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pandas as pd
+import pytest
+
+from unlabeled.dashboards import counted, figures
+from unlabeled.dashboards.report import table
+
+MEASURE = "test/linear/top1"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def curve_of(runs, epochs, metric):
+    long = epochs(runs)
+    return long[long["metric"] == metric]
+
+
+@pytest.fixture
+def drawn(record, runs, epochs):
+    """Return a function that draws all three kinds of figure afresh."""
+
+    def draw(**columns):
+        frame = runs(**columns)
+        rows = table(record(), frame)
+        return [
+            figures.rows_figure(rows, counted.scores(frame, MEASURE), MEASURE),
+            figures.published_figure(rows, MEASURE, "ImageNet top-1, %"),
+            figures.epochs_figure(curve_of(frame, epochs, "train/loss"), "train/loss", list(rows.index)),
+        ]
+
+    return draw
+
+
+def test_equal_data_give_equal_bytes(drawn):
+    first = drawn()
+    assert first == drawn()
+    assert first != drawn(spread=0.006)
+    assert not any(re.search(r"dc:date|20\d\d-\d\d-\d\d|Matplotlib", svg) for svg in first)
+
+
+def test_figures_say_in_words_what_they_show(drawn):
+    for svg, words in zip(drawn(), [r"mlp 82\.\d %, interval", "mlp published 64.6", "mlp ends at"], strict=True):
+        root = ET.fromstring(svg)
+        assert root.get("role") == "img"
+        assert re.search(words, root.get("aria-label"))
+        assert root[0].tag == f"{SVG}title"
+        assert root[0].text
+
+
+def test_rows_figure_shows_every_seed_and_the_untrained_encoder(record, runs):
+    frame = runs(seeds=(0, 1, 2, 3))
+    svg = figures.rows_figure(table(record(), frame), counted.scores(frame, MEASURE), MEASURE)
+    texts = [element.text for element in ET.fromstring(svg).iter(f"{SVG}text")]
+    assert {"none", "linear", "mlp", "untrained encoder", "95 % interval", "one seed"} <= set(texts)
+    assert len(re.findall(r"<use [^>]*fill: #ffffff; stroke: #0072b2", svg)) == 4
+
+
+def test_one_seed_draws_no_interval(record, runs):
+    frame = runs(seeds=(0,))
+    svg = figures.rows_figure(table(record(), frame), counted.scores(frame, MEASURE), MEASURE)
+    assert "95 % interval" not in svg
+    assert "nan" not in svg.lower()
+
+
+def test_names_are_taken_literally(record, runs):
+    name = "<script>$x$ & 温度"
+    frame = runs({name: 0.8, "mlp": 0.82})
+    svg = figures.rows_figure(table(record(rows={name: {}, "mlp": {}}), frame), counted.scores(frame, MEASURE), MEASURE)
+    assert "<script>" not in svg
+    assert name in [element.text for element in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_curves_are_means_with_the_range_of_seeds():
+    curve = pd.DataFrame({"row": ["a"] * 4, "seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], "value": [0.5, 0.6, 0.7, 0.8]})
+    svg = figures.epochs_figure(curve, "validation/knn/top1", ["a", "unseen"])
+    assert "a ends at 70.0 %" in svg
+    assert "unseen" not in svg
+
+
+def test_inline_takes_the_pages_colours_and_keeps_identifiers_apart(drawn):
+    svg = drawn()[0]
+    one, two = figures.inline(svg, "one"), figures.inline(svg, "two")
+    assert not re.findall(r"#[0-9a-f]{6}", one)
+    assert "var(--series-2)" in one
+    assert "<style" not in one
+    identifiers = [set(re.findall(r'\bid="([^"]+)"', text)) for text in (one, two)]
+    assert not identifiers[0] & identifiers[1]
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', one))
+    assert used
+    assert used <= identifiers[0]
+
+
+@pytest.mark.parametrize(
+    ("metric", "fraction"),
+    [("test/knn/top1", True), ("contrast/top5", True), ("train/loss", False), ("top1/std", False)],
+)
+def test_fractions_are_known_by_name(metric, fraction):
+    assert figures.is_fraction(metric) is fraction
+
+
+def test_figures_leave_pyplot_alone():
+    code = "import sys, unlabeled.dashboards.report; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,283 @@
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from unlabeled.dashboards.report import TEMPLATES, table, write_report
+from unlabeled.platform.errors import UserError
+
+MEASURE = "test/linear/top1"
+
+
+class Page(HTMLParser):
+    """Collects a page's tags, and checks that they close in order."""
+
+    EMPTY = ("meta", "img", "link", "br", "path", "use", "rect")
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.open, self.words = [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join("".join(self.words).split())
+
+    def headings(self):
+        return [attributes["id"] for tag, attributes in self.tags if tag == "section"]
+
+
+@pytest.fixture
+def write(tmp_path, record, runs, epochs):
+    """Return a function that writes a report and reads its page back."""
+
+    def writer(study=None, frame=None, curves=None, artifacts=None):
+        frame = runs() if frame is None else frame
+        if curves is None:
+            curves = epochs(runs()).query("metric in ['train/loss', 'health/rankme', 'train/images_per_second']")
+        path = write_report(study or record(), frame, curves, artifacts or {}, tmp_path / "report")
+        assert path == tmp_path / "report" / "index.html"
+        return Page(path)
+
+    return writer
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for name in ("views", "tsne"):
+        Image.new("RGB", (4, 4), "teal").save(tmp_path / f"{name}.png")
+    return {"mlp": {"views": tmp_path / "views.png", "tsne": tmp_path / "tsne.png"}, "none": {"views": None}}
+
+
+def test_table_puts_measured_beside_published(record, runs):
+    found = table(record(), runs())
+    values = runs().query("row == 'mlp'")
+    assert list(found.index) == ["none", "linear", "mlp"]
+    assert found.loc["mlp", "mean"] == pytest.approx(values[MEASURE].mean())
+    assert found.loc["mlp", "low"] < found.loc["mlp", "mean"] < found.loc["mlp", "high"]
+    assert found.loc["mlp", "gain"] == pytest.approx((values[MEASURE] - values["untrained/linear/top1"]).mean())
+    assert (found.loc["mlp", "n"], found.loc["mlp", "published"]) == (3, "64.6")
+
+
+def test_gain_is_paired_by_run(record, runs):
+    found = table(record(), runs(seeds=range(20))).loc["mlp"]  # a seed moves trained and untrained scores alike
+    assert found["gain_high"] - found["gain_low"] < 0.7 * (found["high"] - found["low"])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("64.6", 64.6), ("64.6 %", 64.6), ("64.6 ± 0.3", 64.6), ("−1.5", -1.5), ("> 70", math.nan), ("best", math.nan)],
+)
+def test_published_words_become_numbers_only_where_they_are_numbers(record, runs, text, number):
+    published = record()["published"] | {"rows": {"mlp": text}}
+    found = table(record(published=published), runs())
+    assert found.loc["mlp", "published_number"] == pytest.approx(number, nan_ok=True)
+    assert math.isnan(found.loc["none", "published_number"])
+
+
+def test_whole_page_in_order(write, pictures, tmp_path):
+    page = write(artifacts=pictures)
+    assert page.headings() == [
+        *("verdicts", "numbers", "figures", "claims", "setup", "pictures", "missing", "provenance"),
+    ]
+    assert ("html", {"lang": "en"}) in page.tags
+    title = re.search(r"<h1>(.*?)</h1>", (tmp_path / "report" / "index.html").read_text())[1]
+    assert title == "Does a projection head make the representation before it better?"
+    for words in (
+        *("2 published claims: 1 held, 1 contradicted.", "All 9 planned runs finished.", "✓ Held", "✗ Contradicted"),
+        *("64.6", "Chen et al. (2020), fig. 8", "ImageNet, ResNet-50, 100 epochs", "Data, encoder and budget differ"),
+        *("after Holm's correction", "Hedges' g", "Seeds that would decide", "fashion-mnist", "convnet", "adamw"),
+        *("1,010", "812 MB", "Nothing: every planned run finished", "0f3c2a9", "linear@1 (epochs 100) on test"),
+        *("3f09c2d1e4b7a8", "2026-03-02", "3 of 3 pairs of rows stand in the published order"),
+    ):
+        assert words in page.text, words
+    assert re.search(r"8[12]\.\d %", page.text)
+
+
+def test_page_is_readable_without_eyes_and_without_a_network(write, pictures):
+    page = write(artifacts=pictures)
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        assert not any(name.startswith("on") for name in attributes)
+        if tag == "img":
+            assert attributes["src"].startswith("data:image/png;base64,")
+            assert attributes["alt"].startswith("mlp: ")
+        if tag == "svg":
+            assert attributes["role"] == "img"
+            assert len(attributes["aria-label"]) > 20
+        if tag == "th":
+            assert attributes["scope"] in ("row", "col")
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("img") == 2
+    assert tags.count("svg") == tags.count("title") - 1 == 4
+    assert tags.count("caption") == tags.count("table")
+    identifiers = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    targets = {attributes["href"][1:] for tag, attributes in page.tags if attributes.get("href", "").startswith("#")}
+    assert targets <= set(identifiers)
+    assert "url(http" not in (TEMPLATES / "report.css").read_text()
+
+
+def test_files_beside_the_page(write, tmp_path, record, runs):
+    write()
+    folder = tmp_path / "report"
+    rows = pd.read_csv(folder / "table.csv", index_col="row")
+    pd.testing.assert_frame_equal(rows[["mean", "low", "gain"]], table(record(), runs())[["mean", "low", "gain"]])
+    assert len(pd.read_csv(folder / "runs.csv")) == 9
+    verdicts = pd.read_csv(folder / "verdicts.csv")
+    assert list(verdicts["decision"]) == ["held", "contradicted"]
+    assert list(verdicts["n"]) == [3, 3]
+    assert (verdicts["low"] < verdicts["difference"]).all()
+    names = {path.name for path in folder.glob("*.svg")}
+    assert {"rows.svg", "published.svg", "curve-train-loss.svg", "curve-health-rankme.svg"} <= names
+    assert not any("images-per-second" in name for name in names)
+
+
+def test_equal_runs_give_an_equal_page_and_stale_figures_go(write, tmp_path, record, epochs, runs):
+    folder = tmp_path / "report"
+    write()
+    first = (folder / "index.html").read_bytes()
+    write()
+    assert (folder / "index.html").read_bytes() == first
+    write(study=record(published=None), curves=epochs(runs()).query("metric == 'train/loss'"))
+    assert {path.name for path in folder.glob("*.svg")} == {"rows.svg", "curve-train-loss.svg"}
+
+
+def test_text_is_escaped_everywhere(write, record, runs, claim):
+    bad = "<script>alert('x')</script>"
+    frame = runs({bad: 0.8, "mlp": 0.82}).assign(**{"method.head": bad, "environment:processor": bad})
+    frame.loc[0, ["status", "reason"]] = ["FAILED", bad]
+    frame["name"] = bad
+    frame["link"] = "javascript:alert(1)"
+    study = record(
+        rows={bad: {}, "mlp": {}},
+        question=f"{bad}?",
+        expected=bad,
+        published={"source": bad, "setting": bad, "quantity": bad, "rows": {bad: bad}},
+        claims=[claim("mlp", bad, statement=bad, published=bad)],
+    )
+    page = write(study=study, frame=frame, curves=pd.DataFrame())
+    assert "script" not in [tag for tag, _ in page.tags]
+    assert page.text.count(bad) > 12
+    assert not any("javascript" in str(attributes.get("href")) for _, attributes in page.tags)
+
+
+def test_no_runs_at_all(write):
+    page = write(frame=pd.DataFrame(), curves=pd.DataFrame())
+    assert "No run has finished yet, of 9 planned." in page.text
+    assert "No finished run has logged test/linear/top1" in page.text
+    assert page.text.count("Missing") == 9
+    assert "64.6" in page.text  # the published numbers are there to read already
+    assert "figures" not in page.headings()
+
+
+def test_one_seed_has_means_but_no_interval(write, runs, record):
+    page = write(study=record(seeds=[0]), frame=runs(seeds=(0,)))
+    assert page.text.count("none from one seed") == 3
+    assert "needs at least two seeds" in page.text
+    assert not re.search(r"\bnan\b", page.text)
+
+
+def test_measure_absent_names_what_there_is(write, record):
+    page = write(study=record(measure="test/segmentation/iou"))
+    assert (
+        "No finished run has logged test/segmentation/iou; logged on test: test/knn/top1, test/linear/top1."
+        in page.text
+    )
+    assert page.text.count("finished without test/segmentation/iou") == 9
+
+
+def test_without_claims_published_numbers_and_labels(write, record, runs):
+    frame = runs().drop(columns=[name for name in runs().columns if "top1" in name])
+    page = write(study=record(claims=[], published=None, measure="health/rankme"), frame=frame)
+    assert "This study makes no claims to judge." in page.text
+    assert "names no published numbers" in page.text
+    assert "claims" not in page.headings()
+    assert "pictures" not in page.headings()
+
+
+def test_what_is_missing_is_listed(write, runs):
+    frame = runs()
+    frame.loc[2, ["status", "reason"]] = ["FAILED", "the loss became nan at step 412"]
+    frame.loc[4, "status"] = "RUNNING"
+    frame.loc[5, "status"] = "KILLED"
+    frame.loc[6, MEASURE] = math.nan
+    page = write(frame=frame.drop(index=8))
+    assert "5 of 9 planned runs finished" in page.text
+    assert "5 runs that did not finish" in page.text
+    for words in ("Failed", "the loss became nan at step 412", "Running", "Killed", "Missing", "finished without"):
+        assert words in page.text
+
+
+def test_settings_that_no_row_sets_are_pointed_out(write, runs):
+    frame = runs()
+    assert "although no row sets them" not in write(frame=frame).text
+    frame.loc[frame["row"] == "mlp", "epochs"] = 16
+    assert re.search(r"although no row sets them[^.]*: epochs\.", write(frame=frame).text)
+
+
+def test_superseded_runs_are_mentioned(write, runs):
+    older = runs().assign(started=pd.Timestamp("2020-01-01", tz="UTC"))
+    page = write(frame=pd.concat([older, runs()], ignore_index=True))
+    assert "9 earlier finished runs of the same row and seed are not counted" in page.text
+
+
+def test_mixed_protocols_write_nothing(write, runs, tmp_path):
+    frame = runs()
+    frame.loc[frame["row"] == "mlp", f"protocol:{MEASURE}"] = "linear@2"
+    with pytest.raises(UserError, match="different protocols"):
+        write(frame=frame)
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_failed_write_leaves_the_old_page_whole(write, tmp_path, monkeypatch, record):
+    write()
+    before = (tmp_path / "report" / "index.html").read_bytes()
+
+    def full_disk(self, target):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write(study=record(question="Another?"))
+    assert (tmp_path / "report" / "index.html").read_bytes() == before
+    assert list((tmp_path / "report").glob(".*.tmp")) == []
+
+
+def luminance(colour):
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
+def test_contrast(scheme):
+    blocks = re.findall(r":root \{(.*?)\}", (TEMPLATES / "report.css").read_text(), flags=re.DOTALL)
+    colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[scheme]))
+    pairs = [(text, back, 4.5) for text in ("ink", "muted", "link") for back in ("page", "paper")]
+    pairs += [(name, f"{name}-tint", 4.5) for name in ("held", "contradicted", "open")]
+    pairs += [(f"series-{index}", "paper", 3.0) for index in range(8)]
+    for text, back, least in pairs:
+        bright, dark = sorted((luminance(colour[text]), luminance(colour[back])), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= least, (text, back)

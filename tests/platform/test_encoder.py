@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.errors import UserError
+
+IMAGES = [(1, 28), (3, 32)]
+
+
+@pytest.mark.parametrize(("channels", "px"), IMAGES)
+@pytest.mark.parametrize("name", ["convnet", "resnet18", "vit_tiny_patch16_224"])
+def test_an_encoder_has_the_width_that_it_declares(name: str, channels: int, px: int) -> None:
+    encoder = EncoderConfig(name=name).build(channels, px).eval()
+    x = torch.randn(2, channels, px, px)
+    with torch.no_grad():
+        assert encoder(x).shape == (2, encoder.dim)
+        feature_map, tokens = encoder.feature_map(x), encoder.tokens(x)
+    assert feature_map.ndim == 4
+    assert feature_map.shape[1] == encoder.dim
+    assert tokens.shape[::2] == (2, encoder.dim)
+    positions = feature_map.flatten(2).transpose(1, 2)
+    assert torch.equal(tokens[:, -positions.shape[1] :], positions)  # a ViT has its class token before them
+
+
+def test_small_pictures_get_the_small_stem_and_large_ones_keep_theirs() -> None:
+    small, large = EncoderConfig(name="resnet18").build(3, 32), EncoderConfig(name="resnet18").build(3, 224)
+    assert small.feature_map(torch.randn(2, 3, 32, 32)).shape[-2:] == (4, 4)
+    assert large.feature_map(torch.randn(2, 3, 224, 224)).shape[-2:] == (7, 7)
+
+
+def test_a_vit_takes_the_patch_that_is_asked_for() -> None:
+    encoder = EncoderConfig(name="vit_tiny_patch16_224", patch_px=8).build(3, 32)
+    assert encoder.feature_map(torch.randn(1, 3, 32, 32)).shape[-2:] == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("config", "px", "message"),
+    [
+        (EncoderConfig(name="resnet81"), 32, r"no encoder is called 'resnet81'; near it: resnet"),
+        (EncoderConfig(name="efficientnet_b0"), 32, r"no encoder .* allowed: convnet, or any timm ResNet or ViT"),
+        (EncoderConfig(name="vit_tiny_patch16_224", patch_px=5), 32, r"patches of 5 px do not divide a picture of 32 px; .* 4,"),
+        (EncoderConfig(name="resnet18", width=64), 32, r"encoder.width is for the convnet and would be ignored by resnet18"),
+        (EncoderConfig(name="convnet", patch_px=4), 32, r"encoder.patch_px is for ViTs and would be ignored by convnet"),
+    ],
+)
+def test_a_wrong_encoder_is_one_clear_line(config: EncoderConfig, px: int, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        config.build(3, px)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,153 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
+
+from unlabeled.platform.config import EvaluationConfig, RunConfig
+from unlabeled.platform.data import Data
+from unlabeled.platform.evaluate import KNN, Features, Linear, ProbeConfig, alignment, deviation, extract, rankme, uniformity
+from unlabeled.platform.evaluate.protocol import Evaluation
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.train import build_method
+
+PROBES: list[ProbeConfig] = [KNN(), Linear()]
+
+
+def blobs(num: int, spread: float, seed: int = 0, classes: int = 4, dim: int = 8) -> Features:
+    """Gaussian classes around fixed centres, far from the origin and badly scaled, as features are."""
+    centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(99)) * 2.0 + 3.0
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(num) % classes
+    x = centers[labels] + spread * torch.randn(num, dim, generator=generator)
+    return Features(x * torch.logspace(-2, 1, dim), labels)
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
+class TestEveryProbe:
+    def test_tells_separable_classes_apart_and_is_at_chance_on_noise(self, probe: ProbeConfig) -> None:
+        assert probe(blobs(400, 0.1), blobs(200, 0.1, seed=1))["top1"] == 1.0
+        noise = [Features(torch.randn(n, 8), torch.randint(4, (n,))) for n in (1000, 2000)]
+        assert abs(probe(*noise)["top1"] - 0.25) < 0.05
+
+    def test_values_are_fractions_and_repeat(self, probe: ProbeConfig) -> None:
+        train, test = blobs(300, 3.0), blobs(100, 3.0, seed=1)
+        found = probe(train, test)
+        assert all(0.0 <= value <= 1.0 for value in found.values())
+        assert 0.25 < found["top1"] < 1.0
+        assert probe(train, test) == found
+
+    def test_a_class_that_training_lacks_counts_as_wrong(self, probe: ProbeConfig) -> None:
+        train, test = blobs(300, 0.1), blobs(100, 0.1, seed=1)
+        seen = train.labels < 3
+        assert probe(Features(train.x[seen], train.labels[seen]), test)["top1"] == 0.75
+
+    def test_it_is_a_value_with_a_protocol(self, probe: ProbeConfig) -> None:
+        assert ProbeConfig.model_validate_json(probe.canonical_json()) == probe
+        assert probe.protocol.startswith(f"{probe.name}@{probe.version} (")
+
+
+def test_knn_votes_like_scikit_learns_with_the_papers_weights() -> None:
+    train, test = blobs(500, 4.0), blobs(300, 4.0, seed=1)
+    oracle = KNeighborsClassifier(
+        n_neighbors=15, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1.0 - distance) / 0.1)
+    )
+    oracle.fit(train.x.numpy(), train.labels.numpy())
+    expected = oracle.score(test.x.numpy(), test.labels.numpy())
+    assert KNN(neighbors=15, temperature=0.1)(train, test)["top1"] == pytest.approx(expected, abs=1 / 300)
+
+
+def test_knn_with_fewer_pictures_than_neighbours() -> None:
+    assert KNN(neighbors=50)(blobs(8, 0.1), blobs(8, 0.1, seed=1))["top1"] == 1.0
+
+
+def test_the_linear_probe_solves_the_problem_that_it_states() -> None:
+    train = blobs(400, 4.0)
+    x = (train.x - train.x.mean(dim=0)) / train.x.std(dim=0)
+    weight, bias, steepest = Linear(l2=0.01, tolerance=5e-6).solve(x, train.labels)
+    assert steepest <= 5e-6
+    oracle = LogisticRegression(C=1.0 / (0.01 * len(x)), tol=1e-8, max_iter=2000).fit(x.numpy(), train.labels.numpy())
+    np.testing.assert_allclose(weight.numpy(), oracle.coef_, atol=2e-4)
+    centred = bias - bias.mean()  # the softmax doesn't see a constant added to all biases
+    np.testing.assert_allclose(centred.numpy(), oracle.intercept_ - oracle.intercept_.mean(), atol=2e-4)
+
+
+def test_the_linear_probe_says_when_it_has_not_converged() -> None:
+    train = blobs(400, 4.0)
+    assert Linear()(train, train)["converged"] == 1.0
+    assert Linear(most_iterations=2, tolerance=1e-8)(train, train)["converged"] == 0.0
+
+
+def test_the_linear_probe_ignores_how_features_are_scaled() -> None:
+    train, test = blobs(300, 3.0), blobs(100, 3.0, seed=1)
+    scaled = [Features(1000.0 * f.x - 5.0, f.labels) for f in (train, test)]
+    assert Linear()(*scaled)["top1"] == pytest.approx(Linear()(train, test)["top1"], abs=0.011)
+
+
+def pairs(z: Tensor) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(len(z)) for j in range(i)]
+
+
+def test_health_against_its_definitions() -> None:
+    z, w = torch.randn(30, 6), torch.randn(30, 6)
+    unit, other = [(x / x.norm(dim=1, keepdim=True)).double() for x in (z, w)]
+    potentials = [math.exp(-2.0 * float((unit[i] - unit[j]).square().sum())) for i, j in pairs(z)]
+    assert uniformity(z) == pytest.approx(math.log(sum(potentials) / len(potentials)), rel=1e-5)
+    assert alignment(z, w) == pytest.approx(float((unit - other).square().sum(dim=1).mean()), rel=1e-5)
+    singular = np.linalg.svd(z.double().numpy(), compute_uv=False)
+    p = singular / singular.sum()
+    assert rankme(z) == pytest.approx(math.exp(-(p * np.log(p)).sum()), rel=1e-4)
+    assert deviation(z) == pytest.approx(float(unit.std(dim=0).mean()) * math.sqrt(6), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("measure", "collapsed", "even"),
+    [(rankme, 1.0, 16.0), (uniformity, 0.0, -3.5), (deviation, 0.0, 1.0)],
+)
+def test_health_tells_a_collapse(measure: Callable[[Tensor], float], collapsed: float, even: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert measure(torch.ones(200, 16) * torch.rand(200, 1, generator=generator)) == pytest.approx(collapsed, abs=0.01)
+    assert measure(torch.randn(4000, 16, generator=generator)) == pytest.approx(even, rel=0.05)
+
+
+def test_features_are_clean_pictures_through_the_encoder_in_eval_mode(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    encoder = build_method(small_run, small_data, processor).encoder
+    encoder.train()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    features = extract(encoder, small_data.test, small_data, processor, at_most=70)
+    assert encoder.training
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items()), "probing must not train"
+    images = (small_data.test.batch(torch.arange(70)).float() / 255.0 - small_data.mean[0]) / small_data.std[0]
+    with torch.no_grad():
+        expected = encoder.eval()(images)
+    torch.testing.assert_close(features.x, expected)
+    assert small_data.test.labels is not None
+    assert features.labels is not None
+    assert torch.equal(features.labels, small_data.test.labels[:70])
+
+
+def test_every_metric_has_its_protocol_and_test_is_measured_once_at_the_end(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    evaluation = Evaluation(small_run, small_data, processor)
+    encoder = build_method(small_run, small_data, processor).encoder
+    followed, final, untrained = evaluation.follow(encoder), evaluation.final(encoder), evaluation.untrained(encoder)
+    assert not any(name.startswith("test/") for name in followed)
+    found = {name for name in {*followed, *final, *untrained} if name.endswith("/top1")}
+    assert found == set(evaluation.protocols())
+    assert {name.removeprefix("untrained/"): value for name, value in untrained.items()} == {
+        name.removeprefix("test/"): value for name, value in final.items() if name.startswith("test/")
+    }, "this encoder is the untrained one"
+    assert encoder.training
+
+
+def test_the_last_epoch_is_always_followed(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    run = small_run.with_field("epochs", 7).with_field("evaluation", EvaluationConfig(every_epochs=3))
+    evaluation = Evaluation(run, small_data, processor)
+    assert [epoch for epoch in range(1, 8) if evaluation.due(epoch)] == [3, 6, 7]

@@ -1,0 +1,125 @@
+"""One run from start to end in this process: what it says, what it leaves, and how it goes on after an interruption."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unlabeled.platform.checkpoint import checkpoints
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.export import load_encoder
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.runtime import EpochDone, Event, Finished, Started, execute
+
+
+class Stop(Exception):
+    """What a test kills a run with."""
+
+
+def run_until(run: RunConfig, data: Data, home: Path, processor: Processor, epoch: int = 99) -> list[Event]:
+    """Execute, collecting events, and die right after ``epoch`` was reported."""
+    events: list[Event] = []
+
+    def report(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, EpochDone) and event.epoch == epoch:
+            raise Stop
+
+    try:
+        execute(run, data, home, processor, report)
+    except Stop:
+        pass
+    return events
+
+
+def weights(home: Path) -> dict[str, torch.Tensor]:
+    (path,) = home.glob("work/*/files/encoder/encoder.safetensors")
+    loaded: dict[str, torch.Tensor] = load_file(path)
+    return loaded
+
+
+def test_a_run_tells_its_story_in_order(small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path) -> None:
+    events = run_until(small_run.with_field("evaluation.tsne_images", 60), small_data, tmp_path, processor)
+    kinds = [type(event).__name__ for event in events if type(event).__name__ != "Progress"]
+    assert kinds == ["Started", "EpochDone", "EpochDone", "Finished"]
+    started, *epochs, finished = [event for event in events if type(event).__name__ != "Progress"]
+    assert isinstance(started, Started)
+    assert (started.step, started.epochs) == (0, [])
+    assert started.environment["precision"] == "fp32"
+    for event in epochs:
+        assert isinstance(event, EpochDone)
+        assert {"train/loss", "contrast/top1", "health/rankme", "knn/top1", "train/images_per_second"} <= set(event.metrics)
+    assert isinstance(finished, Finished)
+    assert {"test/linear/top1", "test/knn/top1", "untrained/linear/top1", "system/peak_memory_mb"} <= set(finished.metrics)
+    files = {str(path.relative_to(finished.files)) for path in finished.files.rglob("*") if path.is_file()}
+    assert files == {"encoder/encoder.safetensors", "encoder/encoder.json", "encoder/README.md", "views.png", "tsne.png"}
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_never_stopped(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+) -> None:
+    whole = run_until(small_run, small_data, tmp_path / "whole", processor)
+    run_until(small_run, small_data, tmp_path / "killed", processor, epoch=1)
+    resumed = run_until(small_run, small_data, tmp_path / "killed", processor)
+    started = resumed[0]
+    assert isinstance(started, Started)
+    assert started.step == 4
+    assert len(started.epochs) == 1, "the epoch that is done is told again: the driver may have died before it logged it"
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    measured = [{k: v for k, v in events[-1].metrics.items() if "system" not in k} for events in (whole, resumed)]  # type: ignore[union-attr]
+    assert measured[0] == measured[1]
+
+
+def test_a_run_that_was_complete_but_not_logged_only_measures_again(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+) -> None:
+    first = run_until(small_run, small_data, tmp_path, processor)
+    again = run_until(small_run, small_data, tmp_path, processor)
+    assert [type(event).__name__ for event in again] == ["Started", "Finished"]
+    assert again[0].step == 8  # type: ignore[union-attr]
+    assert again[-1].metrics["test/linear/top1"] == first[-1].metrics["test/linear/top1"]  # type: ignore[union-attr]
+
+
+def test_a_damaged_checkpoint_costs_one_checkpoint(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_until(small_run, small_data, tmp_path, processor)
+    before = weights(tmp_path)
+    folder = tmp_path / "work" / small_run.fingerprint(small_data.checksum)
+    checkpoints(folder)[0].write_bytes(b"damaged")
+    again = run_until(small_run, small_data, tmp_path, processor)
+    assert again[0].step == 4  # type: ignore[union-attr]
+    assert "is damaged" in caplog.text
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(tmp_path).items())
+
+
+def test_the_untrained_encoder_is_measured_once_per_start(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+) -> None:
+    run_until(small_run, small_data, tmp_path, processor)
+    run_until(small_run.with_field("method.head", ()), small_data, tmp_path, processor)
+    run_until(small_run.with_field("seed", 1), small_data, tmp_path, processor)
+    found = list((tmp_path / "work" / "untrained").glob("*.json"))
+    assert len(found) == 2, "one for each seed: both heads start from the same encoder"
+    assert "untrained/knn/top1" in json.loads(found[0].read_text())
+
+
+def test_the_encoder_is_loaded_as_its_readme_says(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+) -> None:
+    events = run_until(small_run, small_data, tmp_path, processor)
+    assert isinstance(events[-1], Finished)
+    folder = events[-1].files / "encoder"
+    code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    names = {"images": torch.randn(2, 1, 28, 28)}
+    exec(code.replace("path/to/encoder", str(folder)), names)
+    assert names["features"].shape == (2, 64)
+    assert torch.equal(load_encoder(folder)(names["images"]), names["features"])
+    (folder / "encoder.safetensors").unlink()
+    with pytest.raises(UserError, match=r"no encoder\.safetensors in .*encoder; give the encoder folder"):
+        load_encoder(folder)

@@ -1,0 +1,104 @@
+from typing import Any
+
+import pytest
+
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.study import Claim, Published, Study
+
+
+def declare(small_run: RunConfig, **fields: Any) -> Study:
+    given = {
+        "name": "heads",
+        "question": "Which head?",
+        "source": "a paper",
+        "expected": "a trend",
+        "cost": "little",
+        "profiles": {"laptop": small_run},
+        "rows": {"none": {"method.head": ()}, "linear": {"method.head": (16,)}},
+    }
+    return Study.checked(**{**given, **fields})
+
+
+def test_runs_are_rows_times_seeds_whole_sets_of_rows_first(small_run: RunConfig) -> None:
+    study = declare(small_run, seeds=(3, 4))
+    runs = study.runs(study.base("laptop", {"epochs": 5}))
+    assert [run.name for run in runs] == ["none seed 3", "linear seed 3", "none seed 4", "linear seed 4"]
+    assert [run.config.seed for run in runs] == [3, 3, 4, 4]
+    assert {run.config.epochs for run in runs} == {5}
+    assert runs[1].config.method.head == (16,)
+
+
+def test_a_grid_names_its_rows_by_their_values(small_run: RunConfig) -> None:
+    study = declare(small_run, rows={}, vary={"method.temperature": (0.1, 0.5), "batch_size": (32, 64)})
+    assert list(study.row_settings())[:2] == ["temperature 0.1, batch_size 32", "temperature 0.1, batch_size 64"]
+    assert len(study.runs(study.base("laptop"))) == 4 * 3
+
+
+def test_the_fingerprint_is_of_what_decides_the_result_and_of_nothing_else(small_run: RunConfig) -> None:
+    assert small_run.fingerprint("data") == small_run.with_field("epochs", 2).fingerprint("data")
+    changed = [small_run.with_field(path, value) for path, value in {"seed": 1, "epochs": 3, "method.temperature": 0.21}.items()]
+    assert len({run.fingerprint("data") for run in [small_run, *changed]} | {small_run.fingerprint("other data")}) == 5
+    assert not {"workers", "device", "resources"} & set(RunConfig.model_fields)
+
+
+def test_a_run_round_trips_through_json(small_run: RunConfig) -> None:
+    assert RunConfig.model_validate_json(small_run.canonical_json()) == small_run
+
+
+def test_parameters_are_dotted_and_short_enough_to_compare(small_run: RunConfig) -> None:
+    parameters = small_run.parameters()
+    assert parameters["method.name"] == "simclr"
+    assert parameters["method.head"] == "32, 16"
+    assert parameters["method.views"].startswith("2 x [Crop(0.08-1) > Flip")
+    assert all(isinstance(value, str | int | float | bool) for value in parameters.values())
+    assert small_run.with_field("method.head", ()).parameters()["method.head"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rows": {"a": {"method.haed": ()}}}, r"no field of SimCLRConfig is called 'haed'; did you mean 'head'\?"),
+        ({"rows": {"a": {"batch_size": -1}}}, r"batch_size: .*greater than or equal to 2, got -1"),
+        ({"rows": {}}, "declares either rows or vary"),
+        ({"rows": {"a": {"epochs": 3}, "b": {"epochs": 3}}}, "the rows 'a' and 'b' are the same run"),
+        ({"seeds": (1, 1)}, "seeds must differ"),
+        ({"seeds": ()}, "seeds"),
+        ({"question": "A statement."}, "question"),
+        (
+            {"claims": (Claim(statement="s", source="p", better="linaer", worse="none"),)},
+            r"no row is called 'linaer'; did you mean 'linear'\?",
+        ),
+        (
+            {"published": Published(source="p", setting="s", quantity="q", rows={"nnoe": "1"})},
+            r"no row is called 'nnoe'; did you mean 'none'\?",
+        ),
+    ],
+)
+def test_a_study_is_checked_when_declared(small_run: RunConfig, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        declare(small_run, **fields)
+
+
+@pytest.mark.parametrize(
+    ("profile", "changes", "message"),
+    [
+        ("laptpo", {}, r"no profile of heads is called 'laptpo'; did you mean 'laptop'\?"),
+        ("laptop", {"method.head": (8,)}, "method.head is what heads varies, so setting it would be ignored"),
+        ("laptop", {"seed": 3}, "choose them with --seeds"),
+        ("laptop", {"epochs": 0}, "epochs: .*greater than or equal to 1, got 0"),
+    ],
+)
+def test_a_wrong_base_is_one_clear_line(small_run: RunConfig, profile: str, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        declare(small_run).base(profile, changes)
+
+
+def test_the_record_is_plain_json(small_run: RunConfig) -> None:
+    import json
+
+    record = declare(small_run, claims=(Claim(statement="s", source="p", better="linear", worse="none"),)).record("laptop")
+    assert json.loads(json.dumps(record)) == json.loads(json.dumps(record, default=str))
+    assert list(record["rows"]) == ["none", "linear"]
+    assert record["profile"] == "laptop"
+    assert "profiles" not in record

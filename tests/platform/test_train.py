@@ -1,0 +1,163 @@
+import io
+
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unlabeled.platform.augment import ViewPlan, Policy
+from unlabeled.platform.checkpoint import State
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
+from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.optim import SGD
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.train import NonFiniteLoss, Training, build_method
+
+
+class DroppingConfig(MethodConfig):
+    """A method that uses both sources of chance: its draws, and torch's own generator (dropout)."""
+
+    name = "test-dropping"
+    views: ViewPlan = ViewPlan(views=(Policy(),))
+    explode_at: int = Field(default=10**9)
+
+    def build(self, encoder: Encoder) -> "Dropping":
+        return Dropping(self, encoder)
+
+
+class Dropping(Method):
+    def __init__(self, config: DroppingConfig, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(encoder.dim, 4))
+        self.explode_at = config.explode_at
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+        self.progress: list[float] = []
+
+    def forward(self, batch: Batch) -> StepResult:
+        assert isinstance(self.calls, Tensor)
+        self.calls += 1
+        target = batch.draws.integers("target", 4)
+        loss = nn.functional.cross_entropy(self.head(self.encoder(batch.views[0])), target)
+        return StepResult(loss=loss * torch.inf if int(self.calls) == self.explode_at else loss)
+
+    def after_step(self, progress: float) -> None:
+        self.progress.append(progress)
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two states are bitwise equal."""
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one if k != "seconds")
+    if isinstance(one, list | tuple):
+        return isinstance(other, list | tuple) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    return one == other
+
+
+def finish(training: Training, save_at: int = 0) -> tuple[list[dict[str, float]], State | None]:
+    """Train to the end; return the epochs' means, and the state after ``save_at`` steps as it would come from disk."""
+    saved = None
+    epochs = [training.end_epoch()] if training.meter.steps == training.steps_per_epoch else []
+    for step in training.steps():
+        if step == save_at:
+            buffer = io.BytesIO()
+            torch.save(training.state(), buffer)
+            saved = torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
+        if step % training.steps_per_epoch == 0:
+            epochs.append(training.end_epoch())
+    return epochs, saved
+
+
+@pytest.mark.parametrize("method", ["simclr", "test-dropping"])
+@pytest.mark.parametrize("stop", [1, 3, 4, 5, 8])  # within an epoch of four steps, at its end, at the run's end
+def test_resumed_equals_uninterrupted_bitwise(
+    small_run: RunConfig, small_data: Data, processor: Processor, stop: int, method: str
+) -> None:
+    run = small_run if method == "simclr" else small_run.with_field("method", DroppingConfig())
+    whole, resumed = Training(run, small_data, processor), Training(run, small_data, processor)
+    whole_epochs, saved = finish(whole, save_at=stop)
+    assert saved is not None
+    torch.rand(7)  # what else used torch's generator must not matter
+    resumed.restore(saved)
+    resumed_epochs, _ = finish(resumed)
+    assert resumed.step == whole.step == 8
+    assert same(whole.state(), resumed.state())
+    for ours, theirs in zip(reversed(resumed_epochs), reversed(whole_epochs), strict=False):
+        assert ours["train/loss"] == theirs["train/loss"]
+
+
+def test_the_seed_decides_everything(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    def trained(seed: int) -> dict[str, Tensor]:
+        training = Training(small_run.with_field("seed", seed), small_data, processor)
+        for _ in training.steps():
+            pass
+        return training.method.state_dict()
+
+    first, again, other = trained(0), trained(0), trained(1)
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_methods_of_one_seed_start_from_one_encoder(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    state = torch.get_rng_state()
+    one = build_method(small_run, small_data, processor)
+    other = build_method(small_run.with_field("method.head", ()), small_data, processor)
+    assert same(one.encoder.state_dict(), other.encoder.state_dict())
+    assert torch.equal(torch.get_rng_state(), state), "building must leave torch's generator alone"
+
+
+def test_an_epoch_sees_every_picture_once_in_a_new_order(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    training = Training(small_run, small_data, processor)
+    epochs = [torch.cat([training.batch(4 * epoch + step).index for step in range(4)]) for epoch in range(2)]
+    for order in epochs:
+        assert torch.equal(order.sort().values, torch.arange(256))
+    assert not torch.equal(*epochs)
+
+
+def test_views_are_normalised_and_differ(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    batch = Training(small_run, small_data, processor).batch(0)
+    assert len(batch.views) == 2
+    assert batch.views[0].shape == (64, 1, 28, 28)
+    assert not torch.allclose(*batch.views)
+    plain = small_run.with_field("method", DroppingConfig())
+    view = Training(plain, small_data, processor).batch(0).views[0]
+    images = small_data.pretrain.batch(batch.index).float() / 255.0
+    torch.testing.assert_close(view, (images - small_data.mean[0]) / small_data.std[0])
+
+
+def test_after_step_hears_of_the_progress(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    training = Training(small_run.with_field("method", DroppingConfig()), small_data, processor)
+    for _ in training.steps():
+        pass
+    assert isinstance(training.method, Dropping)
+    assert training.method.progress == [step / 8 for step in range(1, 9)]
+
+
+def test_a_sampled_value_reaches_the_built_module(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    method = build_method(small_run.with_field("method.temperature", 0.37), small_data, processor)
+    assert method.temperature == 0.37
+
+
+def test_gradients_are_clipped_and_their_norm_is_logged(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    run = small_run.with_field("optimizer", SGD(learning_rate=1.0, clip_norm=0.01, momentum=0.0, weight_decay=0.0))
+    training = Training(run, small_data, processor)
+    before = [p.detach().clone() for p in training.method.parameters()]
+    next(training.steps())
+    moved = torch.stack([(p - q).norm() for p, q in zip(training.method.parameters(), before, strict=True)]).norm()
+    assert moved.item() == pytest.approx(0.01, rel=1e-3)
+    assert training.end_epoch()["train/gradient_norm"] > 0.01
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    training = Training(small_run.with_field("method", DroppingConfig(explode_at=2)), small_data, processor)
+    with pytest.raises(NonFiniteLoss, match=r"the loss became (inf|nan) by step 4 of 8; try a smaller learning rate"):
+        list(training.steps())
+
+
+def test_a_batch_larger_than_the_data_is_refused(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    with pytest.raises(UserError, match="batch_size 300 is larger than the 256 training pictures of fashion-mnist-12k; use at most 256"):
+        Training(small_run.with_field("batch_size", 300), small_data, processor)
