@@ -12,7 +12,7 @@ from unlabeled.platform.augment.separable import resampling, separable
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
-_TRIES = 10  # torchvision's; with area (0.08, 1) on a square image about two samples in 1e7 need the fallback
+_TRIES = 10  # as many as torchvision's; with SimCLR's ranges on square images one in seven does not fit
 
 
 class Crop(Op):
