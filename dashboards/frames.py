@@ -8,6 +8,7 @@ runs.groupby("row")["test/linear/top1"].describe()
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pandas as pd
 
 from unlabeled.platform.home import find_home
 from unlabeled.platform.track import Store, frame
+
+_ONCE = ("test/", "validation/", "untrained/", "system/")  # metrics of a whole run, which have no epochs
 
 
 def runs(study: str, home: str | Path | None = None, *, every: bool = False) -> pd.DataFrame:
@@ -32,25 +35,59 @@ def runs(study: str, home: str | Path | None = None, *, every: bool = False) -> 
     Raises:
         UserError: the study has no runs there.
     """
-    store = Store(find_home(home))
-    table = frame(store.runs(study))
-    if table.empty:
-        return table
-    if not every:
-        table = table[table["base"] == table["base"].iloc[-1]].reset_index(drop=True).dropna(axis="columns", how="all")
-    server = store.uri if store.uri.startswith("http") else ""
-    table["link"] = [
-        f"{server}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if server else "" for run in table.itertuples()
-    ]
-    return table
+    return _runs(Store(find_home(home)), study, every)
 
 
 def epochs(study: str, home: str | Path | None = None, *, every: bool = False) -> pd.DataFrame:
     """Return every metric of every epoch of a study's runs, long: ``run_id, row, seed, epoch, metric, value``."""
     store = Store(find_home(home))
-    table = runs(study, home, every=every)
-    final = ("test/", "validation/", "untrained/", "system/")
-    metrics = [name for name in table.columns if "/" in name and ":" not in name and not name.startswith(final)]
+    return _epochs(store, _runs(store, study, every))
+
+
+def record(study: str, home: str | Path | None = None) -> dict[str, Any]:
+    """Return the study as it was declared when its newest run was logged."""
+    store = Store(find_home(home))
+    return _record(store, _runs(store, study))
+
+
+@dataclass(frozen=True)
+class Logged:
+    """All that is logged of a study's newest base, read at once: what a report is made from.
+
+    Attributes:
+        record: the study as it was declared.
+        runs: as :func:`runs` gives them.
+        epochs: as :func:`epochs` gives them.
+        pictures: row -> the files ``views`` and ``tsne`` of its first finished seed, None where there is none.
+    """
+
+    record: dict[str, Any]
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    pictures: dict[str, dict[str, Path | None]]
+
+
+def read(study: str, home: str | Path | None = None) -> Logged | None:
+    """Read a study's newest base; None where no run has begun."""
+    store = Store(find_home(home))
+    table = _runs(store, study)
+    if table.empty:
+        return None
+    return Logged(_record(store, table), table, _epochs(store, table), _pictures(store, table))
+
+
+def _runs(store: Store, study: str, every: bool = False) -> pd.DataFrame:
+    table = frame(store.runs(study))
+    if table.empty:
+        return table
+    if not every:
+        table = table[table["base"] == table["base"].iloc[-1]].reset_index(drop=True).dropna(axis="columns", how="all")
+    table["link"] = [store.link(run.experiment_id, run.run_id) for run in table.itertuples()]
+    return table
+
+
+def _epochs(store: Store, table: pd.DataFrame) -> pd.DataFrame:
+    metrics = [name for name in table.columns if "/" in name and ":" not in name and not name.startswith(_ONCE)]
     long = [
         {"run_id": run.run_id, "row": run.row, "seed": run.seed, "epoch": epoch, "metric": metric, "value": value}
         for run in table.itertuples()
@@ -60,20 +97,16 @@ def epochs(study: str, home: str | Path | None = None, *, every: bool = False) -
     return pd.DataFrame(long, columns=["run_id", "row", "seed", "epoch", "metric", "value"])
 
 
-def record(study: str, home: str | Path | None = None) -> dict[str, Any]:
-    """Return the study as it was declared when its newest run was logged."""
-    store = Store(find_home(home))
-    newest = runs(study, home).iloc[-1]
-    path = store.artifact(newest["run_id"], "study.json")
+def _record(store: Store, table: pd.DataFrame) -> dict[str, Any]:
+    path = store.artifact(table["run_id"].iloc[-1], "study.json")
     assert path is not None, "every run is logged with its study"
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
-def pictures(study: str, home: str | Path | None = None) -> dict[str, dict[str, Path | None]]:
-    """Return each row's pictures (``views``, ``tsne``), those of its first finished seed."""
-    store = Store(find_home(home))
-    table = runs(study, home)
+def _pictures(store: Store, table: pd.DataFrame) -> dict[str, dict[str, Path | None]]:
     first = table[table["status"] == "FINISHED"].sort_values("seed").groupby("row", sort=False)["run_id"].first()
-    names = ("views", "tsne")
-    return {str(row): {name: store.artifact(run_id, f"{name}.png") for name in names} for row, run_id in first.items()}
+    return {
+        str(row): {name: store.artifact(run_id, f"{name}.png") for name in ("views", "tsne")}
+        for row, run_id in first.items()
+    }

@@ -19,12 +19,8 @@ def publish(study: str, home: str | Path | None = None, out: str | Path | None =
     Raises:
         UserError: the study has no runs there.
     """
-    runs = frames.runs(study, home)
-    if runs.empty:
-        raise UserError(
-            f"no run of {study!r} has begun in {find_home(home)}; start with `unlabeled study run {study}`"
-        )
+    logged = frames.read(study, home)
+    if logged is None:
+        raise UserError(f"no run of {study!r} has begun in {find_home(home)}; start with `unlabeled study run {study}`")
     folder = Path(out) if out else make_home(home) / "reports" / study
-    return write_report(
-        frames.record(study, home), runs, frames.epochs(study, home), frames.pictures(study, home), folder
-    )
+    return write_report(logged.record, logged.runs, logged.epochs, logged.pictures, folder)

@@ -51,7 +51,7 @@ class EncoderConfig(Settings):
     """
 
     name: str = "convnet"
-    width: int = Field(default=32, ge=4)
+    width: int = Field(default=24, ge=4)
     patch_px: int | None = Field(default=None, ge=1)
 
     def build(self, channels: int, image_px: int) -> Encoder:
@@ -70,7 +70,7 @@ class EncoderConfig(Settings):
 
 
 class ConvNet(Encoder):
-    """Four 3x3 convolutions with batch norm, halving the picture three times: 28 px -> 4 px, 32 -> 256 channels."""
+    """Four 3x3 convolutions with batch norm, halving the picture three times: 28 px -> 4 px, 24 -> 192 channels."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(dim=8 * width)

@@ -1,5 +1,6 @@
 """The processor that a run computes on: its device, its number format, its memory layout."""
 
+import ctypes
 import functools
 import platform
 import resource
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 Precision = Literal["auto", "bf16", "fp32"]
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Processor:
@@ -29,6 +32,7 @@ class Processor:
     @classmethod
     def here(cls, precision: Precision = "auto") -> "Processor":
         """Take the GPU that this process may see, or the CPU."""
+        keep_freed_memory()
         return cls(torch.device("cuda" if torch.cuda.is_available() else "cpu"), precision)
 
     @property
@@ -65,6 +69,16 @@ class Processor:
             torch.cuda.reset_peak_memory_stats(self.device)
         elif Path("/proc/self/clear_refs").exists():
             Path("/proc/self/clear_refs").write_text("5")
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let glibc keep the large blocks that a training step frees, for the next step to take: fewer page faults on a CPU."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
+            libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @functools.cache

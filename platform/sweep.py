@@ -16,16 +16,17 @@ import torch
 from pydantic import Field
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.data import Data
 from unlabeled.platform.display import Display
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import EpochDone, Event, Failed, Finished, Noted, Report, Started, execute
+from unlabeled.platform.runtime import EpochDone, Event, Failed, Finished, Started
 from unlabeled.platform.settings import Settings
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import StudyLog
 from unlabeled.platform.train import check_fits
+from unlabeled.platform.trial import execute_safely, load_cached, trial
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -126,7 +127,7 @@ def run_here(recorder: Recorder, display: Display) -> Outcome:
         for number in recorder.unfinished():
             report = functools.partial(recorder.take, display, number)
             try:
-                _execute(recorder.planned[number].config, recorder.home, report)
+                execute_safely(recorder.planned[number].config, recorder.home, report)
             except KeyboardInterrupt:
                 recorder.interrupt()
                 break
@@ -142,13 +143,13 @@ def run_on_tune(recorder: Recorder, display: Display, resources: Resources) -> O
     from ray import tune
 
     gpus = _join_cluster(resources)
-    trial = tune.with_resources(_trial, {"cpu": resources.cpus_per_run, "gpu": gpus})
+    trainable = tune.with_resources(trial, {"cpu": resources.cpus_per_run, "gpu": gpus})
     runs = [
         {"number": n, "run": recorder.planned[n].config, "home": recorder.home, "threads": resources.cpus_per_run}
         for n in todo
     ]
     tuner = tune.Tuner(
-        trial,
+        trainable,
         param_space={"trial": tune.grid_search(runs)},
         tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=resources.at_once),
         run_config=tune.RunConfig(
@@ -167,12 +168,6 @@ def run_on_tune(recorder: Recorder, display: Display, resources: Resources) -> O
     finally:
         ray.shutdown()
     return recorder.outcome
-
-
-@functools.lru_cache(maxsize=4)
-def load_cached(config: DataConfig) -> Data:
-    """Load a data set once per process."""
-    return load(config)
 
 
 def _check(run: RunConfig, data: Data) -> None:
@@ -197,38 +192,6 @@ def _join_cluster(resources: Resources) -> float:
             ray.shutdown()
             raise UserError(f"a run needs {wanted:g} {what}s, and the cluster has {has.get(what, 0.0):g}; ask for fewer")
     return gpus
-
-
-def _trial(config: Mapping[str, Any]) -> None:
-    """Execute one run in a trial's process."""
-    from ray import tune
-
-    trial = config["trial"]
-    torch.set_num_threads(trial["threads"])
-    _execute(trial["run"], trial["home"], lambda event: tune.report({"event": event}))
-
-
-def _execute(run: RunConfig, home: Path, report: Report) -> None:
-    """Execute a run; an exception of its own is its failure, and nobody else's."""
-    notes = _Notes(report)
-    logging.getLogger("unlabeled").addHandler(notes)
-    try:
-        execute(run, load_cached(run.data), home, Processor.here(run.precision), report)
-    except Exception as error:
-        report(Failed(f"{type(error).__name__}: {error}"))
-    finally:
-        logging.getLogger("unlabeled").removeHandler(notes)
-
-
-class _Notes(logging.Handler):
-    """Passes the engine's warnings on to the driver."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__(logging.WARNING)
-        self._report = report
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._report(Noted(record.getMessage()))
 
 
 def _listener(take: Callable[[int, Event], None]) -> Any:

@@ -96,6 +96,10 @@ class Store:
         except (MlflowException, OSError):
             return None
 
+    def link(self, experiment_id: str, run_id: str) -> str:
+        """Return the run's page in the UI of the server that the store is; the empty text for an embedded one."""
+        return f"{self.uri}/#/experiments/{experiment_id}/runs/{run_id}" if self.uri.startswith("http") else ""
+
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Return (epoch, value) of a metric of a run, in order."""
         return [(m.step, m.value) for m in self.client.get_metric_history(run_id, metric)]
