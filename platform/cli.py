@@ -60,7 +60,9 @@ def study_show(name: str, profile: str = "laptop") -> None:
     study = _study(name)
     base = study.base(profile)
     print(f"{study.question}\n\nsource    {study.source}\nexpected  {study.expected}\ncost      {study.cost}")
-    print(f"measure   {study.measure}, seeds {', '.join(map(str, study.seeds))}, profiles {', '.join(study.profiles)}\n")
+    print(
+        f"measure   {study.measure}, seeds {', '.join(map(str, study.seeds))}, profiles {', '.join(study.profiles)}\n"
+    )
     for row, fields in study.row_settings().items():
         print(f"  {row:16} {', '.join(f'{path}={value}' for path, value in fields.items())}")
     print("\nclaims")
@@ -81,7 +83,9 @@ def study_run(
     data_root: DataRoot = None,
     at_once: AtOnce = None,
     cpus_per_run: Annotated[int, typer.Option(help="Cores, and threads, of a run.")] = 1,
-    gpus_per_run: Annotated[float | None, typer.Option(help="GPUs of a run, or a fraction [1 where there are any].")] = None,
+    gpus_per_run: Annotated[
+        float | None, typer.Option(help="GPUs of a run, or a fraction [1 where there are any].")
+    ] = None,
     retries: Annotated[int, typer.Option(help="Restarts of a run whose process or node was lost.")] = 2,
     address: Address = None,
 ) -> None:
@@ -102,7 +106,9 @@ def study_run(
 @app.command("run")
 def run(
     method: Annotated[str, typer.Argument(help="Method to pretrain with; `unlabeled methods` lists them.")],
-    config: Annotated[Path | None, typer.Option(help="Start from this RunConfig (config.json among a run's artifacts).")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Start from this RunConfig (config.json among a run's artifacts).")
+    ] = None,
     set_: Set = None,
     home: Home = None,
     data_root: DataRoot = None,
@@ -235,7 +241,9 @@ def _sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, r
     place = make_home(home)
     recorder = Recorder(study.runs(base), base, place, Store(place).open_study(study.record(profile)))
     waiting = len(recorder.unfinished())
-    print(f"{study.name}: {recorder.outcome.skipped} of {len(recorder.planned)} runs are done, {waiting} to do; home {place}")
+    print(
+        f"{study.name}: {recorder.outcome.skipped} of {len(recorder.planned)} runs are done, {waiting} to do; home {place}"
+    )
     outcome: Outcome = how(recorder, Display(waiting, study.measure), resources)
     return outcome
 
@@ -250,7 +258,10 @@ def _finish(name: str, outcome: "Outcome", home: Path | None) -> None:
     print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before")
     print(f"report: {publish(name, home)}")
     if outcome.failed:
-        print(f"{outcome.failed} runs failed: the report gives the reasons; the same command tries them again", file=sys.stderr)
+        print(
+            f"{outcome.failed} runs failed: the report gives the reasons; the same command tries them again",
+            file=sys.stderr,
+        )
         sys.exit(1)
 
 

@@ -34,7 +34,9 @@ class Display:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._active.clear()
         self._live.stop()
 
@@ -77,7 +79,9 @@ class Display:
             table.add_column(head, justify="left" if head == "running" else "right")
         for name, active in list(self._active.items()):
             table.add_row(escape(name), *active.cells())
-        return Group(table, Text(f"{self.done} of {self.total} runs done, {duration(time.monotonic() - self._started)}", "dim"))
+        return Group(
+            table, Text(f"{self.done} of {self.total} runs done, {duration(time.monotonic() - self._started)}", "dim")
+        )
 
 
 class _Active:

@@ -28,7 +28,13 @@ def save_encoder(encoder: Encoder, config: EncoderConfig, data: Data, folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     save_file(weights, folder / "encoder.safetensors")
-    shape = {"channels": data.channels, "image_px": data.image_px, "mean": data.mean, "std": data.std, "dim": encoder.dim}
+    shape = {
+        "channels": data.channels,
+        "image_px": data.image_px,
+        "mean": data.mean,
+        "std": data.std,
+        "dim": encoder.dim,
+    }
     card = {"encoder": config.model_dump(mode="json"), "data": data.name, **shape}
     write_atomically(folder / "encoder.json", json.dumps(card, indent=2).encode())
     write_atomically(folder / "README.md", _README.format(folder="path/to/encoder", data=data.name, **shape).encode())

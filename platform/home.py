@@ -24,5 +24,7 @@ def make_home(home: str | Path | None = None) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"the home {found} can't be written ({error.strerror}); give another with --home or UNLABELED_HOME") from None
+        raise UserError(
+            f"the home {found} can't be written ({error.strerror}); give another with --home or UNLABELED_HOME"
+        ) from None
     return found

@@ -71,5 +71,5 @@ class Method(nn.Module, ABC):
     def forward(self, batch: Batch) -> StepResult:
         """Return the loss of one batch, and what to log of it."""
 
-    def after_step(self, progress: float) -> None:  # noqa: B027  an empty default is meant: most methods need nothing
+    def after_step(self, progress: float) -> None:
         """Hook run after every optimiser step; ``progress`` in [0, 1] is the share of steps done. Default: nothing."""

@@ -66,7 +66,9 @@ class Settings(BaseModel):
         if rest:
             inner = getattr(self, head)
             if not isinstance(inner, Settings):
-                raise UserError(f"{type(self).__name__}.{head} is {inner!r} and has no field {rest!r}; set {head} itself")
+                raise UserError(
+                    f"{type(self).__name__}.{head} is {inner!r} and has no field {rest!r}; set {head} itself"
+                )
             value = inner.with_field(rest, value)
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return self.checked(**{**fields, head: value})

@@ -138,7 +138,9 @@ class Study(Settings):
             if path == "seed":
                 raise UserError("a study's runs have a seed each; choose them with --seeds")
             if path in varied:
-                raise UserError(f"{path} is what {self.name} varies, so setting it would be ignored; change another field")
+                raise UserError(
+                    f"{path} is what {self.name} varies, so setting it would be ignored; change another field"
+                )
             base = base.with_field(path, value)
         return base
 

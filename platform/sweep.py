@@ -190,7 +190,9 @@ def _join_cluster(resources: Resources) -> float:
     for what, wanted in (("CPU", float(resources.cpus_per_run)), ("GPU", gpus)):
         if wanted > has.get(what, 0.0):
             ray.shutdown()
-            raise UserError(f"a run needs {wanted:g} {what}s, and the cluster has {has.get(what, 0.0):g}; ask for fewer")
+            raise UserError(
+                f"a run needs {wanted:g} {what}s, and the cluster has {has.get(what, 0.0):g}; ask for fewer"
+            )
     return gpus
 
 
@@ -205,7 +207,9 @@ def _listener(take: Callable[[int, Event], None]) -> Any:
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune keeps a copy of its callbacks on disk to restore a sweep from; ours restores from MLflow
 
-        def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **_: Any) -> None:
+        def on_trial_result(
+            self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **_: Any
+        ) -> None:
             self._take(trial.config["trial"]["number"], result["event"])
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:

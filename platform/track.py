@@ -66,7 +66,9 @@ class Store:
 
     def pages(self, address: str) -> list[tuple[str, str]]:
         """Return each study's name and its page in the UI at ``address``; the plain link would open MLflow's GenAI overview."""
-        return [(e.name, page(address, e.experiment_id)) for e in self.client.search_experiments() if e.name != "Default"]
+        return [
+            (e.name, page(address, e.experiment_id)) for e in self.client.search_experiments() if e.name != "Default"
+        ]
 
     @property
     def is_embedded(self) -> bool:
@@ -152,7 +154,10 @@ class StudyLog:
         self.client.log_batch(run_id, params=parameters)
         self._log_data(run_id, data)
         with tempfile.TemporaryDirectory() as folder:
-            for name, value in (("config.json", config.model_dump(mode="json", serialize_as_any=True)), ("study.json", self.record)):
+            for name, value in (
+                ("config.json", config.model_dump(mode="json", serialize_as_any=True)),
+                ("study.json", self.record),
+            ):
                 path = Path(folder, name)
                 path.write_text(json.dumps(value, indent=2))
                 self.client.log_artifact(run_id, str(path))
@@ -214,7 +219,9 @@ def serve(store: Store, port: int) -> int:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", (store.home / "artifacts").as_uri()]
     try:
-        return subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"], check=False).returncode
+        return subprocess.run(
+            [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"], check=False
+        ).returncode
     except KeyboardInterrupt:
         return 0
 
@@ -269,7 +276,9 @@ def _all_runs(client: MlflowClient, experiment_id: str) -> list[Run]:
     runs: list[Run] = []
     token = None
     while True:
-        page = client.search_runs([experiment_id], max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token)
+        page = client.search_runs(
+            [experiment_id], max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
+        )
         runs += page
         token = page.token
         if not token:

@@ -198,4 +198,6 @@ def check_fits(run: RunConfig, data: Data) -> None:
             f"use at most {len(data.pretrain)}"
         )
     if run.method.needs_labels and data.pretrain.labels is None:
-        raise UserError(f"{run.method.name} needs labels, and {data.name} has none; choose a data set with class folders")
+        raise UserError(
+            f"{run.method.name} needs labels, and {data.name} has none; choose a data set with class folders"
+        )

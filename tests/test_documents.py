@@ -30,7 +30,11 @@ def test_commands_in_documents_exist(document: str) -> None:
     assert targets <= {"demo", "test", "check", "bench"}, targets
     for command in set(re.findall(r"^(?:\.venv/bin/)?unlabeled ([a-z]+(?: (?:list|show|run|download))?)", text, re.M)):
         out = subprocess.run(
-            [sys.executable, "-m", "unlabeled", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "unlabeled", *command.split(), "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert out.returncode == 0, f"{document}: unlabeled {command}: {out.stderr}"
 

@@ -44,7 +44,9 @@ def test_imports_point_one_way(layer: str) -> None:
     for path in sorted((ROOT / layer).rglob("*.py")):
         if path != COMPOSITION_ROOT:
             extra = layers_of(imported_modules(path)) - MAY_IMPORT[layer]
-            assert not extra, f"{path.relative_to(ROOT)} imports {sorted(extra)}; {layer}/ may import {MAY_IMPORT[layer]}"
+            assert not extra, (
+                f"{path.relative_to(ROOT)} imports {sorted(extra)}; {layer}/ may import {MAY_IMPORT[layer]}"
+            )
 
 
 def test_the_command_line_looks_right_only_inside_its_functions() -> None:

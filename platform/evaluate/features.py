@@ -25,9 +25,7 @@ class Features:
 
 
 @torch.no_grad()
-def extract(
-    encoder: Encoder, images: Images, data: Data, processor: Processor, at_most: int | None = None
-) -> Features:
+def extract(encoder: Encoder, images: Images, data: Data, processor: Processor, at_most: int | None = None) -> Features:
     """Embed the pictures, or the first ``at_most`` of them (splits are shuffled, so these are a fair sample).
 
     The encoder runs in eval mode and is left in the mode it was in. Pictures without a label (-1) are left out, unless

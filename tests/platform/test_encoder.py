@@ -38,9 +38,21 @@ def test_a_vit_takes_the_patch_that_is_asked_for() -> None:
     [
         (EncoderConfig(name="resnet81"), 32, r"no encoder is called 'resnet81'; near it: resnet"),
         (EncoderConfig(name="efficientnet_b0"), 32, r"no encoder .* allowed: convnet, or any timm ResNet or ViT"),
-        (EncoderConfig(name="vit_tiny_patch16_224", patch_px=5), 32, r"patches of 5 px do not divide a picture of 32 px; .* 4,"),
-        (EncoderConfig(name="resnet18", width=64), 32, r"encoder.width is for the convnet and would be ignored by resnet18"),
-        (EncoderConfig(name="convnet", patch_px=4), 32, r"encoder.patch_px is for ViTs and would be ignored by convnet"),
+        (
+            EncoderConfig(name="vit_tiny_patch16_224", patch_px=5),
+            32,
+            r"patches of 5 px do not divide a picture of 32 px; .* 4,",
+        ),
+        (
+            EncoderConfig(name="resnet18", width=64),
+            32,
+            r"encoder.width is for the convnet and would be ignored by resnet18",
+        ),
+        (
+            EncoderConfig(name="convnet", patch_px=4),
+            32,
+            r"encoder.patch_px is for ViTs and would be ignored by convnet",
+        ),
     ],
 )
 def test_a_wrong_encoder_is_one_clear_line(config: EncoderConfig, px: int, message: str) -> None:

@@ -10,7 +10,17 @@ from torch import Tensor
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.evaluate import KNN, Features, Linear, ProbeConfig, alignment, deviation, extract, rankme, uniformity
+from unlabeled.platform.evaluate import (
+    KNN,
+    Features,
+    Linear,
+    ProbeConfig,
+    alignment,
+    deviation,
+    extract,
+    rankme,
+    uniformity,
+)
 from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train import build_method
@@ -122,7 +132,9 @@ def test_features_are_clean_pictures_through_the_encoder_in_eval_mode(
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     features = extract(encoder, small_data.test, small_data, processor, at_most=70)
     assert encoder.training
-    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items()), "probing must not train"
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items()), (
+        "probing must not train"
+    )
     images = (small_data.test.batch(torch.arange(70)).float() / 255.0 - small_data.mean[0]) / small_data.std[0]
     with torch.no_grad():
         expected = encoder.eval()(images)

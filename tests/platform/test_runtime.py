@@ -42,7 +42,9 @@ def weights(home: Path) -> dict[str, torch.Tensor]:
     return loaded
 
 
-def test_a_run_tells_its_story_in_order(small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path) -> None:
+def test_a_run_tells_its_story_in_order(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+) -> None:
     events = run_until(small_run.with_field("evaluation.tsne_images", 60), small_data, tmp_path, processor)
     kinds = [type(event).__name__ for event in events if type(event).__name__ != "Progress"]
     assert kinds == ["Started", "EpochDone", "EpochDone", "Finished"]
@@ -52,11 +54,21 @@ def test_a_run_tells_its_story_in_order(small_run: RunConfig, small_data: Data, 
     assert started.environment["precision"] == "fp32"
     for event in epochs:
         assert isinstance(event, EpochDone)
-        assert {"train/loss", "contrast/top1", "health/rankme", "knn/top1", "train/images_per_second"} <= set(event.metrics)
+        assert {"train/loss", "contrast/top1", "health/rankme", "knn/top1", "train/images_per_second"} <= set(
+            event.metrics
+        )
     assert isinstance(finished, Finished)
-    assert {"test/linear/top1", "test/knn/top1", "untrained/linear/top1", "system/peak_memory_mb"} <= set(finished.metrics)
+    assert {"test/linear/top1", "test/knn/top1", "untrained/linear/top1", "system/peak_memory_mb"} <= set(
+        finished.metrics
+    )
     files = {str(path.relative_to(finished.files)) for path in finished.files.rglob("*") if path.is_file()}
-    assert files == {"encoder/encoder.safetensors", "encoder/encoder.json", "encoder/README.md", "views.png", "tsne.png"}
+    assert files == {
+        "encoder/encoder.safetensors",
+        "encoder/encoder.json",
+        "encoder/README.md",
+        "views.png",
+        "tsne.png",
+    }
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_never_stopped(
@@ -68,7 +80,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_never_stopped(
     started = resumed[0]
     assert isinstance(started, Started)
     assert started.step == 4
-    assert len(started.epochs) == 1, "the epoch that is done is told again: the driver may have died before it logged it"
+    assert len(started.epochs) == 1, (
+        "the epoch that is done is told again: the driver may have died before it logged it"
+    )
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(torch.equal(one[name], other[name]) for name in one)
     measured = [{k: v for k, v in events[-1].metrics.items() if "system" not in k} for events in (whole, resumed)]  # type: ignore[union-attr]

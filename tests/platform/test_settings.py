@@ -34,7 +34,9 @@ def test_json_round_trip_keeps_the_kinds() -> None:
 
 
 def test_canonical_json_is_one_text_for_equal_values() -> None:
-    assert Drawing(title="a", main=Ring(size=2)).canonical_json() == Drawing(main=Ring(size=2), title="a").canonical_json()
+    assert (
+        Drawing(title="a", main=Ring(size=2)).canonical_json() == Drawing(main=Ring(size=2), title="a").canonical_json()
+    )
     assert json.loads(Drawing().canonical_json())["main"] == {"name": "square", "size": 1}
 
 
@@ -61,7 +63,13 @@ def test_setting_the_name_changes_the_kind() -> None:
 
 
 def test_flat_opens_nested_values_by_dotted_path() -> None:
-    assert Drawing(main=Ring()).flat() == {"main.name": "ring", "main.size": 1, "main.hole": 0.5, "others": (), "title": ""}
+    assert Drawing(main=Ring()).flat() == {
+        "main.name": "ring",
+        "main.size": 1,
+        "main.hole": 0.5,
+        "others": (),
+        "title": "",
+    }
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,10 @@ def test_a_grid_names_its_rows_by_their_values(small_run: RunConfig) -> None:
 
 def test_the_fingerprint_is_of_what_decides_the_result_and_of_nothing_else(small_run: RunConfig) -> None:
     assert small_run.fingerprint("data") == small_run.with_field("epochs", 2).fingerprint("data")
-    changed = [small_run.with_field(path, value) for path, value in {"seed": 1, "epochs": 3, "method.temperature": 0.21}.items()]
+    changed = [
+        small_run.with_field(path, value)
+        for path, value in {"seed": 1, "epochs": 3, "method.temperature": 0.21}.items()
+    ]
     assert len({run.fingerprint("data") for run in [small_run, *changed]} | {small_run.fingerprint("other data")}) == 5
     assert not {"workers", "device", "resources"} & set(RunConfig.model_fields)
 
@@ -89,7 +92,9 @@ def test_a_study_is_checked_when_declared(small_run: RunConfig, fields: dict[str
         ("laptop", {"epochs": 0}, "epochs: .*greater than or equal to 1, got 0"),
     ],
 )
-def test_a_wrong_base_is_one_clear_line(small_run: RunConfig, profile: str, changes: dict[str, Any], message: str) -> None:
+def test_a_wrong_base_is_one_clear_line(
+    small_run: RunConfig, profile: str, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         declare(small_run).base(profile, changes)
 
@@ -97,7 +102,9 @@ def test_a_wrong_base_is_one_clear_line(small_run: RunConfig, profile: str, chan
 def test_the_record_is_plain_json(small_run: RunConfig) -> None:
     import json
 
-    record = declare(small_run, claims=(Claim(statement="s", source="p", better="linear", worse="none"),)).record("laptop")
+    record = declare(small_run, claims=(Claim(statement="s", source="p", better="linear", worse="none"),)).record(
+        "laptop"
+    )
     assert json.loads(json.dumps(record)) == json.loads(json.dumps(record, default=str))
     assert list(record["rows"]) == ["none", "linear"]
     assert record["profile"] == "laptop"

@@ -193,7 +193,9 @@ def test_a_failure_is_a_row_with_its_reason_and_the_others_go_on(small_run: RunC
 def test_two_studies_with_equal_runs_have_a_run_each(small_run: RunConfig, finished_home: Path) -> None:
     study = study_of(small_run, name="elsewhere", rows={"linear": ROWS["linear"]}, seeds=(0,))
     assert do(study, finished_home).finished == 1
-    assert set(frames.runs("elsewhere", finished_home)["fingerprint"]) < set(frames.runs("heads", finished_home)["fingerprint"])
+    assert set(frames.runs("elsewhere", finished_home)["fingerprint"]) < set(
+        frames.runs("heads", finished_home)["fingerprint"]
+    )
 
 
 def test_a_study_without_runs_names_those_that_have_some(finished_home: Path) -> None:
@@ -230,11 +232,11 @@ def test_a_home_that_can_not_be_written_is_one_clear_line(tmp_path: Path) -> Non
         make_home(tmp_path / "file" / "home")
 
 
-def test_the_home_is_as_given_then_the_environments_then_runs_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_home_is_as_given_then_the_environments_then_runs_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_home() == tmp_path / "runs"
     monkeypatch.setenv("UNLABELED_HOME", str(tmp_path / "elsewhere"))
     assert find_home() == tmp_path / "elsewhere"
     assert find_home("given") == tmp_path / "given"
-
-

@@ -5,7 +5,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.platform.augment import ViewPlan, Policy
+from unlabeled.platform.augment import Policy, ViewPlan
 from unlabeled.platform.checkpoint import State
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
@@ -52,7 +52,11 @@ def same(one: object, other: object) -> bool:
     if isinstance(one, Tensor):
         return isinstance(other, Tensor) and torch.equal(one, other)
     if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one if k != "seconds")
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(same(one[k], other[k]) for k in one if k != "seconds")
+        )
     if isinstance(one, list | tuple):
         return isinstance(other, list | tuple) and all(same(a, b) for a, b in zip(one, other, strict=True))
     return one == other
@@ -102,7 +106,9 @@ def test_the_seed_decides_everything(small_run: RunConfig, small_data: Data, pro
     assert not same(first, other)
 
 
-def test_methods_of_one_seed_start_from_one_encoder(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+def test_methods_of_one_seed_start_from_one_encoder(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
     state = torch.get_rng_state()
     one = build_method(small_run, small_data, processor)
     other = build_method(small_run.with_field("method.head", ()), small_data, processor)
@@ -110,7 +116,9 @@ def test_methods_of_one_seed_start_from_one_encoder(small_run: RunConfig, small_
     assert torch.equal(torch.get_rng_state(), state), "building must leave torch's generator alone"
 
 
-def test_an_epoch_sees_every_picture_once_in_a_new_order(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+def test_an_epoch_sees_every_picture_once_in_a_new_order(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
     training = Training(small_run, small_data, processor)
     epochs = [torch.cat([training.batch(4 * epoch + step).index for step in range(4)]) for epoch in range(2)]
     for order in epochs:
@@ -142,7 +150,9 @@ def test_a_sampled_value_reaches_the_built_module(small_run: RunConfig, small_da
     assert method.temperature == 0.37
 
 
-def test_gradients_are_clipped_and_their_norm_is_logged(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+def test_gradients_are_clipped_and_their_norm_is_logged(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
     run = small_run.with_field("optimizer", SGD(learning_rate=1.0, clip_norm=0.01, momentum=0.0, weight_decay=0.0))
     training = Training(run, small_data, processor)
     before = [p.detach().clone() for p in training.method.parameters()]
@@ -159,5 +169,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(small_run: RunConfig, small_data
 
 
 def test_a_batch_larger_than_the_data_is_refused(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
-    with pytest.raises(UserError, match="batch_size 300 is larger than the 256 training pictures of fashion-mnist-12k; use at most 256"):
+    with pytest.raises(
+        UserError, match="batch_size 300 is larger than the 256 training pictures of fashion-mnist-12k; use at most 256"
+    ):
         Training(small_run.with_field("batch_size", 300), small_data, processor)

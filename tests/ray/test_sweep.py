@@ -34,13 +34,17 @@ def command(home: Path, settings: dict[str, str], *more: str) -> list[str]:
 
 
 def run(home: Path, settings: dict[str, str], *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(home, settings, *more), cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(
+        command(home, settings, *more), cwd=ROOT, capture_output=True, text=True, check=False, timeout=240
+    )
 
 
 def start(home: Path, settings: dict[str, str], *more: str) -> subprocess.Popen[bytes]:
     """Start a driver in a process group of its own, so that a signal to it reaches only it and what it started."""
     with (home / "driver.log").open("ab") as log:
-        return subprocess.Popen(command(home, settings, *more), cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command(home, settings, *more), cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def wait_for(what: Callable[[], bool], driver: subprocess.Popen[bytes], home: Path, seconds: float = 120.0) -> None:
