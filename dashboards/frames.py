@@ -82,7 +82,7 @@ def _runs(store: Store, study: str, every: bool = False) -> pd.DataFrame:
         return table
     if not every:
         table = table[table["base"] == table["base"].iloc[-1]].reset_index(drop=True).dropna(axis="columns", how="all")
-    table["link"] = [store.link(run.experiment_id, run.run_id) for run in table.itertuples()]
+    table["link"] = [store.link(*ids) for ids in table[["experiment_id", "run_id"]].itertuples(index=False)]
     return table
 
 

@@ -1,5 +1,7 @@
 """Parts that several methods need."""
 
+from itertools import pairwise
+
 from torch import nn
 
 
@@ -17,6 +19,6 @@ def projection_head(in_features: int, widths: tuple[int, ...]) -> nn.Module:
         return nn.Identity()
     dims = (in_features, *widths)
     layers: list[nn.Module] = []
-    for before, after in zip(dims[:-2], dims[1:-1], strict=True):
+    for before, after in pairwise(dims[:-1]):
         layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.Linear(dims[-2], dims[-1]))

@@ -1,7 +1,7 @@
 """Checkpoints: a run's exact state on disk, whole or not there at all, and checked when read.
 
-A checkpoint is one file, ``step-00001234-<checksum>.pt``, written beside its final name, flushed and renamed. The checksum
-in the name covers the content, so a damaged file is recognised and the one before it is taken.
+A checkpoint is one file, ``step-00001234-<checksum>.pt``, written beside its final name, flushed and renamed. The
+checksum in the name covers the content, so a damaged file is recognised and the one before it is taken.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def save(folder: Path, step: int, state: State) -> Path:
 
 
 def load_newest(folder: Path, device: torch.device) -> State | None:
-    """Read the newest sound checkpoint; None where there is none. A damaged one is named in a warning and passed over."""
+    """Read the newest sound checkpoint, or return None. A damaged one is named in a warning and passed over."""
     for path in checkpoints(folder):
         content = path.read_bytes()
         matched = _NAME.fullmatch(path.name)

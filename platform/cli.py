@@ -122,7 +122,7 @@ def run(
 
     if method not in METHODS:
         raise unknown("method", method, METHODS)
-    base = _read_config(config) if config else RunConfig(method=METHODS[method]())
+    base = _read_config(config) if config else RunConfig(method=METHODS[method].checked())
     if base.method.name != method:
         raise UserError(f"{config} is a run of {base.method.name!r}, not of {method!r}; name that method")
     for path, value in _changes(set_).items():

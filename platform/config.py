@@ -22,9 +22,10 @@ class EvaluationConfig(Settings):
 
     Attributes:
         every_epochs: how often the validation split is looked at during training; the last epoch always is.
-        follow_images: how many validation pictures are looked at then, and twice as many training pictures as kNN's bank.
+        follow_images: how many validation pictures are looked at then, with twice as many training pictures as the bank
+            that kNN votes from.
         follow: the probe that is followed, on validation. None follows label-free health alone.
-        final: the probes that are run once at the end: on validation, on test, and on test with the encoder untrained.
+        final: the probes run once at the end: on validation, on test, and on test with the encoder untrained.
         tsne_images: how many test pictures the t-SNE picture shows; 0 draws none.
     """
 

@@ -1,9 +1,9 @@
 """Random numbers that depend on what they are for, and on nothing else.
 
-Every number is a hash of (seed, step, purpose, row of the global batch, column). So two workers draw for their rows what
-one worker would draw for all, a run that resumes needs no generator state, a batch may be cut into micro-batches, and a
-GPU draws what a CPU draws. The hash is SplitMix64's finaliser (Steele, Lea, Flood 2014, "Fast splittable pseudorandom
-number generators"), applied to the row and then to the column.
+Every number is a hash of (seed, step, purpose, row of the global batch, column). So two workers draw for their rows
+what one worker would draw for all, a run that resumes needs no generator state, a batch may be cut into micro-batches,
+and a GPU draws what a CPU draws. The hash is SplitMix64's finaliser (Steele, Lea, Flood 2014, "Fast splittable
+pseudorandom number generators"), applied to the row and then to the column.
 """
 
 import hashlib

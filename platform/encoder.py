@@ -6,6 +6,7 @@ pictures get the stem that the papers give ResNets on CIFAR: 3x3, no stride, no 
 
 import difflib
 from abc import ABC, abstractmethod
+from itertools import pairwise
 from typing import Any
 
 from pydantic import Field
@@ -34,7 +35,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the last feature map before pooling, [B, channels, h, w]. A ViT's is its patch tokens in their grid."""
+        """Return the last feature map before pooling, [B, channels, h, w]: of a ViT, its patch tokens in their grid."""
 
     @abstractmethod
     def tokens(self, x: Tensor) -> Tensor:
@@ -70,13 +71,13 @@ class EncoderConfig(Settings):
 
 
 class ConvNet(Encoder):
-    """Four 3x3 convolutions with batch norm, halving the picture three times: 28 px -> 4 px, 24 -> 192 channels."""
+    """Four 3x3 convolutions with batch norm, halving the picture three times: 28 px to 4, 24 channels to 192."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(dim=8 * width)
         widths = [channels, width, 2 * width, 4 * width, 8 * width]
         layers: list[nn.Module] = []
-        for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for i, (before, after) in enumerate(pairwise(widths)):
             stride = 1 if i == 0 else 2
             layers.append(nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False))
             layers += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
@@ -114,7 +115,8 @@ class TimmEncoder(Encoder):
         if last.ndim == 4:
             return last
         height, width = self.model.patch_embed.grid_size
-        return last[:, self.model.num_prefix_tokens :].transpose(1, 2).unflatten(2, (height, width))
+        patches = last[:, self.model.num_prefix_tokens :].transpose(1, 2)
+        return patches.reshape(*patches.shape[:2], height, width)
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return the last tokens, [B, T, dim], a ViT's prefix tokens first."""
@@ -131,7 +133,7 @@ def _timm_model(name: str, channels: int, image_px: int, patch_px: int | None) -
         raise UserError(f"no encoder is called {name!r}; near it: {near}; allowed: convnet, or any timm ResNet or ViT")
     options: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": channels}
     if not name.startswith("vit"):
-        model = timm.create_model(name, **options)
+        model: Any = timm.create_model(name, **options)
         if image_px < SMALL_PX:
             model.conv1 = nn.Conv2d(channels, model.bn1.num_features, 3, padding=1, bias=False)
             model.maxpool = nn.Identity()
@@ -141,7 +143,7 @@ def _timm_model(name: str, channels: int, image_px: int, patch_px: int | None) -
     if patch_px is not None:
         options["patch_size"] = patch_px
     model = timm.create_model(name, img_size=image_px, **options)
-    patch_px = model.patch_embed.patch_size[0]
+    patch_px = int(model.patch_embed.patch_size[0])
     if image_px % patch_px:
         raise UserError(
             f"patches of {patch_px} px do not divide a picture of {image_px} px; set encoder.patch_px to a divisor "

@@ -1,4 +1,4 @@
-"""The contract between the engine and a method: the engine trains any :class:`Method`, and never asks which one it is."""
+"""The contract between the engine and a method: the engine trains any :class:`Method` and never asks which it is."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -72,4 +72,4 @@ class Method(nn.Module, ABC):
         """Return the loss of one batch, and what to log of it."""
 
     def after_step(self, progress: float) -> None:
-        """Hook run after every optimiser step; ``progress`` in [0, 1] is the share of steps done. Default: nothing."""
+        """Follow an optimiser step; ``progress`` in (0, 1] is the share of steps done. Default: nothing."""

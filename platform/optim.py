@@ -1,9 +1,9 @@
 """Optimisers and the learning rate over time.
 
 The peak learning rate is ``learning_rate`` times the scaling rule's factor: 1 for "none", batch_size / 256 for "linear"
-(Goyal et al. 2017, arXiv:1706.02677, sec. 2.1), its square root for "sqrt" (SimCLR, app. B.1, writes 0.075 sqrt(batch), which is 1.2 at 256).
-It rises linearly over the warm-up and then follows half a cosine to zero, or stays. It is a function of the step alone, so
-there is no scheduler state to keep.
+(Goyal et al. 2017, arXiv:1706.02677, sec. 2.1), its square root for "sqrt" (SimCLR, app. B.1, writes it as
+0.075 sqrt(batch), which is 1.2 at 256). It rises linearly over the warm-up and then follows half a cosine to zero, or
+stays. It is a function of the step alone, so there is no scheduler state to keep.
 """
 
 import math
@@ -104,7 +104,7 @@ class LARS(OptimizerConfig):
 
     def build(self, module: nn.Module) -> torch.optim.Optimizer:
         """Make timm's Lars, adapting only the weights of two or more dimensions."""
-        from timm.optim import Lars  # here, because it takes seconds to import
+        from timm.optim.lars import Lars  # here, because it takes seconds to import
 
         weights, others = self._groups(module)
         groups = [{**weights, "always_adapt": True}, {**others, "always_adapt": False}]

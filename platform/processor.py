@@ -53,7 +53,7 @@ class Processor:
         return x.contiguous(memory_format=torch.channels_last)
 
     def peak_memory_mb(self) -> float:
-        """Return the largest memory used since :meth:`forget_peak`, in MB: the GPU's tensors, or the process's own on a CPU."""
+        """Return the most memory used since :meth:`forget_peak`, MB: of a GPU's tensors, or of the whole process."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 1e6
         status = Path("/proc/self/status")
@@ -64,7 +64,7 @@ class Processor:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
     def forget_peak(self) -> None:
-        """Start a new measurement of peak memory. (A process serves several runs.)"""
+        """Start a new measurement of peak memory: a process serves several runs."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         elif Path("/proc/self/clear_refs").exists():
@@ -73,7 +73,7 @@ class Processor:
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let glibc keep the large blocks that a training step frees, for the next step to take: fewer page faults on a CPU."""
+    """Let glibc keep the blocks that a training step frees, for the next step to take: fewer page faults."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
@@ -83,12 +83,12 @@ def keep_freed_memory() -> None:
 
 @functools.cache
 def has_fast_bf16(device_type: str) -> bool:
-    """Tell whether bf16 is faster than float32 here. Asked once: on a CPU, bf16 without AVX512-BF16 or AMX is emulated.
+    """Tell whether bf16 is faster than float32 here: on a CPU without AVX512-BF16 or AMX it is emulated. Asked once.
 
     Reads the processor's flags where the system lists them, and otherwise says no.
     """
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpuinfo = Path("/proc/cpuinfo")
     if device_type != "cpu" or not cpuinfo.exists():
         return False

@@ -1,6 +1,6 @@
 """One run from start to end, wherever it is: resume, train, follow, checkpoint, probe, and say what happened.
 
-``execute`` runs in this process or in a Tune trial's; what it says through ``report`` is all that the driver learns of it.
+``execute`` runs in this process or in a Tune trial's; what it says through ``report`` is all that the driver learns.
 """
 
 import json

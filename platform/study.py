@@ -145,7 +145,7 @@ class Study(Settings):
         return base
 
     def runs(self, base: RunConfig) -> list[PlannedRun]:
-        """List the study's runs around a base, seed by seed, so that an unfinished study has whole sets of rows to compare."""
+        """List the runs around a base, seed by seed, so that an unfinished study has whole sets of rows to compare."""
         rows = list(self._configs(base))
         return [
             PlannedRun(row=row, seed=seed, config=config.with_field("seed", seed))

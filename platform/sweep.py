@@ -1,7 +1,8 @@
 """Run a study on Ray Tune: skip what is done, continue what is not, and let one run's failure be its own.
 
-Each run is a trial that trains in its own process, one process after the other serving many (``reuse_actors``), so that a
-run costs a fraction of a second beyond its work. Trials report; this driver writes to MLflow.
+Each run is a trial that trains in a process of its own, a process serving many runs one after the other
+(``reuse_actors``), so that a run costs a fraction of a second beyond its work. Trials report; this driver writes to
+MLflow.
 """
 
 import functools
@@ -183,9 +184,9 @@ def _join_cluster(resources: Resources) -> float:
 
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or "RAY_ADDRESS" in os.environ
     address = resources.address or (None if in_job else "local")
-    local = {"include_dashboard": False} if address == "local" else {}
+    local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
-    has = ray.cluster_resources()
+    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = resources.gpus_per_run if resources.gpus_per_run is not None else min(1.0, has.get("GPU", 0.0))
     for what, wanted in (("CPU", float(resources.cpus_per_run)), ("GPU", gpus)):
         if wanted > has.get(what, 0.0):
@@ -197,10 +198,10 @@ def _join_cluster(resources: Resources) -> float:
 
 
 def _listener(take: Callable[[int, Event], None]) -> Any:
-    """Make the Tune callback that hands each trial's events on. Made here, so that importing this file doesn't import Ray."""
+    """Make the Tune callback that hands each trial's events on; here, so that importing this file imports no Ray."""
     from ray.tune import Callback
 
-    class Listener(Callback):  # type: ignore[misc]
+    class Listener(Callback):
         def __init__(self, take: Callable[[int, Event], None]) -> None:
             self._take = take
 

@@ -1,7 +1,8 @@
 """MLflow: the only writer of runs, and the reader back into tidy pandas.
 
-The driver alone writes; runs report to it. So the embedded SQLite store is safe, and a server need not be reachable from
-every node. A run's identity is its fingerprint within its study: whoever runs it again goes on in the same MLflow run.
+The driver alone writes; runs report to it. So the embedded SQLite store is safe, and a server need not be reachable
+from every node. A run's identity is its fingerprint within its study: whoever runs it again goes on in the same MLflow
+run.
 """
 
 import json
@@ -65,7 +66,7 @@ class Store:
         return StudyLog(self.client, found, record)
 
     def pages(self, address: str) -> list[tuple[str, str]]:
-        """Return each study's name and its page in the UI at ``address``; the plain link would open MLflow's GenAI overview."""
+        """Return each study's name and its page in the UI at ``address``."""
         return [
             (e.name, page(address, e.experiment_id)) for e in self.client.search_experiments() if e.name != "Default"
         ]
@@ -92,7 +93,7 @@ class Store:
         return _all_runs(self.client, self.experiment(study).experiment_id)
 
     def artifact(self, run_id: str, path: str) -> Path | None:
-        """Return a local path to an artifact of a run, fetched where the store is a server; None where there is none."""
+        """Return a local path to a run's artifact, fetched if the store is a server; None where there is none."""
         try:
             return Path(self.client.download_artifacts(run_id, path))
         except (MlflowException, OSError):
@@ -108,7 +109,7 @@ class Store:
 
 
 class StudyLog:
-    """Writes the runs of one study. One line of calls per run: begin, started, epoch ..., then finished, failed or killed."""
+    """Writes the runs of one study. The calls for a run: begin, started, epoch ..., then finished, failed or killed."""
 
     def __init__(self, client: MlflowClient, experiment: Experiment, record: Mapping[str, Any]) -> None:
         self.client, self.experiment, self.record = client, experiment, record
@@ -210,7 +211,7 @@ class StudyLog:
 
 
 def page(address: str, experiment_id: str) -> str:
-    """Return the link to an experiment's runs in the MLflow UI at ``address``."""
+    """Return the link to an experiment's runs in the MLflow UI; a plainer one would open MLflow's GenAI overview."""
     return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
@@ -229,8 +230,9 @@ def serve(store: Store, port: int) -> int:
 def frame(runs: list[Run]) -> pd.DataFrame:
     """Lay runs out as one tidy frame, a row each, oldest first.
 
-    Columns: ``run_id, name, study, row, seed, profile, base, status, reason, fingerprint, started, seconds``, parameters by their dotted
-    path with their types restored, last metric values by their slash name, and tags ``protocol:...`` and ``environment:...``.
+    Columns: ``run_id, name, study, row, seed, profile, base, status, reason, fingerprint, started, seconds,
+    experiment_id``, parameters by their dotted path with their types restored, last metric values by their slash name,
+    and the tags ``protocol:...`` and ``environment:...``.
     """
     rows = []
     for run in runs:

@@ -1,7 +1,8 @@
 """One worker's training loop: pure PyTorch. It knows no Ray and no MLflow, and never asks which method it trains.
 
-Every step is a function of the state and the step's number alone: order, views and the method's draws are keyed by (seed,
-step), and so is torch's own generator (dropout). So a run that resumes from any checkpoint is, on one CPU, bitwise the run that never stopped.
+Every step is a function of the state and the step's number alone: order, views and the method's draws are keyed by
+(seed, step), and so is torch's own generator (dropout). So a run that resumes from any checkpoint is, on one CPU,
+bitwise the run that never stopped.
 """
 
 import time
@@ -9,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from unlabeled.platform import collective
 from unlabeled.platform.augment import normalize
@@ -18,19 +20,19 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, Method
+from unlabeled.platform.method import Batch, Method, StepResult
 from unlabeled.platform.processor import Processor
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
 
 
-class NonFiniteLoss(Exception):
+class NonFiniteLossError(Exception):
     """The loss became NaN or infinite: the run has failed, and going on would only cost time."""
 
 
 @dataclass
 class EpochMeter:
-    """Sums of what the steps of one epoch logged; part of a checkpoint, so that a resumed epoch logs the whole epoch."""
+    """Sums of what one epoch's steps logged; part of a checkpoint, so that a resumed epoch logs the whole epoch."""
 
     steps: int = 0
     seconds: float = 0.0
@@ -57,9 +59,13 @@ class Training:
     """
 
     def __init__(self, run: RunConfig, data: Data, processor: Processor) -> None:
-        check_fits(run, data)
+        check_fits(run, data, collective.world_size())
         self.run, self.data, self.processor = run, data, processor
         self.method = build_method(run, data, processor)
+        self._forward: nn.Module = self.method
+        if collective.world_size() > 1:
+            collective.synchronise(self.method)
+            self._forward = DistributedDataParallel(self.method, broadcast_buffers=False)
         self.optimizer = run.optimizer.build(self.method)
         self.steps_per_epoch = len(data.pretrain) // run.batch_size
         self.total_steps = run.epochs * self.steps_per_epoch
@@ -83,7 +89,7 @@ class Training:
         """Train to the end, yielding after each step the number of steps done.
 
         Raises:
-            NonFiniteLoss: the loss is NaN or infinite; looked at every few steps and at the end of each epoch.
+            NonFiniteLossError: the loss is NaN or infinite; looked at every few steps and at the end of each epoch.
         """
         self.method.train()
         while self.step < self.total_steps:
@@ -145,9 +151,9 @@ class Training:
             group["lr"] = learning_rate
         batch = self.batch(self.step)
         with self.processor.autocast():
-            result = self.method(batch)
+            result: StepResult = self._forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        result.loss.backward()
+        result.loss.backward()  # type: ignore[no-untyped-call]
         logs = {"train/loss": result.loss, **result.logs}
         if run.optimizer.clip_norm is not None:
             logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
@@ -159,9 +165,9 @@ class Training:
         self.meter.add({**logs, "train/learning_rate": torch.tensor(learning_rate)})
 
     def _check_finite(self) -> None:
-        total = self.meter.sums["train/loss"].item()
+        total = collective.mean_over_workers(self.meter.sums["train/loss"]).item()  # all workers stop, or none
         if total - total != 0.0:
-            raise NonFiniteLoss(
+            raise NonFiniteLossError(
                 f"the loss became {total} by step {self.step} of {self.total_steps}; try a smaller learning rate, "
                 "a longer warm-up, optimizer.clip_norm, or precision=fp32"
             )
@@ -186,12 +192,17 @@ def build_method(run: RunConfig, data: Data, processor: Processor) -> Method:
     return method.to(device=processor.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def check_fits(run: RunConfig, data: Data) -> None:
-    """Check that a run and its data go together.
+def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
+    """Check that a run, its data and its number of workers go together.
 
     Raises:
-        UserError: the batch is larger than the data, or the method needs labels that the data has not.
+        UserError: the batch is larger than the data or does not divide by the workers, or the method needs labels that
+            the data has not.
     """
+    if run.batch_size % workers:
+        below = run.batch_size - run.batch_size % workers
+        near = f"{below} or {below + workers}" if below else f"{workers}"
+        raise UserError(f"batch_size {run.batch_size} does not divide by {workers} workers; use {near}")
     if run.batch_size > len(data.pretrain):
         raise UserError(
             f"batch_size {run.batch_size} is larger than the {len(data.pretrain)} training pictures of {data.name}; "

@@ -3,7 +3,7 @@
 Why it matters: the head is thrown away after pretraining, and yet decides how good the layer before it becomes.
 Source: Chen, Kornblith, Norouzi, Hinton (2020), arXiv:2002.05709, sec. 4.2 and fig. 8.
 Expected: non-linear beats linear by about three points, and none by more than ten.
-Cost: laptop 9 runs x 40 s on one core each; workstation 9 runs x 1 h on one GPU; cluster 9 runs x 20 h on 8 GPUs (estimates by scaling).
+Cost: laptop 9 runs x 50 s, two at once on two cores. The other profiles follow the papers; nobody has timed them.
 """
 
 from unlabeled.methods.contrastive.simclr import SimCLRConfig

@@ -38,7 +38,7 @@ def extract(encoder: Encoder, images: Images, data: Data, processor: Processor, 
         index = index[images.labels >= 0]
     index = index[:at_most]
     chunks = []
-    for rows in index.split(CHUNK):
+    for rows in torch.split(index, CHUNK):
         x = normalize(processor.put(images.batch(rows)).float() / 255.0, data.mean, data.std)
         with processor.autocast():
             chunks.append(encoder(processor.layout(x)).float())

@@ -41,7 +41,7 @@ class KNN(ProbeConfig):
         assert test.labels is not None
         num_classes = int(max(bank_labels.max(), test.labels.max())) + 1
         correct = 0
-        for queries, labels in zip(test.x.split(CHUNK), test.labels.split(CHUNK), strict=True):
+        for queries, labels in zip(torch.split(test.x, CHUNK), torch.split(test.labels, CHUNK), strict=True):
             similarity, nearest = (F.normalize(queries, dim=1) @ bank_ND.T).topk(min(self.neighbors, len(bank_ND)))
             weights = ((similarity - 1.0) / self.temperature).exp()  # the shift by 1 only keeps exp in range
             votes = torch.zeros(len(queries), num_classes, device=queries.device)

@@ -1,9 +1,9 @@
 """Linear probe: multinomial logistic regression on frozen features, solved to convergence.
 
-Features are standardised by the training set's mean and deviation per dimension; the objective is the mean cross-entropy plus
-l2 / 2 times the squared weights (biases free), which is strictly convex in the weights, so the answer depends on no learning
-rate, schedule or seed. L-BFGS with strong-Wolfe line search runs from zero until the largest gradient entry is under the
-tolerance. Kornblith, Shlens, Le (2019), arXiv:1805.08974, probe the same way.
+Features are standardised by the training set's mean and deviation per dimension; the objective is the mean
+cross-entropy plus l2 / 2 times the squared weights (biases free), which is strictly convex in the weights, so the
+answer depends on no learning rate, schedule or seed. L-BFGS with strong-Wolfe line search runs from zero until the
+largest gradient entry is under the tolerance. Kornblith, Shlens, Le (2019), arXiv:1805.08974, probe the same way.
 """
 
 import math
@@ -41,7 +41,8 @@ class Linear(ProbeConfig):
 
         def score(test: Features) -> Mapping[str, float]:
             predicted = F.linear((test.x - mean) / deviation, weight, bias).argmax(dim=1)
-            top1 = (predicted == test.labels).double().mean().item()
+            assert test.labels is not None
+            top1 = predicted.eq(test.labels).double().mean().item()
             return {"top1": top1, "converged": float(steepest <= self.tolerance)}
 
         return score
@@ -68,7 +69,7 @@ class Linear(ProbeConfig):
             return loss
 
         with torch.enable_grad():
-            solver.step(objective)
+            solver.step(objective)  # type: ignore[no-untyped-call]
             objective()
         assert weight.grad is not None
         assert bias.grad is not None

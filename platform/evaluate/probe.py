@@ -21,7 +21,7 @@ class ProbeConfig(Variant):
 
     @abstractmethod
     def fit(self, train: Features) -> Score:
-        """Fit on labelled features; what is returned scores others. Keys are short ("top1"), values fractions in [0, 1]."""
+        """Fit on labelled features and return what scores others: short keys ("top1"), fractions in [0, 1]."""
 
     def __call__(self, train: Features, test: Features) -> Mapping[str, float]:
         """Fit on ``train``, score on ``test``; both labelled."""

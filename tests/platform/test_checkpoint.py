@@ -55,6 +55,6 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "owned",))
 
     save(tmp_path, 1, {"x": Evil()})
-    with pytest.raises(Exception, match="[Ww]eights.only"):
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
         load_newest(tmp_path, CPU)
     assert not (tmp_path / "owned").exists()

@@ -1,5 +1,6 @@
 """One run from start to end in this process: what it says, what it leaves, and how it goes on after an interruption."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.runtime import EpochDone, Event, Finished, Started, execute
 
 
-class Stop(Exception):
+class StopError(Exception):
     """What a test kills a run with."""
 
 
@@ -27,12 +28,10 @@ def run_until(run: RunConfig, data: Data, home: Path, processor: Processor, epoc
     def report(event: Event) -> None:
         events.append(event)
         if isinstance(event, EpochDone) and event.epoch == epoch:
-            raise Stop
+            raise StopError
 
-    try:
+    with contextlib.suppress(StopError):
         execute(run, data, home, processor, report)
-    except Stop:
-        pass
     return events
 
 

@@ -14,7 +14,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import NonFiniteLoss, Training, build_method
+from unlabeled.platform.train import NonFiniteLossError, Training, build_method
 
 
 class DroppingConfig(MethodConfig):
@@ -164,7 +164,9 @@ def test_gradients_are_clipped_and_their_norm_is_logged(
 
 def test_a_loss_that_is_not_finite_ends_the_run(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
     training = Training(small_run.with_field("method", DroppingConfig(explode_at=2)), small_data, processor)
-    with pytest.raises(NonFiniteLoss, match=r"the loss became (inf|nan) by step 4 of 8; try a smaller learning rate"):
+    with pytest.raises(
+        NonFiniteLossError, match=r"the loss became (inf|nan) by step 4 of 8; try a smaller learning rate"
+    ):
         list(training.steps())
 
 

@@ -155,7 +155,7 @@ def test_failed_runs_are_rows_with_a_reason_and_the_exit_code_tells(home: Path) 
     assert "3 runs failed: the report gives the reasons" in failed.stderr
     runs = frames.runs(STUDY, home)
     assert runs["status"].tolist() == ["FAILED"] * 3
-    assert runs["reason"].str.contains("NonFiniteLoss: the loss became").all()
+    assert runs["reason"].str.contains("NonFiniteLossError: the loss became").all()
     assert "the loss became" in (home / "reports" / STUDY / "index.html").read_text()
 
 
