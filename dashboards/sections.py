@@ -33,7 +33,7 @@ CURVES = {
     "knn/top1": "Nearest neighbours on frozen features.",
     "linear/top1": "A linear probe on frozen features.",
     "health/rankme": "RankMe, the effective rank of the features (Garrido et al. 2023); towards 1 is collapse.",
-    "health/std": "Spread of unit features over images (Chen, He 2021): 0 is collapse, 1 is even.",
+    "health/deviation": "Spread of unit features over images (Chen, He 2021): 0 is collapse, 1 is even.",
     "health/alignment": "Mean squared distance of two views of an image (Wang, Isola 2020): 0 is perfect alignment.",
     "health/uniformity": "Log potential of unit features (Wang, Isola 2020): 0 is collapse, lower is more even.",
 }

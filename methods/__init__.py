@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
+from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.method import MethodConfig
 
-METHODS: Mapping[str, type[MethodConfig]] = {config.name: config for config in (SimCLRConfig,)}
+METHODS: Mapping[str, type[MethodConfig]] = {config.name: config for config in (SimCLRConfig, MoCoConfig)}

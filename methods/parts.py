@@ -1,24 +1,210 @@
-"""Parts that several methods need."""
+"""Parts that several methods need: heads, momentum copies, key queues, and batch norm over groups of the global batch.
 
-from itertools import pairwise
+Shapes: W workers, B rows on each of them, N = W * B rows of the global batch, G groups of them, C channels, D width, K
+keys in a queue.
+"""
 
-from torch import nn
+import copy
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from unlabeled.platform.collective import gather, row_ids, world_size
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.errors import UserError
 
 
-def projection_head(in_features: int, widths: tuple[int, ...]) -> nn.Module:
+def projection_head(in_features: int, widths: tuple[int, ...], *, batch_norm: bool = True) -> nn.Module:
     """Make a head on [B, in_features]: linear, batch norm and ReLU for each width but the last, which stays linear.
 
-    No width is no head (the identity), one is a linear head, two are SimCLR's non-linear head (sec. 4.2).
+    No width is no head (the identity), one is a linear head, two are SimCLR's non-linear head (sec. 4.2); without batch
+    norm they are MoCo v2's.
 
     >>> projection_head(512, ())
     Identity()
-    >>> len(projection_head(512, (2048, 128)))
-    4
+    >>> len(projection_head(512, (2048, 128))), len(projection_head(512, (2048, 128), batch_norm=False))
+    (4, 3)
     """
     if not widths:
         return nn.Identity()
     dims = (in_features, *widths)
     layers: list[nn.Module] = []
-    for before, after in pairwise(dims[:-1]):
-        layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
+    for before, after in itertools.pairwise(dims[:-1]):
+        layers.append(nn.Linear(before, after, bias=not batch_norm))  # batch norm has a bias of its own
+        layers += [nn.BatchNorm1d(after)] if batch_norm else []
+        layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers, nn.Linear(dims[-2], dims[-1]))
+
+
+class MomentumCopy(nn.Module):
+    """A copy of a network that gets no gradient and follows the network's weights slowly.
+
+    It starts equal. Parameters follow; buffers don't: the running statistics of its batch norms are its own, of what it
+    sees itself, as in MoCo's code. In training mode it normalises by its own batch.
+    """
+
+    def __init__(self, source: nn.Module, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.twin = copy.deepcopy(source).requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, source: nn.Module) -> None:
+        """Set each weight to momentum * its own + (1 - momentum) * the source's; once per optimiser step."""
+        for ours, theirs in zip(self.twin.parameters(), source.parameters(), strict=True):
+            ours.lerp_(theirs, 1.0 - self.momentum)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the copy makes of ``x``, without gradient."""
+        out: Tensor = self.twin(x)
+        return out
+
+
+class KeyQueue(nn.Module):
+    """The last K unit keys, first in first out; of any length, whether or not a batch divides it.
+
+    Starts with random directions from torch's global generator. On several workers it is the same on all of them, as
+    long as all push the same keys.
+
+    Attributes:
+        keys: float32 [K, D], a ring.
+        oldest: int64 scalar, the row that the next key replaces.
+    """
+
+    keys: Tensor
+    oldest: Tensor
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("keys", F.normalize(torch.randn(length, width), dim=1))
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def push(self, keys_ND: Tensor) -> None:
+        """Replace the oldest N keys by these, scaled to length 1; N is at most K."""
+        length = len(self.keys)
+        assert len(keys_ND) <= length
+        places = (self.oldest + torch.arange(len(keys_ND), device=self.keys.device)) % length
+        self.keys[places] = F.normalize(keys_ND.to(self.keys.dtype), dim=1)
+        self.oldest.copy_((self.oldest + len(keys_ND)) % length)
+
+
+class GroupedBatchNorm(nn.Module):
+    """Batch norm that normalises each of G equal groups of the global batch by the group's own statistics.
+
+    What BatchNorm does on G GPUs without synchronisation, on any number of workers that divides G: a worker holds G / W
+    whole groups, neighbouring rows of its batch. So W workers compute what one does, and nothing has to be synchronised
+    but the running statistics, which are the mean over all groups. With G = W = 1 it is plain batch norm. In evaluation
+    it is plain batch norm always. Parameters and buffers have batch norm's names.
+
+    MoCo's ``SplitBatchNorm`` (facebookresearch/moco, ``colab/moco_cifar10_demo.ipynb``) does this on one GPU, where
+    every G-th row is in one group.
+    """
+
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, layer: _BatchNorm, groups: int) -> None:
+        super().__init__()
+        assert layer.momentum is not None
+        self.groups, self.momentum, self.eps = groups, layer.momentum, layer.eps
+        self._parameters.update(layer._parameters)
+        self._buffers.update(layer._buffers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [B, C, ...]; in training, W divides G, and G / W divides B."""
+        weight_C, bias_C = self._parameters["weight"], self._parameters["bias"]
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, weight_C, bias_C, eps=self.eps)
+        own_groups = self.groups // world_size()
+        assert own_groups * world_size() == self.groups
+        assert len(x) % own_groups == 0
+        running = torch.stack([self.running_mean, self.running_var]).repeat(own_groups, 1, 1)  # one set for each group
+        y = [
+            F.batch_norm(part, mean_C, variance_C, weight_C, bias_C, True, self.momentum, self.eps)
+            for part, (mean_C, variance_C) in zip(x.chunk(own_groups), running, strict=True)
+        ]
+        mean_C, variance_C = gather(running).mean(dim=0)
+        self.running_mean.copy_(mean_C)
+        self.running_var.copy_(variance_C)
+        self.num_batches_tracked.add_(1)
+        return torch.cat(y)
+
+    def extra_repr(self) -> str:
+        """Return the number of channels and groups."""
+        return f"{len(self.running_mean)}, groups={self.groups}"
+
+
+def group_batch_norms(module: nn.Module, groups: int) -> None:
+    """Replace, in place, every batch norm inside ``module`` by a :class:`GroupedBatchNorm`; one group changes nothing.
+
+    Raises:
+        UserError: a layer is of a class derived from batch norm or averages its statistics in another way.
+    """
+    if groups == 1:
+        return
+    twins: dict[nn.Module, nn.Module] = {}
+    for path, layer in module.named_modules():
+        if isinstance(layer, _BatchNorm):
+            plain = type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+            if not plain or layer.momentum is None or not layer.track_running_stats:
+                raise UserError(
+                    f"only plain BatchNorm1d, 2d and 3d can be grouped; {path} is {layer}: choose another encoder, or "
+                    "turn grouping off"
+                )
+            twins[layer] = GroupedBatchNorm(layer, groups)
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():
+            if child in twins:
+                parent._modules[name] = twins[child]
+
+
+def check_groups(field: str, groups: int, batch_size: int, workers: int) -> None:
+    """Check that groups of batch norm fit the global batch and the workers that share it; one group always does.
+
+    Raises:
+        UserError: naming ``field``, the numbers, and what would do.
+    """
+    if groups == 1:
+        return
+    if batch_size % groups or batch_size < 2 * groups:
+        fitting = [n for n in range(1, batch_size // 2 + 1) if batch_size % n == 0]
+        nearest = min(fitting, key=lambda n: abs(n - groups))
+        raise UserError(
+            f"{field} {groups} does not cut batch_size {batch_size} into equal groups of 2 images or more; "
+            f"{nearest} would"
+        )
+    if groups % workers:
+        raise UserError(
+            f"{field} {groups} does not divide by {workers} workers; use a number of workers that divides {groups}"
+        )
+
+
+@torch.no_grad()
+def shuffled(net: nn.Module, x: Tensor, draws: Draws | None) -> tuple[Tensor, Tensor]:
+    """Run ``net`` on the global batch in a random order; return its output on this worker's rows and on all.
+
+    Shuffled batch norm (MoCo, sec. 3.3): each row meets other company in its group of batch norm than its partner in
+    the other network does. One order for all workers, drawn by row, so that any number of them draws the same. Without
+    draws, or where there is no batch norm by groups, the order makes no difference.
+
+    Args:
+        net: maps [B, ...] to [B, D]; gets no gradient.
+        x: this worker's rows, [B, ...].
+        draws: this worker's, for the same rows; None keeps the order.
+
+    Returns:
+        Outputs of this worker's rows, [B, D], and of all, [N, D], both in the order that the rows came in.
+    """
+    own_B = row_ids(len(x), x.device)
+    if draws is None:
+        y_ND = gather(net(x))
+    else:
+        order_N = gather(draws.uniform("shuffle")).argsort(stable=True)
+        y_ND = gather(net(gather(x)[order_N[own_B]]))[order_N.argsort()]
+    return y_ND[own_B], y_ND

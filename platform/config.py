@@ -1,6 +1,6 @@
 """RunConfig: one pretraining run, complete. Two runs with equal RunConfigs on equal data are the same run.
 
-How many workers, on which device, how many runs at once is not in it: that is Resources, in ``runtime.py``.
+How many workers, on which device, how many runs at once is not in it: that is ``Resources``.
 """
 
 from typing import Any

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from unlabeled.platform.runtime import EpochDone, Event, Failed, Finished, Noted, Progress, Started
+from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Noted, Progress, Started
 
 
 class Display:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -51,6 +51,9 @@ class MethodConfig(Variant):
 
     views: ViewPlan
 
+    def check(self, batch_size: int, workers: int) -> None:
+        """Raise UserError where the method can't train on a global batch of this size, shared by so many workers."""
+
     @abstractmethod
     def build(self, encoder: Encoder) -> "Method":
         """Make the module that trains ``encoder``; weights come from torch's global generator."""
@@ -59,9 +62,15 @@ class MethodConfig(Variant):
 class Method(nn.Module, ABC):
     """A pretext task around an encoder. Abstract; every subclass is final.
 
+    Attributes:
+        split: how a batch may be cut into micro-batches: "per-sample", the loss is a mean over samples; "cached", it
+            looks at embeddings only, see :class:`EmbeddingMethod`; "whole", it may not be cut.
+
     A method holds no optimiser, device, data, logger, or number of workers. Rows of other workers reach it through
     :func:`unlabeled.platform.collective.gather`.
     """
+
+    split: ClassVar[Literal["per-sample", "cached", "whole"]] = "whole"
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -73,3 +82,21 @@ class Method(nn.Module, ABC):
 
     def after_step(self, progress: float) -> None:
         """Follow an optimiser step; ``progress`` in (0, 1] is the share of steps done. Default: nothing."""
+
+
+class EmbeddingMethod(Method):
+    """A method whose loss looks at embeddings and no further, so that a large batch can be cut exactly. Abstract."""
+
+    split = "cached"
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Return what the loss compares: tensors [B, ...], a row for each of the batch's."""
+
+    @abstractmethod
+    def contrast(self, embeddings: tuple[Tensor, ...], batch: Batch) -> StepResult:
+        """Return the loss of embeddings; of the batch it may use all but the views, which may be cut off."""
+
+    def forward(self, batch: Batch) -> StepResult:
+        """Return the loss of one batch, and what to log of it."""
+        return self.contrast(self.embed(batch), batch)

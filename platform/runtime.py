@@ -3,87 +3,60 @@
 ``execute`` runs in this process or in a Tune trial's; what it says through ``report`` is all that the driver learns.
 """
 
+import functools
 import json
-import logging
-import os
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from unlabeled.platform import checkpoint
+from unlabeled.platform import checkpoint, collective
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.pictures import draw_tsne, draw_views_of
 from unlabeled.platform.evaluate.protocol import Evaluation
+from unlabeled.platform.events import (
+    EpochDone,
+    Failed,
+    Finished,
+    Metrics,
+    Progress,
+    Report,
+    Started,
+    forwarding_warnings,
+)
 from unlabeled.platform.export import save_encoder
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.resources import Resources
 from unlabeled.platform.train import Training, build_method
 
 CHECKPOINT_SECONDS = 60.0  # the most work that a killed run loses, where epochs are longer than this
 PROGRESS_SECONDS = 1.0
 
-Metrics = dict[str, float]
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Started:
-    """The run begins, or goes on after ``step`` steps, with the epochs that it already has."""
-
-    environment: dict[str, str]
-    step: int
-    epochs: list[Metrics]
+@functools.lru_cache(maxsize=4)
+def load_cached(config: DataConfig) -> Data:
+    """Load a data set once per process."""
+    return load(config)
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Some steps on; said about every second."""
-
-    step: int
-    total_steps: int
-    images_per_second: float
-
-
-@dataclass(frozen=True)
-class Noted:
-    """Something that a person should know of; the run goes on."""
-
-    text: str
+def execute_safely(run: RunConfig, home: Path, resources: Resources, report: Report) -> None:
+    """Execute a run on this process's own; an exception of it is its failure, and nobody else's."""
+    with forwarding_warnings(report):
+        try:
+            processor = Processor.here(run.precision)
+            execute(run, load_cached(run.data), home, processor, report, resources.micro_batch)
+        except UserError as error:
+            report(Failed(str(error)))
+        except Exception as error:
+            report(Failed(f"{type(error).__name__}: {error}"))
 
 
-@dataclass(frozen=True)
-class EpochDone:
-    """Epoch number ``epoch`` (1 is the first) is done and in a checkpoint."""
-
-    epoch: int
-    metrics: Metrics
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The run is complete; its files lie under ``files``."""
-
-    metrics: Metrics
-    files: Path = field(default=Path())
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The run ended with an error of its own."""
-
-    reason: str
-
-
-Event = Started | Progress | Noted | EpochDone | Finished | Failed
-Report = Callable[[Event], None]
-
-
-def execute(run: RunConfig, data: Data, home: Path, processor: Processor, report: Report) -> None:
+def execute(
+    run: RunConfig, data: Data, home: Path, processor: Processor, report: Report, micro_batch: int | None = None
+) -> None:
     """Run ``run`` to its end, from its newest checkpoint where it has one.
 
     Its folder under ``home`` is named by its fingerprint, so whoever runs it next goes on where it stopped.
@@ -91,18 +64,21 @@ def execute(run: RunConfig, data: Data, home: Path, processor: Processor, report
     clock = _Clock()
     processor.forget_peak()
     folder = home / "work" / run.fingerprint(data.checksum)
+    is_first = collective.rank() == 0  # of several workers, the first evaluates, saves and reports
     evaluation = Evaluation(run, data, processor)
-    untrained = _untrained(run, data, home, processor, evaluation)
-    training = Training(run, data, processor)
-    saved = checkpoint.load_newest(folder, processor.device)
+    untrained = _untrained(run, data, home, processor, evaluation) if is_first else {}
+    training = Training(run, data, processor, micro_batch)
+    saved = _load_together(folder, processor)
     epochs: list[Metrics] = []
     if saved is not None:
         training.restore(saved["training"])
         epochs = saved["epochs"]
         clock.add(saved["clock"])
-    report(Started(_environment(processor), training.step, list(epochs)))
+    report(Started(_environment(processor, micro_batch), training.step, list(epochs)))
 
     def save() -> None:
+        if not is_first:
+            return
         state = {"training": training.state(), "epochs": epochs, "clock": clock.read()}
         checkpoint.save(folder, training.step, state)
 
@@ -112,7 +88,7 @@ def execute(run: RunConfig, data: Data, home: Path, processor: Processor, report
             now = time.monotonic()
             if step % training.steps_per_epoch == 0:
                 metrics = training.end_epoch()
-                if evaluation.due(training.epoch):
+                if is_first and evaluation.due(training.epoch):
                     metrics |= evaluation.follow(training.method.encoder)
                 epochs.append(metrics)
                 save()
@@ -128,6 +104,8 @@ def execute(run: RunConfig, data: Data, home: Path, processor: Processor, report
     except KeyboardInterrupt:
         save()
         raise
+    if not is_first:
+        return
     encoder = training.method.encoder
     final = evaluation.final(encoder)
     _write_files(run, data, training, folder / "files", processor)
@@ -145,6 +123,23 @@ def execute(run: RunConfig, data: Data, home: Path, processor: Processor, report
             files=folder / "files",
         )
     )
+
+
+def _load_together(folder: Path, processor: Processor) -> checkpoint.State | None:
+    """Load the newest sound checkpoint, the same on all workers.
+
+    Raises:
+        UserError: workers on other nodes see other files.
+    """
+    saved = checkpoint.load_newest(folder, processor.device)
+    step = torch.tensor([float(saved["training"]["step"] if saved else -1)], device=processor.device)
+    steps = collective.gather(step)
+    if (steps != step).any():
+        raise UserError(
+            f"workers see checkpoints of different steps in {folder}: {[int(s) for s in steps]}; "
+            "give a --home that all nodes share"
+        )
+    return saved
 
 
 class _Clock:
@@ -182,12 +177,13 @@ def _write_files(run: RunConfig, data: Data, training: Training, folder: Path, p
         draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")
 
 
-def _environment(processor: Processor) -> dict[str, str]:
+def _environment(processor: Processor, micro_batch: int | None) -> dict[str, str]:
     return {
         "processor": processor.name,
         "device": processor.device.type,
         "precision": processor.precision,
         "threads": str(torch.get_num_threads()),
+        "micro_batch": str(micro_batch or "none"),
+        "workers": str(collective.world_size()),
         "host": socket.gethostname(),
-        "process": str(os.getpid()),
     }

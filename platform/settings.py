@@ -54,8 +54,13 @@ class Settings(BaseModel):
         text = "\n".join([self.canonical_json(), *more])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def with_field(self, path: str, value: Any) -> Self:
+    def with_field(self, path: str, value: Any, *, above: str = "") -> Self:
         """Return a copy with the field at a dotted path set to ``value``, checked like any other value.
+
+        Args:
+            path: such as "optimizer.learning_rate".
+            value: as JSON or Python has it.
+            above: what an error puts before the path, where this value is itself a field of another.
 
         Raises:
             UserError: the path names no field (the nearest valid one is named), or the value is not allowed there.
@@ -69,9 +74,12 @@ class Settings(BaseModel):
                 raise UserError(
                     f"{type(self).__name__}.{head} is {inner!r} and has no field {rest!r}; set {head} itself"
                 )
-            value = inner.with_field(rest, value)
+            value = inner.with_field(rest, value, above=f"{above}{head}.")
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return self.checked(**{**fields, head: value})
+        try:
+            return type(self)(**{**fields, head: value})
+        except ValidationError as error:
+            raise UserError(explain(error, above)) from None
 
     def flat(self) -> dict[str, Any]:
         """Return every field by its dotted path, nested settings opened up where they open."""
@@ -114,10 +122,10 @@ class Variant(Settings):
     def _name_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {"name": self.name, **handler(self)}
 
-    def with_field(self, path: str, value: Any) -> Self:
+    def with_field(self, path: str, value: Any, *, above: str = "") -> Self:
         """Return a copy with a field changed; setting ``name`` gives another kind of the family, with its defaults."""
         if path != "name":
-            return super().with_field(path, value)
+            return super().with_field(path, value, above=above)
         if value not in self.family:
             raise unknown(self.__class__.__mro__[1].__name__, str(value), self.family)
         kind: type[Self] = self.family[value]
@@ -128,17 +136,23 @@ class Variant(Settings):
         return {"name": self.name, **super().flat()}
 
 
-def explain(error: ValidationError) -> str:
-    """Turn pydantic's report into one line: each wrong field, its rule and the value it got."""
+def explain(error: ValidationError, above: str = "") -> str:
+    """Turn pydantic's report into one line: each wrong field, its rule and the value it got.
+
+    ``above`` is put before each field's path.
+    """
     lines = []
     for wrong in error.errors():
         where = ".".join(str(part) for part in wrong["loc"])
+        where = f"{above}{where}" if where else above.removesuffix(".")
         if wrong["type"] == "extra_forbidden":
             lines.append(f"there is no field {where!r} in {error.title}")
         elif wrong["type"] == "missing":
             lines.append(f"{where}: a value is needed")
         else:
             rule = wrong["msg"].removeprefix("Value error, ")
-            got = "" if not where or isinstance(wrong["input"], dict | Settings) else f", got {wrong['input']!r}"
+            got = f", got {wrong['input']!r}"
+            if not wrong["loc"] or isinstance(wrong["input"], dict | Settings) or repr(wrong["input"]) in rule:
+                got = ""
             lines.append(f"{where + ': ' if where else ''}{rule}{got}")
     return "; ".join(lines)

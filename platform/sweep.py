@@ -14,42 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data
 from unlabeled.platform.display import Display
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.protocol import Evaluation
+from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Started
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import EpochDone, Event, Failed, Finished, Started
-from unlabeled.platform.settings import Settings
+from unlabeled.platform.resources import Resources
+from unlabeled.platform.runtime import execute_safely, load_cached
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import StudyLog
-from unlabeled.platform.train import check_fits
-from unlabeled.platform.trial import execute_safely, load_cached, trial
+from unlabeled.platform.train import check_fits, check_splits
+from unlabeled.platform.trial import trial
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its banner; verbose=0 silences only the old one
-
-
-class Resources(Settings):
-    """Where and how wide runs go. None of it changes what a run computes.
-
-    Attributes:
-        cpus_per_run: cores, and threads, of a run.
-        gpus_per_run: GPUs of a run, or the fraction of one that it shares; None is one where the cluster has any.
-        at_once: most runs at the same time; None is as many as fit.
-        retries: how often a run whose process or node was lost is started again.
-        address: a Ray cluster to use; None is the one that this process was started in as a job, or one of its own.
-    """
-
-    cpus_per_run: int = Field(default=1, ge=1)
-    gpus_per_run: float | None = Field(default=None, ge=0.0)
-    at_once: int | None = Field(default=None, ge=1)
-    retries: int = Field(default=2, ge=0)
-    address: str | None = None
 
 
 @dataclass
@@ -67,14 +48,27 @@ class Outcome:
         return not self.failed and not self.interrupted
 
 
+def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
+    """Find a user's mistake before anything is written or trained: each run is built, without memory for its weights.
+
+    Raises:
+        UserError: a run doesn't fit its data, its encoder, or the way that it should be split.
+    """
+    for run in planned:
+        config, data = run.config, load_cached(run.config.data)
+        check_fits(config, data, resources.workers)
+        with torch.device("meta"):
+            method = config.method.build(config.encoder.build(data.channels, data.image_px))
+        if resources.micro_batch is not None:
+            check_splits(method, config)
+
+
 class Recorder:
     """Takes each event of each run to the MLflow store and to the display."""
 
     def __init__(self, planned: Sequence[PlannedRun], base: RunConfig, home: Path, log: StudyLog) -> None:
         self.planned, self.base, self.home, self.log = planned, base, home, log
         self.data = {run.config.data: load_cached(run.config.data) for run in planned}
-        for run in planned:
-            _check(run.config, self.data[run.config.data])
         self.outcome = Outcome()
         self._run_ids: dict[int, str] = {}
 
@@ -122,13 +116,14 @@ class Recorder:
         return self._run_ids[number]
 
 
-def run_here(recorder: Recorder, display: Display) -> Outcome:
-    """Do the unfinished runs one after the other in this process, without Ray."""
+def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:
+    """Do the unfinished runs one after the other in this process, without Ray; it uses all threads that torch takes."""
+    assert resources.workers == 1
     with display:
         for number in recorder.unfinished():
             report = functools.partial(recorder.take, display, number)
             try:
-                execute_safely(recorder.planned[number].config, recorder.home, report)
+                execute_safely(recorder.planned[number].config, recorder.home, resources, report)
             except KeyboardInterrupt:
                 recorder.interrupt()
                 break
@@ -143,11 +138,13 @@ def run_on_tune(recorder: Recorder, display: Display, resources: Resources) -> O
     import ray
     from ray import tune
 
-    gpus = _join_cluster(resources)
-    trainable = tune.with_resources(trial, {"cpu": resources.cpus_per_run, "gpu": gpus})
+    resources = _join_cluster(resources)
+    own = {"cpu": resources.cpus_per_run, "gpu": resources.gpus}
+    if resources.workers > 1:
+        own = {"memory": 1}  # a byte, because Tune wants something: the cores and GPUs are for the workers
+    trainable = tune.with_resources(trial, own)
     runs = [
-        {"number": n, "run": recorder.planned[n].config, "home": recorder.home, "threads": resources.cpus_per_run}
-        for n in todo
+        {"number": n, "run": recorder.planned[n].config, "home": recorder.home, "resources": resources} for n in todo
     ]
     tuner = tune.Tuner(
         trainable,
@@ -171,15 +168,12 @@ def run_on_tune(recorder: Recorder, display: Display, resources: Resources) -> O
     return recorder.outcome
 
 
-def _check(run: RunConfig, data: Data) -> None:
-    """Find a user's mistake before anything is trained: the run is built without memory for its weights."""
-    check_fits(run, data)
-    with torch.device("meta"):
-        run.method.build(run.encoder.build(data.channels, data.image_px))
+def _join_cluster(resources: Resources) -> Resources:
+    """Start or join the Ray cluster; return the resources with what the cluster has decided filled in.
 
-
-def _join_cluster(resources: Resources) -> float:
-    """Start or join the Ray cluster; return the GPUs that each run gets."""
+    Raises:
+        UserError: one run needs more than the whole cluster has.
+    """
     import ray
 
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or "RAY_ADDRESS" in os.environ
@@ -187,14 +181,19 @@ def _join_cluster(resources: Resources) -> float:
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
     has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = resources.gpus_per_run if resources.gpus_per_run is not None else min(1.0, has.get("GPU", 0.0))
-    for what, wanted in (("CPU", float(resources.cpus_per_run)), ("GPU", gpus)):
+    if resources.gpus_per_run is None:
+        resources = resources.with_field("gpus_per_run", 1.0 if has.get("GPU", 0.0) >= resources.workers else 0.0)
+    fitting: list[int] = []
+    for what, each in (("CPU", float(resources.cpus_per_run)), ("GPU", resources.gpus)):
+        wanted = each * resources.workers
         if wanted > has.get(what, 0.0):
             ray.shutdown()
-            raise UserError(
-                f"a run needs {wanted:g} {what}s, and the cluster has {has.get(what, 0.0):g}; ask for fewer"
-            )
-    return gpus
+            there = has.get(what, 0.0)
+            raise UserError(f"a run needs {wanted:g} {what}s, and the cluster has {there:g}; ask for fewer")
+        fitting.append(int(has[what] // wanted) if wanted else fitting[0])
+    if resources.workers > 1:  # Tune can't see what workers take, so it must not start more runs than fit
+        resources = resources.with_field("at_once", min(*fitting, resources.at_once or fitting[0]))
+    return resources
 
 
 def _listener(take: Callable[[int, Event], None]) -> Any:

@@ -5,9 +5,11 @@ from every node. A run's identity is its fingerprint within its study: whoever r
 run.
 """
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,8 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -27,7 +30,7 @@ from mlflow.exceptions import MlflowException
 
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.runtime import EpochDone, Failed, Finished, Metrics, Started
+from unlabeled.platform.events import EpochDone, Failed, Finished, Metrics, Started
 from unlabeled.platform.study import PlannedRun
 
 PAGE = 1000  # runs read at a time
@@ -43,6 +46,8 @@ class Store:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(home / 'mlflow.db').absolute()}"
+        if self.is_embedded and not home.is_dir():  # MLflow would make a folder of a mistyped name
+            raise UserError(f"there is no home {home}; give the one that the runs are in with --home or UNLABELED_HOME")
         try:
             self.client = MlflowClient(tracking_uri=self.uri)
             self.client.search_experiments(max_results=1)
@@ -85,7 +90,10 @@ class Store:
         found = self.client.get_experiment_by_name(study)
         if found is None:
             names = sorted(e.name for e in self.client.search_experiments() if e.name != "Default")
-            raise UserError(f"no runs of {study!r} in {self.uri}; there are: {', '.join(names) or 'none yet'}")
+            raise UserError(
+                f"no runs of {study!r} in {self.uri}; there are: {', '.join(names) or 'none yet'}; "
+                f"`unlabeled study run {study}` makes some, if it is a study"
+            )
         return found
 
     def runs(self, study: str) -> list[Run]:
@@ -219,12 +227,24 @@ def serve(store: Store, port: int) -> int:
     """Serve the MLflow UI on the store until it is stopped; return its exit code."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", (store.home / "artifacts").as_uri()]
-    try:
-        return subprocess.run(
-            [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"], check=False
-        ).returncode
-    except KeyboardInterrupt:
-        return 0
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    quiet = {**os.environ, "PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    # A session of its own, so that Ctrl-C reaches this process alone, which then ends the server and all that it started.
+    with subprocess.Popen(command, env=quiet, start_new_session=True) as server:
+        before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def frame(runs: list[Run]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Every step is a function of the state and the step's number alone: order, views 
 bitwise the run that never stopped.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,17 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from unlabeled.platform import collective
+from unlabeled.platform import collective, microbatch
 from unlabeled.platform.augment import normalize
 from unlabeled.platform.checkpoint import State
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, Method, StepResult
+from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
 from unlabeled.platform.processor import Processor
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
+
+
+logger = logging.getLogger(__name__)
 
 
 class NonFiniteLossError(Exception):
@@ -58,13 +62,18 @@ class Training:
         method: the module being trained.
     """
 
-    def __init__(self, run: RunConfig, data: Data, processor: Processor) -> None:
+    def __init__(self, run: RunConfig, data: Data, processor: Processor, micro_batch: int | None = None) -> None:
         check_fits(run, data, collective.world_size())
         self.run, self.data, self.processor = run, data, processor
         self.method = build_method(run, data, processor)
+        self.micro_batch = micro_batch
+        if micro_batch is not None:
+            check_splits(self.method, run)
+            self._warn_of_batch_norm(micro_batch)
         self._forward: nn.Module = self.method
         if collective.world_size() > 1:
             collective.synchronise(self.method)
+        if collective.world_size() > 1 and micro_batch is None:
             self._forward = DistributedDataParallel(self.method, broadcast_buffers=False)
         self.optimizer = run.optimizer.build(self.method)
         self.steps_per_epoch = len(data.pretrain) // run.batch_size
@@ -107,18 +116,19 @@ class Training:
         self.meter = EpochMeter()
         return means
 
-    def batch(self, step: int) -> Batch:
-        """Return this worker's rows of the global batch of a 0-based step, its views made."""
+    def batch(self, step: int, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
+        """Return this worker's rows of the global batch of a 0-based step, or some of them, their views made."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        size = self.run.batch_size // collective.world_size()
-        rows = torch.arange(size) + collective.rank() * size
+        rows = self._own_rows() if rows is None else rows
         index = self._epoch_order(epoch)[position * self.run.batch_size + rows]
         draws = Draws(self.processor.put(rows), self.run.seed, step)
-        images = self.processor.put(self.data.pretrain.batch(index))
-        views = tuple(
-            self.processor.layout(normalize(view, self.data.mean, self.data.std))
-            for view in self.run.method.views(images, draws.within("views"))
-        )
+        views: tuple[Tensor, ...] = ()
+        if with_views:
+            images = self.processor.put(self.data.pretrain.batch(index))
+            views = tuple(
+                self.processor.layout(normalize(view, self.data.mean, self.data.std))
+                for view in self.run.method.views(images, draws.within("views"))
+            )
         labels = None
         if self.run.method.needs_labels:
             assert self.data.pretrain.labels is not None
@@ -143,17 +153,13 @@ class Training:
 
     def _take_step(self) -> None:
         run = self.run
-        torch.manual_seed(key(run.seed, self.step, "torch", collective.rank()))
         learning_rate = run.optimizer.learning_rate_at(
             self.step, self.steps_per_epoch, self.total_steps, run.batch_size
         )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        batch = self.batch(self.step)
-        with self.processor.autocast():
-            result: StepResult = self._forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        result.loss.backward()  # type: ignore[no-untyped-call]
+        result = self._gradients_of_whole() if self.micro_batch is None else self._gradients_of_parts(self.micro_batch)
         logs = {"train/loss": result.loss, **result.logs}
         if run.optimizer.clip_norm is not None:
             logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
@@ -163,6 +169,45 @@ class Training:
         self.step += 1
         self.method.after_step(self.step / self.total_steps)
         self.meter.add({**logs, "train/learning_rate": torch.tensor(learning_rate)})
+
+    def _gradients_of_whole(self) -> StepResult:
+        self._seed_torch(part=0)
+        batch = self.batch(self.step)
+        with self.processor.autocast():
+            result: StepResult = self._forward(batch)
+        result.loss.backward()  # type: ignore[no-untyped-call]
+        return result
+
+    def _gradients_of_parts(self, micro_batch: int) -> StepResult:
+        own = self._own_rows()
+
+        def make_batch(rows: Tensor, with_views: bool) -> Batch:
+            self._seed_torch(part=int(rows[0]))
+            return self.batch(self.step, rows, with_views=with_views)
+
+        parts = torch.split(own, micro_batch)
+        if isinstance(self.method, EmbeddingMethod):
+            result = microbatch.cache(self.method, parts, make_batch, self.processor)
+        else:
+            result = microbatch.accumulate(self.method, parts, make_batch, self.processor)
+        microbatch.average_gradients(list(self.method.parameters()))
+        return result
+
+    def _own_rows(self) -> Tensor:
+        size = self.run.batch_size // collective.world_size()
+        return torch.arange(size) + collective.rank() * size
+
+    def _seed_torch(self, part: int) -> None:
+        torch.manual_seed(key(self.run.seed, self.step, "torch", collective.rank(), part))
+
+    def _warn_of_batch_norm(self, micro_batch: int) -> None:
+        if microbatch.has_batch_norm(self.method):
+            logger.warning(
+                "batch norm sees micro-batches of %d, not the batch of %d: the gradient is exact for those statistics, "
+                "not for the whole batch's; an encoder without batch norm has no such difference",
+                micro_batch,
+                self.run.batch_size,
+            )
 
     def _check_finite(self) -> None:
         total = collective.mean_over_workers(self.meter.sums["train/loss"]).item()  # all workers stop, or none
@@ -212,3 +257,14 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
         raise UserError(
             f"{run.method.name} needs labels, and {data.name} has none; choose a data set with class folders"
         )
+    run.method.check(run.batch_size, workers)
+
+
+def check_splits(method: Method, run: RunConfig) -> None:
+    """Check that a method's batch may be cut into micro-batches.
+
+    Raises:
+        UserError: the method needs its batch whole.
+    """
+    if method.split == "whole":
+        raise UserError(f"{run.method.name} needs its batch whole, so --micro-batch can't cut it; leave it out")

@@ -10,12 +10,13 @@ Differs from the paper: none known.
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from unlabeled.methods.losses import nt_xent_with_top1
 from unlabeled.methods.parts import projection_head
 from unlabeled.platform.augment import SIMCLR, ViewPlan, two_views
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, EmbeddingMethod, MethodConfig, StepResult
 
 
 class SimCLRConfig(MethodConfig):
@@ -37,7 +38,7 @@ class SimCLRConfig(MethodConfig):
         return SimCLR(self, encoder)
 
 
-class SimCLR(Method):
+class SimCLR(EmbeddingMethod):
     """An encoder f and a projection head g, trained together."""
 
     def __init__(self, config: SimCLRConfig, encoder: Encoder) -> None:
@@ -45,9 +46,14 @@ class SimCLR(Method):
         self.temperature = config.temperature
         self.head = projection_head(encoder.dim, config.head)
 
-    def forward(self, batch: Batch) -> StepResult:
-        """Return NT-Xent over both views, and how often an anchor's positive is its nearest neighbour."""
+    def embed(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Return the projections z of both views."""
         h = self.encoder(torch.cat(batch.views))
-        z1_BD, z2_BD = self.head(h).chunk(2)
+        z: Tensor = self.head(h)
+        return z.chunk(2)
+
+    def contrast(self, embeddings: tuple[Tensor, ...], batch: Batch) -> StepResult:
+        """Return NT-Xent over both views, and how often a view's partner is its nearest neighbour."""
+        z1_BD, z2_BD = embeddings
         contrast = nt_xent_with_top1(z1_BD, z2_BD, self.temperature)
         return StepResult(loss=contrast.loss, logs={"contrast/top1": contrast.top1})

@@ -12,9 +12,10 @@ from unlabeled.platform.checkpoint import checkpoints
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.events import EpochDone, Event, Finished, Started
 from unlabeled.platform.export import load_encoder
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import EpochDone, Event, Finished, Started, execute
+from unlabeled.platform.runtime import execute
 
 
 class StopError(Exception):

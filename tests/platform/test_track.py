@@ -16,9 +16,10 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.display import Display
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.events import EpochDone, Event
 from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
-from unlabeled.platform.runtime import EpochDone, Event
+from unlabeled.platform.resources import Resources
 from unlabeled.platform.study import Study
 from unlabeled.platform.sweep import Outcome, Recorder, run_here
 from unlabeled.platform.track import Store
@@ -54,7 +55,7 @@ def do(study: Study, home: Path, stop_at: int = 0, **changes: Any) -> Outcome:
     recorder = Recorder(study.runs(base), base, home, Store(home).open_study(study.record("laptop")))
     display = Watching(len(recorder.planned), study.measure)
     display.stop_at = stop_at
-    return run_here(recorder, display)
+    return run_here(recorder, display, Resources())
 
 
 @pytest.fixture(scope="module")

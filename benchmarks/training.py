@@ -1,0 +1,107 @@
+"""How much of a training step is the encoder's own work?
+
+Measured, on one thread, at the laptop scale of the study of projection heads (SimCLR with the non-linear head, 28 px,
+small convnet, batch 256): the CPU time of the engine's whole step (order, pictures, two views, normalisation, head,
+loss, logs, checks, optimiser) against the least that the same encoder needs: forward, backward and optimiser step on
+the two views lying ready, with the mean square of the features as loss, under the same autocast and optimiser.
+Target: the engine reaches at least 0.9 of the bare encoder's images per second.
+The rows below it say where the rest goes, as shares of the engine's step.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator
+
+import torch
+
+from benchmarks.compare import Row, cpu_in_turns, paired_ratio
+from unlabeled.platform.data import load
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.train import Training, build_method
+from unlabeled.studies.projection_head import STUDY
+
+STEPS = 5  # per turn
+ROUNDS = 15
+TARGET = 0.9
+
+
+def rows() -> Iterator[Row]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield from _rows()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rows() -> Iterator[Row]:
+    base = STUDY.base("laptop")
+    run = base.with_field("method.head", STUDY.rows["non-linear"]["method.head"]).with_field("epochs", 1000)
+    data, processor = load(run.data), Processor.here(run.precision)
+    training = Training(run, data, processor)
+    bare = Bare(training)
+    steps = training.steps()
+    engine_s, bare_s, batch_s, method_s, encoder_s = cpu_in_turns(
+        repeated(lambda: next(steps)),
+        repeated(bare.step),
+        repeated(lambda: training.batch(0)),
+        repeated(bare.through_method),
+        repeated(bare.through_encoder),
+        rounds=ROUNDS,
+    )
+    ratio = paired_ratio(bare_s, engine_s)
+    images = STEPS * run.batch_size
+    yield Row(
+        what=f"training step, SimCLR {data.image_px} px, batch {run.batch_size}, {processor.precision}",
+        ours=f"{images / statistics.median(engine_s):,.0f} images/s",
+        reference=f"{images / statistics.median(bare_s):,.0f} images/s, bare encoder",
+        ratio=ratio,
+        target=f"at least {TARGET}",
+        met=ratio >= TARGET,
+    )
+    made = paired_ratio(batch_s, engine_s)
+    judged = paired_ratio(method_s, engine_s) - paired_ratio(encoder_s, engine_s)
+    step_ms = 1000 * statistics.median(engine_s) / STEPS
+    for what, share in (
+        ("pictures and views", made),
+        ("head and loss", judged),
+        ("the rest", 1 - ratio - made - judged),
+    ):
+        yield Row(f"  of it {what}", f"{share * step_ms:.1f} ms", f"{step_ms:.1f} ms, the whole step", share)
+
+
+class Bare:
+    """What a step is made of, on views that lie ready."""
+
+    def __init__(self, training: Training) -> None:
+        run, self.processor = training.run, training.processor
+        self.method = build_method(run, training.data, self.processor).train()
+        self.encoder = build_method(run, training.data, self.processor).encoder.train()
+        self.optimizer = run.optimizer.build(self.encoder)
+        self.batch = training.batch(0)
+        self.views = self.processor.layout(torch.cat(self.batch.views))
+
+    def step(self) -> None:
+        """Take the least step: the encoder alone, on a loss that costs nothing."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.through_encoder()
+        self.optimizer.step()
+
+    def through_encoder(self) -> None:
+        """Go forward and backward through the encoder."""
+        with self.processor.autocast():
+            features = self.encoder(self.views)
+        features.float().square().mean().backward()
+
+    def through_method(self) -> None:
+        """Go forward and backward through encoder, head and loss."""
+        with self.processor.autocast():
+            result = self.method(self.batch)
+        result.loss.backward()
+
+
+def repeated(work: Callable[[], object]) -> Callable[[], object]:
+    def several() -> None:
+        for _ in range(STEPS):
+            work()
+
+    return several

@@ -1,0 +1,125 @@
+"""The gradient of a batch that was cut equals the gradient of the whole."""
+
+import logging
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unlabeled.platform.augment import Policy, ViewPlan
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
+from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.microbatch import has_batch_norm
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.train import Training
+
+
+class DistanceConfig(MethodConfig):
+    """A per-sample loss with draws of its own; or, where ``whole`` says so, one that can't be cut."""
+
+    name = "test-distance"
+    views: ViewPlan = ViewPlan(views=(Policy(),))
+    whole: bool = False
+
+    def build(self, encoder: Encoder) -> "Distance":
+        return Distance(self.whole, encoder)
+
+
+class Distance(Method):
+    split = "per-sample"
+
+    def __init__(self, whole: bool, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.head = nn.Linear(encoder.dim, 4)
+        if whole:
+            self.split = "whole"  # type: ignore[misc]
+
+    def forward(self, batch: Batch) -> StepResult:
+        target = batch.draws.uniform("target", 4)
+        loss = (self.head(self.encoder(batch.views[0])) - target).square().sum(dim=1).mean()
+        return StepResult(loss=loss, logs={"distance/mean": loss.detach()})
+
+
+@pytest.fixture(scope="module")
+def smooth_run(small_run: RunConfig) -> RunConfig:
+    """A run without batch norm: a ViT, and a linear head."""
+    vit = EncoderConfig(name="vit_tiny_patch16_224", patch_px=14)
+    return small_run.with_field("encoder", vit).with_field("method.head", (16,)).with_field("batch_size", 48)
+
+
+def gradients_after_one_step(
+    run: RunConfig, data: Data, processor: Processor, micro_batch: int | None
+) -> tuple[list[Tensor], dict[str, float]]:
+    training = Training(run, data, processor, micro_batch)
+    next(training.steps())
+    gradients = [p.grad for p in training.method.parameters() if p.grad is not None]
+    return gradients, training.end_epoch()
+
+
+@pytest.mark.parametrize("micro_batch", [16, 20, 48, 1000])  # a divisor, one that leaves a rest, the whole, and more
+@pytest.mark.parametrize("method", ["simclr", "test-distance"])
+def test_the_gradient_is_the_wholes(
+    smooth_run: RunConfig, small_data: Data, processor: Processor, micro_batch: int, method: str
+) -> None:
+    run = smooth_run if method == "simclr" else smooth_run.with_field("method", DistanceConfig())
+    whole, whole_logs = gradients_after_one_step(run, small_data, processor, None)
+    cut, cut_logs = gradients_after_one_step(run, small_data, processor, micro_batch)
+    assert len(whole) == len(cut) > 10
+    for one, other in zip(whole, cut, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+    for name in set(whole_logs) - {"train/images_per_second"}:
+        assert cut_logs[name] == pytest.approx(whole_logs[name], rel=1e-5)
+
+
+def test_the_method_under_test_has_no_batch_norm(
+    smooth_run: RunConfig, small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    assert not has_batch_norm(Training(smooth_run, small_data, processor).method)
+    assert has_batch_norm(Training(small_run, small_data, processor).method)
+
+
+def test_batch_norm_is_warned_of_and_its_statistics_move_once_per_micro_batch(
+    small_run: RunConfig, small_data: Data, processor: Processor, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        training = Training(small_run, small_data, processor, micro_batch=16)
+    assert "batch norm sees micro-batches of 16, not the batch of 64" in caplog.text
+    next(training.steps())
+    norms = [layer for layer in training.method.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norms
+    assert all(int(layer.num_batches_tracked or 0) == 4 for layer in norms), "not twice, though embedded twice"
+    assert all(layer.track_running_stats for layer in norms)
+
+
+def test_dropout_is_the_same_both_times(small_data: Data, processor: Processor, smooth_run: RunConfig) -> None:
+    class Noting(nn.Module):
+        """Remembers what the dropout before it let through."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[Tensor] = []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen.append(x.detach().clone())
+            return x
+
+    training = Training(smooth_run, small_data, processor, micro_batch=16)
+    noting = Noting()
+    training.method.head = nn.Sequential(nn.Dropout(0.5), noting, training.method.head)
+    next(training.steps())
+    first, second = noting.seen[:3], noting.seen[3:]
+    assert len(first) == len(second) == 3
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(first[0] == 0, first[1] == 0), "micro-batches drop out different units"
+
+
+def test_a_method_that_needs_its_batch_whole_says_so(
+    smooth_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    run = smooth_run.with_field("method", DistanceConfig(whole=True))
+    with pytest.raises(UserError, match="test-distance needs its batch whole, so --micro-batch can't cut it; leave it out"):
+        Training(run, small_data, processor, micro_batch=16)
