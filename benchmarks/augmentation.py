@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from benchmarks.compare import Row, cpu_in_turns, paired_ratio
+from benchmarks.compare import Row, cpu_in_turns, one_thread, paired_ratio
 from unlabeled.platform.augment import SIMCLR_SMALL, ColorDrop, ColorJitter, Crop, Flip, Op, two_views
 from unlabeled.platform.draws import Draws
 
@@ -25,13 +25,9 @@ TARGETS = {"torchvision": 5.0, "kornia": 1.0}
 
 
 def rows() -> Iterator[Row]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for what, channels, px in (("colour", 3, 32), ("grey", 1, 28)):
             yield from _rows(what, channels, px)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _rows(what: str, channels: int, px: int) -> Iterator[Row]:

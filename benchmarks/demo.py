@@ -27,7 +27,7 @@ def rows() -> Iterator[Row]:
         run_study(STUDY.name, home)
         seconds = time.perf_counter() - started
         report = Path(home, "reports", STUDY.name)
-        work = pd.read_csv(report / "runs.csv")["system/cpu_seconds"].sum() / (os.cpu_count() or 1)
+        work = float(pd.read_csv(report / "runs.csv")["system/cpu_seconds"].sum()) / (os.cpu_count() or 1)
         verdict = decision(pd.read_csv(report / "verdicts.csv"), better="linear", worse="none")
     assert STUDY.measure.startswith("test/")
     yield Row(

@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from benchmarks.command import run_study
-from benchmarks.compare import Row
+from benchmarks.compare import Row, one_thread
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.display import Display
@@ -59,7 +58,7 @@ def rows() -> Iterator[Row]:
             met=per_run <= MOST_PER_RUN and first.trained == len(first.recorder.planned),
         )
         again = Sweep(study, home / "tune")
-        yield repetition("the same study again", first.seconds, again.seconds, trained=again.trained)
+        yield repetition("the same study again", first.seconds, again.seconds, again.trained)
     yield command_line()
 
 
@@ -124,15 +123,11 @@ class TimedRecorder(Recorder):
 def seconds_alone(recorder: Recorder) -> float:
     """Do the same runs in this process, their events thrown away; return the seconds per run."""
     runs: list[RunConfig] = [planned.config for planned in recorder.planned]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, one_thread():
         started = time.perf_counter()
         for run in runs:
-            execute_safely(run, Path(folder), lambda event: None)
-        seconds = time.perf_counter() - started
-    torch.set_num_threads(threads)
-    return seconds / len(runs)
+            execute_safely(run, Path(folder), Resources(), lambda event: None)
+        return (time.perf_counter() - started) / len(runs)
 
 
 def command_line() -> Row:
@@ -146,7 +141,7 @@ def command_line() -> Row:
             counted = re.search(r"^(\d+) finished", said, re.MULTILINE)
             assert counted is not None, said
             trained = int(counted[1])
-    return repetition("the command line again, tiny study", *seconds, trained=trained)
+    return repetition("the command line again, tiny study", seconds[0], seconds[1], trained)
 
 
 def repetition(what: str, first: float, again: float, trained: int) -> Row:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from unlabeled.platform.study import Study
     from unlabeled.platform.sweep import Outcome
 
+_MISUSE: Any = typer.BadParameter.__base__  # click's UsageError, which typer has from click or a copy, by its version
+
 app = typer.Typer(
     help="Self-supervised learning experiments on Ray, with reports that judge published claims.",
     no_args_is_help=True,
@@ -48,7 +50,7 @@ Workers = Annotated[int, typer.Option(help="Processes that train a run together.
 FewestWorkers = Annotated[
     int | None, typer.Option(help="With how many it may go on when nodes are lost.", show_default="all")
 ]
-MicroBatch = Annotated[int | None, typer.Option(help="Images of a worker in memory at a time [all of its share].")]
+MicroBatch = Annotated[int | None, typer.Option(help="Images of a worker in memory at a time.", show_default="all")]
 CpusPerRun = Annotated[int, typer.Option(help="Cores, and threads, of a run or worker.")]
 GpusPerRun = Annotated[
     float | None,
@@ -65,9 +67,7 @@ def main() -> None:
     except UserError as error:
         print(f"unlabeled: {error}", file=sys.stderr)
         code = 2
-    except (
-        typer.BadParameter.__bases__
-    ) as error:  # every mistake in the use of options; typer would draw a box around it
+    except _MISUSE as error:  # typer itself would print a usage line and a box
         mistake = error.format_message().rstrip(".")  # none where there are no arguments: the help stands there already
         if mistake:
             command = error.ctx.command_path if error.ctx else "unlabeled"
@@ -311,7 +311,7 @@ def _sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, r
     recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)))
     waiting = len(recorder.unfinished())
     done = recorder.outcome.skipped
-    print(f"{study.name}: {done} of {len(planned)} runs are done, {waiting} to do; home {place}")
+    print(f"{study.name}: {done} of {len(planned)} runs are done, {waiting} to do; home {place}", flush=True)
     outcome: Outcome = how(recorder, Display(waiting, study.measure), resources)
     return outcome
 

@@ -33,7 +33,7 @@ class EvaluationConfig(Settings):
     follow_images: int = Field(default=500, ge=2)
     follow: ProbeConfig | None = KNN()
     final: tuple[ProbeConfig, ...] = (KNN(), Linear())
-    tsne_images: int = Field(default=1000, ge=0)
+    tsne_images: int = Field(default=500, ge=0)
 
 
 class RunConfig(Settings):

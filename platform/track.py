@@ -6,6 +6,7 @@ run.
 """
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -229,7 +230,7 @@ def serve(store: Store, port: int) -> int:
     command += ["--default-artifact-root", (store.home / "artifacts").as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     quiet = {**os.environ, "PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "WARNING"}
-    # A session of its own, so that Ctrl-C reaches this process alone, which then ends the server and all that it started.
+    # A session of its own, so that Ctrl-C reaches this process alone, which then ends the server and all it started.
     with subprocess.Popen(command, env=quiet, start_new_session=True) as server:
         before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
@@ -243,7 +244,7 @@ def serve(store: Store, port: int) -> int:
                 os.killpg(server.pid, signal.SIGTERM)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(number: int, at: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
@@ -312,6 +313,7 @@ def _description(record: Mapping[str, Any]) -> str:
     return f"**{record['question']}**\n\n{record['expected']}\n\nSource: {record['source']}\n\n{claims}"
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     """Return what code and libraries run here."""
     commit = subprocess.run(

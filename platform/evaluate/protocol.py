@@ -43,7 +43,7 @@ class Evaluation:
     def final(self, encoder: Encoder) -> dict[str, float]:
         """Measure every final probe on validation and on test."""
         found: dict[str, float] = {}
-        if not self._labelled:
+        if not self._can_probe:
             return found
         train = self._features(encoder, "train")
         splits = {split: self._features(encoder, split) for split in ("validation", "test")}
@@ -55,7 +55,7 @@ class Evaluation:
 
     def untrained(self, encoder: Encoder) -> dict[str, float]:
         """Measure every final probe on test, on an encoder that has learned nothing; keys start with ``untrained/``."""
-        if not self._labelled:
+        if not self._can_probe:
             return {}
         train, test = self._features(encoder, "train"), self._features(encoder, "test")
         found: dict[str, float] = {}
@@ -79,8 +79,8 @@ class Evaluation:
         return how
 
     @property
-    def _labelled(self) -> bool:
-        return self.data.train.labels is not None
+    def _can_probe(self) -> bool:
+        return bool(self.run.evaluation.final) and self.data.train.labels is not None
 
     def _features(self, encoder: Encoder, split: str, at_most: int | None = None) -> Features:
         return extract(encoder, getattr(self.data, split), self.data, self.processor, at_most)

@@ -40,7 +40,7 @@ def build(config: MoCoConfig, *, settled: bool = True) -> MoCo:
     if settled:
         with torch.no_grad():
             for parameter in moco.key_net.parameters():
-                parameter += 0.1 * torch.randn_like(parameter)
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return moco
 
 
@@ -84,16 +84,17 @@ def test_loss_gradients_and_queue_are_the_pseudo_codes(groups: int, shuffle: boo
     plain.load_state_dict(moco.state_dict())
     batch = batch_of()
     expected_losses, expected_keys = [], []
-    for x_q, x_k, side in [(*batch.views, 2), (*batch.views[::-1], 1)][: 1 + symmetric]:
+    view_1, view_2 = batch.views
+    for x_q, x_k, side in [(view_1, view_2, 2), (view_2, view_1, 1)][: 1 + symmetric]:
         order = batch.draws.within("key", side).uniform("shuffle").argsort() if shuffle else torch.arange(B)
         loss, keys = pseudo_code(moco, plain, x_q, x_k, order, groups)
         expected_losses.append(loss)
         expected_keys.append(keys)
     expected = torch.stack(expected_losses).mean()
-    expected.backward()
+    expected.backward()  # type: ignore[no-untyped-call]
 
     result = moco(batch)
-    result.loss.backward()
+    result.loss.backward()  # type: ignore[no-untyped-call]
     assert_close(result.loss, expected, rtol=1e-10, atol=1e-10)
     for name, parameter in plain.named_parameters():
         if parameter.requires_grad:
@@ -215,7 +216,7 @@ def test_the_copy_starts_equal_and_moves_by_the_rule(momentum: float) -> None:
     before = [parameter.clone() for parameter in twin.parameters()]
     with torch.no_grad():
         for parameter in source.parameters():
-            parameter += 1.0
+            parameter.add_(1.0)
     twin.follow(source)
     for old, new, theirs in zip(before, twin.parameters(), source.parameters(), strict=True):
         assert_close(new, momentum * old + (1 - momentum) * theirs, rtol=1e-14, atol=1e-14)

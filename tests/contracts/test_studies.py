@@ -1,0 +1,48 @@
+"""What holds for every study."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.study import Study
+from unlabeled.studies import STUDIES
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+class TestEveryStudy:
+    def test_is_found_by_its_name_and_explains_itself(self, study: Study) -> None:
+        assert STUDIES[study.name] is study
+        module = sys.modules[f"unlabeled.studies.{study.name.replace('-', '_')}"]
+        text = module.__doc__ or ""
+        assert text.splitlines()[0] == study.question
+        for part in ("Why it matters:", "Source:", "Expected:", "Cost:"):
+            assert f"\n{part}" in text, f"{module.__name__} doesn't say {part}"
+
+    def test_has_a_run_for_each_row_and_seed_at_each_scale(self, study: Study) -> None:
+        assert set(study.profiles) == {"laptop", "workstation", "cluster"}
+        for profile in study.profiles:
+            runs = study.runs(study.base(profile))
+            assert len(runs) == len(study.row_settings()) * len(study.seeds)
+            assert len({run.config.fingerprint("data") for run in runs}) == len(runs)
+
+    def test_its_runs_can_be_built_at_each_scale(self, study: Study) -> None:
+        sizes = {"imagenet": (3, 224), "cifar10": (3, 32), "fashion-mnist-12k": (1, 28)}
+        for profile in study.profiles:
+            for run in study.runs(study.base(profile))[: len(study.row_settings())]:
+                with torch.device("meta"):
+                    run.config.method.build(run.config.encoder.build(*sizes[run.config.data.name]))
+
+    def test_its_runs_and_record_survive_json(self, study: Study) -> None:
+        for run in study.runs(study.base("laptop")):
+            assert RunConfig.model_validate_json(run.config.canonical_json()) == run.config
+        record = json.loads(json.dumps(study.record("laptop")))
+        assert list(record["rows"]) == list(study.row_settings())
+
+    def test_claims_come_with_their_source_and_published_words(self, study: Study) -> None:
+        assert study.claims
+        for claim in study.claims:
+            assert claim.source
+            assert claim.published
