@@ -8,7 +8,7 @@ demo: $(VENV)/.runtime
 	$(IN)/unlabeled study run projection-head
 
 test: $(VENV)/.dev
-	$(IN)/python -m pytest
+	$(IN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(IN)/ruff format --check .

@@ -25,7 +25,8 @@ def counted(runs: pd.DataFrame) -> pd.DataFrame:
 
 def parameters(runs: pd.DataFrame) -> list[str]:
     """List the columns that are parameters: those of ``CORE`` aside, no slash (a metric) and no colon (a tag)."""
-    return [name for name in runs.columns if name not in CORE and "/" not in name and ":" not in name]
+    others = {*CORE, "experiment_id"}
+    return [name for name in runs.columns if name not in others and "/" not in name and ":" not in name]
 
 
 def protocol_of(runs: pd.DataFrame, measure: str) -> str:

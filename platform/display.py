@@ -27,7 +27,7 @@ class Display:
         self.done = self.failed = 0
         self._started = time.monotonic()
         self._active: dict[str, _Active] = {}
-        self._live = Live(console=self.console, refresh_per_second=2, get_renderable=self._render)
+        self._live = Live(console=self.console, refresh_per_second=2, transient=True, get_renderable=self._render)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -79,9 +79,8 @@ class Display:
             table.add_column(head, justify="left" if head == "running" else "right")
         for name, active in list(self._active.items()):
             table.add_row(escape(name), *active.cells())
-        return Group(
-            table, Text(f"{self.done} of {self.total} runs done, {duration(time.monotonic() - self._started)}", "dim")
-        )
+        line = Text(f"{self.done} of {self.total} runs done, {duration(time.monotonic() - self._started)}", "dim")
+        return Group(table, line) if self._active else Group(line)
 
 
 class _Active:
@@ -104,10 +103,11 @@ class _Active:
 
     def cells(self) -> tuple[str, str, str, str, str]:
         loss, knn = self.metrics.get("train/loss"), self.metrics.get("knn/top1")
+        left = duration(self.seconds_left) if self.seconds_left else ""
         return (
             f"{self.epoch}/{self.epochs}",
             f"{self.images_per_second:,.0f}" if self.images_per_second else "",
-            duration(self.seconds_left) if self.seconds_left else "",
+            left if self.epoch < self.epochs else "probing",
             "" if loss is None else f"{loss:.3f}",
             "" if knn is None else f"{knn:.1%}",
         )

@@ -8,7 +8,10 @@ MLflow.
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,22 +87,23 @@ class Recorder:
         return todo
 
     def take(self, display: Display, number: int, event: Event) -> None:
-        """Record one event of a run."""
-        run_id = self._run_ids.get(number) or self._begin(number)
-        if isinstance(event, Started):
-            self.log.started(run_id, event)
-        elif isinstance(event, EpochDone):
-            self.log.epoch(run_id, event)
-        elif isinstance(event, Finished):
-            self.log.finished(run_id, event)
-            self.outcome.finished += 1
-            del self._run_ids[number]
-        elif isinstance(event, Failed):
-            self.log.failed(run_id, event)
-            self.outcome.failed += 1
-            del self._run_ids[number]
-        planned = self.planned[number]
-        display.show(planned.name, planned.config.epochs, event)
+        """Record one event of a run; Ctrl-C waits until that is done."""
+        with _uninterrupted():
+            run_id = self._run_ids.get(number) or self._begin(number)
+            if isinstance(event, Started):
+                self.log.started(run_id, event)
+            elif isinstance(event, EpochDone):
+                self.log.epoch(run_id, event)
+            elif isinstance(event, Finished):
+                self.log.finished(run_id, event)
+                self.outcome.finished += 1
+                del self._run_ids[number]
+            elif isinstance(event, Failed):
+                self.log.failed(run_id, event)
+                self.outcome.failed += 1
+                del self._run_ids[number]
+            planned = self.planned[number]
+            display.show(planned.name, planned.config.epochs, event)
 
     def interrupt(self) -> None:
         """Mark the runs under way as killed; their checkpoints are kept."""
@@ -114,6 +118,22 @@ class Recorder:
         base = self.base.digest(data.checksum)
         self._run_ids[number] = self.log.begin(planned, self.fingerprint(number), base, data, protocols)
         return self._run_ids[number]
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back: a database write that it cuts off leaves the database locked, to the next write too."""
+    if threading.current_thread() is not threading.main_thread():  # Ctrl-C is the main thread's
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:

@@ -231,7 +231,7 @@ def serve(store: Store, port: int) -> int:
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     quiet = {**os.environ, "PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "WARNING"}
     # A session of its own, so that Ctrl-C reaches this process alone, which then ends the server and all it started.
-    with subprocess.Popen(command, env=quiet, start_new_session=True) as server:
+    with subprocess.Popen(command, env=quiet, stdout=subprocess.DEVNULL, start_new_session=True) as server:
         before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
             return server.wait()

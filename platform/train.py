@@ -74,7 +74,7 @@ class Training:
         if collective.world_size() > 1:
             collective.synchronise(self.method)
         if collective.world_size() > 1 and micro_batch is None:
-            self._forward = DistributedDataParallel(self.method, broadcast_buffers=False)
+            self._forward = DistributedDataParallel(self.method, forward_sync_buffers=False)
         self.optimizer = run.optimizer.build(self.method)
         self.steps_per_epoch = len(data.pretrain) // run.batch_size
         self.total_steps = run.epochs * self.steps_per_epoch
@@ -242,7 +242,7 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
 
     Raises:
         UserError: the batch is larger than the data or does not divide by the workers, or the method needs labels that
-            the data has not.
+            the data has not, or can't train on such a batch.
     """
     if run.batch_size % workers:
         below = run.batch_size - run.batch_size % workers

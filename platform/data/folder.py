@@ -34,7 +34,9 @@ def read_folder(name: str, root: Path, image_px: int | None) -> Contents:
     """
     place = folder_path(name, root)
     if not place.is_dir():
-        raise UserError(f"there is no folder {place}; write folder:PATH, where a relative PATH starts at {root}")
+        is_absolute = Path(name.removeprefix(PREFIX)).expanduser().is_absolute()
+        start = "" if is_absolute else f"; write folder:PATH, where a relative PATH starts at {root}"
+        raise UserError(f"there is no folder {place}{start}")
     try:
         found = {split: _pictures(place, below) for split, below in _splits(place).items()}
     except OSError as error:

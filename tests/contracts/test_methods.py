@@ -164,7 +164,7 @@ def test_resumed_equals_uninterrupted_bitwise(name: str, stop: int, small_data: 
 
 @every_method
 def test_learns_from_real_pictures_without_collapse(name: str, processor: Processor) -> None:
-    """Margins are half of what the worst of five seeds had: kNN rose by 0.05 to 0.13, deviation to 0.44 and more."""
+    """Bounds are about half of what the worst of five seeds did: loss down by 10 %, kNN up by 0.04, deviation 0.43."""
     run = run_of(
         SMALL[name],
         data=DataConfig(name="fashion-mnist-12k", train_images=2048),
@@ -188,7 +188,6 @@ def test_learns_from_real_pictures_without_collapse(name: str, processor: Proces
 # ---- two workers equal one -----------------------------------------------------------------------------------------
 
 Results = dict[str, dict[str, dict[str, Tensor]]]
-UNTIL_INIT_SYNC_BUFFERS = "ignore:`broadcast_buffers` is deprecated:FutureWarning"  # torch 2.14 on its own plan
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +212,7 @@ def together(runs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
     workers = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-W", UNTIL_INIT_SYNC_BUFFERS, SCRIPT, str(i), "2", folder],
+            [sys.executable, "-W", "error", SCRIPT, str(i), "2", folder],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

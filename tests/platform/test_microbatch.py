@@ -121,5 +121,7 @@ def test_a_method_that_needs_its_batch_whole_says_so(
     smooth_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
     run = smooth_run.with_field("method", DistanceConfig(whole=True))
-    with pytest.raises(UserError, match="test-distance needs its batch whole, so --micro-batch can't cut it; leave it out"):
+    with pytest.raises(
+        UserError, match="test-distance needs its batch whole, so --micro-batch can't cut it; leave it out"
+    ):
         Training(run, small_data, processor, micro_batch=16)

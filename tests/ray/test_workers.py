@@ -24,7 +24,7 @@ SMALL = {
     "precision": "fp32",
     "optimizer.name": "sgd",  # Adam divides by the gradient's size, and so turns its rounding into steps
 }
-LONG = {**SMALL, "epochs": "30", "evaluation.every_epochs": "30"}
+LONG = {**SMALL, "epochs": "10", "evaluation.every_epochs": "10"}
 
 
 def command(home: Path, settings: dict[str, str], *more: str) -> list[str]:
@@ -79,7 +79,7 @@ def test_two_workers_give_the_numbers_of_one(home: Path, tmp_path_factory: pytes
         assert done.returncode == 0, done.stderr
     one, two = frames.epochs("runs", home), frames.epochs("runs", other)
     compared = one.merge(two, on=["epoch", "metric"], suffixes=("_one", "_two"))
-    for metric, tolerance in {"train/loss": 1e-4, "health/alignment": 1e-2, "train/learning_rate": 0.0}.items():
+    for metric, tolerance in {"train/loss": 1e-3, "health/alignment": 1e-2, "train/learning_rate": 0.0}.items():
         rows = compared[compared["metric"] == metric]
         assert len(rows) == 2
         assert rows["value_two"].tolist() == pytest.approx(rows["value_one"].tolist(), rel=tolerance)
@@ -97,7 +97,7 @@ def test_a_run_goes_on_with_another_number_of_workers(home: Path) -> None:
     after = run(home, LONG, "--workers", "1")
     assert after.returncode == 0, after.stderr
     assert "goes on after step" in after.stderr
-    assert_one_finished_run_with_every_epoch_once(home, 30)
+    assert_one_finished_run_with_every_epoch_once(home, 10)
 
 
 def test_a_worker_that_is_killed_is_replaced(home: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_worker_that_is_killed_is_replaced(home: Path) -> None:
     workers[1].kill()
     assert driver.wait(timeout=240) == 0, (home / "driver.log").read_text()
     assert "goes on after step" in (home / "driver.log").read_text()
-    assert_one_finished_run_with_every_epoch_once(home, 30)
+    assert_one_finished_run_with_every_epoch_once(home, 10)
 
 
 def test_a_node_that_is_lost_costs_a_restart(home: Path, cluster: Cluster) -> None:
@@ -123,7 +123,7 @@ def test_a_node_that_is_lost_costs_a_restart(home: Path, cluster: Cluster) -> No
     cluster.add_node(num_cpus=1)  # the node returns
     assert driver.wait(timeout=280) == 0, (home / "driver.log").read_text()
     assert "goes on after step" in (home / "driver.log").read_text()
-    assert_one_finished_run_with_every_epoch_once(home, 30)
+    assert_one_finished_run_with_every_epoch_once(home, 10)
 
 
 def test_workers_that_cannot_share_the_batch_are_refused_at_once(home: Path) -> None:

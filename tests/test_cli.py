@@ -1,0 +1,499 @@
+"""The command line as a person meets it: what it says, what it writes, and how it answers mistakes."""
+
+import importlib
+import io
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.testing
+from PIL import Image
+from rich.console import Console
+
+from unlabeled.dashboards import frames
+from unlabeled.platform import cli
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import DATASETS, DataConfig
+from unlabeled.platform.display import Display
+from unlabeled.platform.events import EpochDone, Finished, Noted, Progress, Started
+from unlabeled.platform.track import Store, StudyLog
+
+ROOT = Path(__file__).resolve().parent.parent
+STUDY = "projection-head"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Unlabeled = Callable[..., Answer]
+
+
+@pytest.fixture
+def unlabeled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> Unlabeled:
+    """Run a command in this process, as if in an empty folder."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+    monkeypatch.setenv("UNLABELED_DATA", str(Path.cwd() / "data"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str | Path) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["unlabeled", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        code = left.value.code
+        assert code is None or isinstance(code, int)
+        return Answer(code or 0, *capsys.readouterr())
+
+    return call
+
+
+def assert_one_line(answer: Answer, pattern: str) -> None:
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert re.fullmatch(r"unlabeled: .+\n", answer.err), answer.err
+    assert re.search(pattern, answer.err), answer.err
+
+
+def write_config(run: RunConfig) -> Path:
+    path = Path("given.json").absolute()
+    path.write_text(json.dumps(run.model_dump(mode="json", serialize_as_any=True)))
+    return path
+
+
+def draw(folder: Path, count: int) -> None:
+    """Put pictures of noise into a folder."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number in range(count):
+        Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+
+
+def of_folder(run: RunConfig, place: Path | str) -> RunConfig:
+    data = DataConfig(name=f"folder:{place}", image_px=16)
+    return run.model_copy(update={"data": data, "batch_size": 16, "epochs": 1})
+
+
+MISTAKES = {
+    "no such command": (["runn"], r"No such command 'runn'. Did you mean 'run'\?; see `unlabeled --help`"),
+    "no such option": (["run", "simclr", "--sett", "x"], r"--sett .*--set.*; see `unlabeled run --help`"),
+    "no method": (["run"], r"Missing argument 'METHOD'|Missing argument 'method'"),
+    "method": (["run", "simclrr"], r"no method is called 'simclrr'; did you mean 'simclr'\? There are: "),
+    "study": (["study", "run", "projection-haed"], r"no study .*'projection-haed'; did you mean 'projection-head'\?"),
+    "study to show": (["study", "show", "nothing"], r"no study is called 'nothing'; There are: .*projection-head"),
+    "profile": (["study", "run", STUDY, "--profile", "lap"], r"no profile .*'lap'; did you mean 'laptop'\?"),
+    "no equals sign": (["run", "simclr", "--set", "epochs"], r"--set takes PATH=VALUE, got 'epochs'; for example "),
+    "field": (["run", "simclr", "--set", "epoch=3"], r"no field of RunConfig is called 'epoch'; did you mean 'epochs'"),
+    "inner field": (["run", "simclr", "--set", "encoder.widht=8"], r"EncoderConfig .*'widht'; did you mean 'width'\?"),
+    "field of a number": (["run", "simclr", "--set", "epochs.x=3"], r"epochs is 10 and has no field 'x'"),
+    "a word for a number": (["run", "simclr", "--set", "epochs=many"], r"epochs: .*integer.*, got 'many'"),
+    "batch below zero": (["run", "simclr", "--set", "batch_size=-4"], r"batch_size: .*equal to 2, got -4"),
+    "batch above the data": (
+        ["run", "simclr", "--set", "batch_size=9001"],
+        r"batch_size 9001 is larger than the 9000 training pictures of fashion-mnist-12k; use at most 9000",
+    ),
+    "whole path": (
+        ["run", "simclr", "--set", "evaluation.follow.neighbors=0"],
+        r": evaluation\.follow\.neighbors: .*equal to 1, got 0",
+    ),
+    "kind": (["run", "simclr", "--set", "optimizer.name=adam"], r"'adam'; did you mean 'adamw'\? There are: adamw, "),
+    "precision": (["run", "simclr", "--set", "precision=fp8"], r"precision: .*'auto', 'bf16' or 'fp32', got 'fp8'"),
+    "data set": (
+        ["run", "simclr", "--set", "data.name=cifr10"],
+        r": data\.name: no data set is called 'cifr10'; did you mean 'cifar10'\? There are: .*svhn$",
+    ),
+    "data set not there": (
+        ["run", "simclr", "--set", "data.name=cifar10"],
+        r"cifar10 is not in .*/data: .*; get it with `unlabeled data download cifar10 --data-root .*/data`",
+    ),
+    "ignored setting": (
+        ["run", "simclr", "--set", "encoder.name=resnet18", "--set", "encoder.width=8"],
+        r"encoder\.width is for the convnet and would be ignored by resnet18; leave it out",
+    ),
+    "seeds are words": (["study", "run", STUDY, "--seeds", "a,b"], r"--seeds takes whole numbers .*, got 'a,b'"),
+    "no seeds": (["study", "run", STUDY, "--seeds", ""], r"--seeds takes whole numbers .*, got ''"),
+    "seed twice": (["study", "run", STUDY, "--seeds", "1,1"], r"seeds must differ from each other, got \(1, 1\)$"),
+    "seed below zero": (["study", "run", STUDY, "--seeds=-1"], r"seed: .*equal to 0, got -1"),
+    "seed by --set": (["study", "run", STUDY, "--set", "seed=1"], r"a seed each; choose them with --seeds"),
+    "what the study varies": (["study", "run", STUDY, "--set", "method.head=[3]"], r"would be ignored; change another"),
+    "none at once": (["study", "run", STUDY, "--at-once", "0"], r"at_once: .*equal to 1, got 0"),
+    "a word at once": (
+        ["study", "run", STUDY, "--at-once", "x"],
+        r"'--at-once': .*integer.*; see `unlabeled study run",
+    ),
+    "GPUs below zero": (["study", "run", STUDY, "--gpus-per-run=-1"], r"gpus_per_run: .*equal to 0, got -1"),
+    "policy": (["augment", "--policy", "simlcr"], r"no policy is called 'simlcr'; did you mean 'simclr'\?"),
+    "data to augment": (["augment", "--data", "emojii"], r"no data set is called 'emojii'; did you mean 'emoji'\?"),
+    "no pictures": (["augment", "--images", "0"], r"'--images': .*equal to 1|'--images': 0 is not in the range"),
+    "not a PNG": (["augment", "--out", "views.txt"], r"--out takes the path of a \.png file, got 'views\.txt'"),
+    "no suffix": (["augment", "--out", "views"], r"--out takes the path of a \.png file, got 'views'"),
+    "no such folder": (
+        ["augment", "--out", "gone/x.png"],
+        r"gone/x\.png can't be written: there is no folder .*/gone;",
+    ),
+    "data to download": (["data", "download", "cifr10"], r"no data set is called 'cifr10'; did you mean 'cifar10'\?"),
+    "own data": (["data", "download", "folder:mine"], r"your own pictures .*; put them into .*/here\d*/mine$"),
+    "no home to report": (
+        ["report", STUDY, "--home", "gone"],
+        r"there is no home .*/gone; give the one .* with --home",
+    ),
+    "no home to serve": (["ui", "--home", "gone", "--port", "5999"], r"there is no home .*/gone; give the one "),
+    "port": (["ui", "--port", "0"], r"'--port'"),
+    "missing config": (
+        ["run", "simclr", "--config", "gone.json"],
+        r"gone\.json can't be read: No such file.*; --config ",
+    ),
+    "folder as config": (
+        ["run", "simclr", "--config", "."],
+        r"\. can't be read: Is a directory; --config takes a run's ",
+    ),
+    "missing folder": (["run", "simclr", "--set", "data.name=folder:gone"], r"there is no folder .*/here\d*/gone$"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "pattern"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_clear_line_and_writes_nothing(
+    unlabeled: Unlabeled, arguments: list[str], pattern: str
+) -> None:
+    assert_one_line(unlabeled(*arguments), pattern)
+    assert not [path for path in Path.cwd().rglob("*") if path.is_file()]
+    assert not Path("gone").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        (b"{", r"Invalid JSON"),
+        (b"\xff\xfe\x00", r"Invalid JSON"),
+        (b"[1]", r"should be an object"),
+        (b'{"a": 1}', r"method: a value is needed; there is no field 'a' in RunConfig"),
+        (b'{"method": {"name": "simclr"}, "epochs": 0}', r"epochs: .*equal to 1, got 0"),
+        (b'{"method": {"name": "simlcr"}}', r"'simlcr'; did you mean 'simclr'\?"),
+    ],
+)
+def test_a_config_of_another_shape_is_one_clear_line(unlabeled: Unlabeled, content: bytes, pattern: str) -> None:
+    Path("given.json").write_bytes(content)
+    assert_one_line(unlabeled("run", "simclr", "--config", "given.json"), rf"given\.json is no RunConfig: .*{pattern}")
+
+
+def test_a_home_that_is_a_file_or_below_one_is_one_clear_line(unlabeled: Unlabeled) -> None:
+    Path("file").touch()
+    for home in ("file", "file/home"):
+        line = r"the home .*/file.* can't be written \(.*\); give another with --home or UNLABELED_HOME"
+        assert_one_line(unlabeled("run", "simclr", "--home", home), line)
+        assert_one_line(unlabeled("report", STUDY, "--home", home), r"there is no home .*/file")
+    assert Path("file").read_bytes() == b""
+
+
+def test_a_store_of_another_version_is_one_clear_line(unlabeled: Unlabeled, home: Path) -> None:
+    with sqlite3.connect(home / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'fffffffffffe'")
+    database.close()
+    assert_one_line(
+        unlabeled("report", STUDY, "--home", home), r"written by another MLflow version .*mlflow db upgrade"
+    )
+
+
+def test_a_study_that_never_ran_has_no_report(unlabeled: Unlabeled, home: Path) -> None:
+    line = rf"no runs of '{STUDY}' in sqlite.*; there are: none yet; `unlabeled study run {STUDY}` makes some"
+    assert_one_line(unlabeled("report", STUDY, "--home", home), line)
+
+
+def test_an_empty_folder_is_one_clear_line(unlabeled: Unlabeled) -> None:
+    Path("empty").mkdir()
+    answer = unlabeled("run", "simclr", "--set", "data.name=folder:empty")
+    assert_one_line(answer, r"there are no pictures in .*/empty; they end in \.jpg")
+
+
+def test_a_run_ends_in_a_report_and_its_own_config_is_the_same_run(
+    unlabeled: Unlabeled, home: Path, small_run: RunConfig
+) -> None:
+    first = unlabeled("run", "simclr", "--config", write_config(small_run), "--home", home)
+    assert first.code == 0, first
+    page = home / "reports" / "runs" / "index.html"
+    assert first.out.splitlines() == [
+        f"runs: 0 of 1 runs are done, 1 to do; home {home}",
+        "1 finished, 0 failed, 0 were done before",
+        f"report: {page}",
+    ]
+    assert re.fullmatch(r"1/1 simclr seed 0 test/linear/top1 \d+\.\d%, \d+ s\n", first.err), "no escape codes, no table"
+    assert "What do single runs give?" in page.read_text()
+    (run,) = frames.runs("runs", home).itertuples()
+    own = Store(home).artifact(str(run.run_id), "config.json")
+    assert own is not None
+    again = unlabeled("run", "simclr", "--config", own, "--home", home)
+    assert again.code == 0
+    assert "1 of 1 runs are done, 0 to do" in again.out
+    (only,) = frames.runs("runs", home).itertuples()
+    assert str(only.run_id) == str(run.run_id)
+    page.unlink()
+    assert unlabeled("report", "runs", "--home", home).out == f"{page}\n"
+    assert page.is_file()
+
+
+def test_a_config_of_another_method_is_one_clear_line(unlabeled: Unlabeled, small_run: RunConfig) -> None:
+    path = write_config(small_run)
+    answer = unlabeled("run", "moco", "--config", path)
+    assert_one_line(answer, r"is a run of 'simclr', not of 'moco'; name that method")
+
+
+def test_pictures_without_classes_give_health_and_a_report(
+    unlabeled: Unlabeled, home: Path, small_run: RunConfig
+) -> None:
+    draw(Path("pictures"), 60)
+    config = write_config(of_folder(small_run, Path("pictures").absolute()).with_field("epochs", 2))
+    assert unlabeled("run", "simclr", "--config", config, "--home", home).code == 0
+    (run,) = frames.runs("runs", home).to_dict("records")
+    assert run["health/rankme"] >= 1.0
+    assert not [name for name in run if str(name).endswith("/top1") and str(name).startswith(("test/", "knn/"))]
+    page = (home / "reports" / "runs" / "index.html").read_text()
+    assert "health/rankme" in page
+    text = re.sub(r"<(style|svg).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
+    assert "experiment_id" not in text, "MLflow's number of the study is no setting of it"
+
+
+def test_a_relative_folder_starts_where_the_user_is(unlabeled: Unlabeled, home: Path, small_run: RunConfig) -> None:
+    draw(Path("pictures"), 60)
+    config = write_config(of_folder(small_run, "elsewhere"))
+    setting = "data.name=folder:pictures"
+    answer = unlabeled("run", "simclr", "--config", config, "--set", setting, "--home", home)
+    assert answer.code == 0, answer
+    (run,) = frames.runs("runs", home).itertuples()
+    given = json.loads((Store(home).artifact(str(run.run_id), "config.json") or Path()).read_text())
+    assert given["data"]["name"] == f"folder:{Path('pictures').absolute()}"
+    assert unlabeled("augment", "--data", "folder:pictures", "--images", "2").code == 0
+
+
+def test_a_picture_that_can_not_be_read_fails_its_run_with_a_reason(
+    unlabeled: Unlabeled, home: Path, small_run: RunConfig
+) -> None:
+    draw(Path("pictures/train/a"), 40)
+    draw(Path("pictures/train/b"), 40)
+    draw(Path("pictures/test/a"), 5)
+    draw(Path("pictures/test/b"), 5)
+    Path("pictures/test/b/3.png").write_bytes(b"no picture")
+    config = write_config(of_folder(small_run, Path("pictures").absolute()))
+    answer = unlabeled("run", "simclr", "--config", config, "--home", home)
+    assert answer.code == 1
+    assert "Traceback" not in answer.err
+    assert re.search(r"1/1 simclr seed 0 failed: can't read the picture .*/test/b/3\.png: .*; repair it", answer.err)
+    assert "1 runs failed: the report gives the reasons" in answer.err
+    runs = frames.runs("runs", home)
+    assert runs["status"].tolist() == ["FAILED"]
+    assert "can't read the picture" in runs["reason"].iloc[0]
+    assert "can&#39;t read the picture" in (home / "reports" / "runs" / "index.html").read_text()
+
+
+def test_names_of_a_user_are_never_markup(unlabeled: Unlabeled, home: Path, small_run: RunConfig) -> None:
+    place = Path("<script>alert(1)<") / "pictures [red]"
+    draw(place / "<b>a", 40)
+    draw(place / "<script>alert(2)<", 40)
+    config = write_config(of_folder(small_run, place.absolute()).with_field("evaluation.tsne_images", 20))
+    answer = unlabeled("run", "simclr", "--config", config, "--home", home)
+    assert answer.code == 0, answer
+    page = (home / "reports" / "runs" / "index.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_terminal_shows_progress_and_keeps_only_what_ended() -> None:
+    screen = io.StringIO()
+    with Display(1, "test/linear/top1", Console(file=screen, force_terminal=True, width=60)) as display:
+        display.show("simclr seed 0", 1, Started({}, 0, []))
+        display.show("simclr seed 0", 1, Progress(1, 4, 1234.0))
+        display.show("simclr seed 0", 1, EpochDone(1, {"train/loss": 2.5, "knn/top1": 0.5}))
+        display._live.refresh()  # as it does by itself, twice a second
+        display.show("simclr seed 0", 1, Noted("[bold]mind[/bold] the gap"))
+        display.show("simclr seed 0", 1, Finished({"test/linear/top1": 0.625, "system/wall_seconds": 75.0}))
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert re.search(r"simclr seed 0 +1/1 +1,234 +probing +2\.500 +50\.0%", shown)
+    assert "simclr seed 0: [bold]mind[/bold] the gap" in shown
+    assert "1/1 simclr seed 0 test/linear/top1 62.5%, 1 min 15 s\n" in shown
+    assert shown.endswith("\x1b[1A\x1b[2K"), "the table is wiped at the end"
+
+
+@pytest.mark.parametrize("data", ["emoji", "fashion-mnist-12k"])
+def test_augment_draws_a_page(unlabeled: Unlabeled, data: str) -> None:
+    answer = unlabeled("augment", "--data", data, "--policy", "moco-v2-small", "--images", "3", "--out", "page.png")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("page.png: Crop(")
+    with Image.open("page.png") as page:
+        assert page.width > 800
+        assert page.height > 300
+        assert len(page.convert("RGB").getcolors(maxcolors=1_000_000) or []) > 100
+
+
+def test_augment_names_a_file_that_can_not_be_written(unlabeled: Unlabeled) -> None:
+    Path("page.png").mkdir()
+    line = r"page\.png can't be written: Is a directory; give another path with --out"
+    assert_one_line(unlabeled("augment", "--images", "1", "--out", "page.png"), line)
+
+
+def test_lists_say_what_there_is(unlabeled: Unlabeled) -> None:
+    studies, methods, data = unlabeled("study", "list"), unlabeled("methods"), unlabeled("data", "list")
+    assert re.search(rf"^{STUDY} +Does a projection head help, .*\?$", studies.out, flags=re.M)
+    assert re.search(r"^simclr +SimCLR: two views of one image ", methods.out, flags=re.M)
+    assert re.findall(r"^(\S+)", data.out, flags=re.M) == list(DATASETS)
+    assert re.search(r"ships with Unlabeled", data.out)
+    assert {answer.code for answer in (studies, methods, data)} == {0}
+
+
+def test_show_lists_every_setting_as_set_takes_it(unlabeled: Unlabeled) -> None:
+    shown = unlabeled("study", "show", STUDY)
+    assert shown.code == 0
+    assert "  non-linear  method.head=[256, 128]\n" in shown.out
+    settings = dict(re.findall(r"^  ([a-z_.]+) {2,}(.+)$", shown.out.partition("base run")[2], flags=re.M))
+    assert settings["data.image_px"] == "null"
+    assert "method.head" not in settings, "it is what the study varies"
+    base = importlib.import_module("unlabeled.studies").STUDIES[STUDY].base("laptop")
+    for path, text in settings.items():
+        if path not in ("method.views", "evaluation.final"):
+            assert base.with_field(path, cli._changes([f"{path}={text}"])[path]) == base
+
+
+COMMANDS = ["", "run", "report", "ui", "augment", "methods", "study", "study list", "study show", "study run"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "data", "data list", "data download"])
+def test_every_help_is_whole(command: str) -> None:
+    result = typer.testing.CliRunner().invoke(cli.app, [*command.split(), "--help"], env={"COLUMNS": "160"})
+    assert result.exit_code == 0
+    assert " ." not in result.stdout, "brackets are markup to typer and vanish"
+    described = re.findall(r"^│ [* ]? *(?:--)?[a-z-]+ .{3,}", result.stdout, flags=re.M)
+    assert described
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = """
+import contextlib, sys
+from unlabeled.platform.cli import main
+sys.argv = ["unlabeled", "study", "run", "--help"]
+with contextlib.suppress(SystemExit):
+    main()
+print(sorted({"torch", "ray", "mlflow", "pandas", "numpy", "optuna", "timm"} & set(sys.modules)))
+"""
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_runs_without_an_installation() -> None:
+    code = [sys.executable, "-m", "unlabeled", "--help"]
+    out = subprocess.run(
+        code, cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "90"}
+    )
+    assert "Usage: unlabeled [OPTIONS] COMMAND" in out.stdout
+    assert out.stderr == ""
+
+
+def test_after_ctrl_c_the_same_command_goes_on(unlabeled: Unlabeled, home: Path, small_run: RunConfig) -> None:
+    config = write_config(small_run.model_copy(update={"epochs": 12}).with_field("evaluation.every_epochs", 12))
+    arguments = ["run", "simclr", "--config", str(config), "--home", str(home)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unlabeled", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not any(home.glob("work/*/step-*.pt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "stopped; the same command goes on from the checkpoints"
+    assert "Traceback" not in err
+    assert frames.runs("runs", home)["status"].tolist() == ["KILLED"]
+    after = unlabeled(*arguments)
+    assert after.code == 0, after
+    assert re.search(r"simclr seed 0: goes on after step \d+", after.err)
+    assert frames.runs("runs", home)["status"].tolist() == ["FINISHED"]
+    losses = frames.epochs("runs", home).query("metric == 'train/loss'")
+    assert losses["epoch"].tolist() == list(range(1, 13))
+
+
+def test_ctrl_c_waits_for_the_store(
+    unlabeled: Unlabeled, home: Path, small_run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, done = StudyLog.epoch, []
+
+    def interrupted(log: StudyLog, run_id: str, event: EpochDone) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write(log, run_id, event)
+        done.append(event.epoch)
+
+    monkeypatch.setattr(StudyLog, "epoch", interrupted)
+    answer = unlabeled("run", "simclr", "--config", write_config(small_run), "--home", home)
+    assert answer.code == 130
+    assert done == [1]
+    assert frames.runs("runs", home)["status"].tolist() == ["KILLED"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_port_that_is_taken_is_one_clear_line(unlabeled: Unlabeled, home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = unlabeled("ui", "--home", home, "--port", str(port))
+        assert_one_line(answer, rf"port {port} can't be served on \(.*in use\); give another with --port")
+
+
+@pytest.mark.slow
+def test_ui_serves_the_store_until_ctrl_c(home: Path) -> None:
+    Store(home).client.create_experiment("heads")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unlabeled", "ui", "--home", str(home), "--port", str(port)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        experiments = _ask(f"{address}/api/2.0/mlflow/experiments/search?max_results=10", process)
+        assert "heads" in experiments
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert re.fullmatch(rf"heads +{address}/#/experiments/\d+/runs\?workflowType=machine_learning\n", out)
+    assert "Traceback" not in err
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(address, timeout=5)
+
+
+def _ask(url: str, process: subprocess.Popen[str]) -> str:
+    deadline = time.monotonic() + 120.0
+    while True:
+        assert process.poll() is None, process.communicate()
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                text: str = answer.read().decode()
+                return text
+        except OSError:
+            assert time.monotonic() < deadline, "the server did not answer"
+            time.sleep(0.5)
