@@ -305,9 +305,9 @@ def _sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, r
     from unlabeled.platform.sweep import Recorder, check_runs
     from unlabeled.platform.track import Store
 
-    place = make_home(home)
     planned = study.runs(base)
     check_runs(planned, resources)
+    place = make_home(home)
     recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)))
     waiting = len(recorder.unfinished())
     done = recorder.outcome.skipped

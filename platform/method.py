@@ -3,13 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+from pydantic import field_validator
 from torch import Tensor, nn
 
-from unlabeled.platform.augment import ViewPlan
+from unlabeled.platform.augment import POLICIES, ViewPlan, two_views
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.errors import unknown
 from unlabeled.platform.settings import Variant
 
 
@@ -50,6 +52,16 @@ class MethodConfig(Variant):
     needs_labels: ClassVar[bool] = False
 
     views: ViewPlan
+
+    @field_validator("views", mode="before")
+    @classmethod
+    def _two_views_of_a_policy_by_name(cls, views: Any) -> Any:
+        """Take a published policy's name for two views by it: ``--set method.views=moco-v2``."""
+        if not isinstance(views, str):
+            return views
+        if views not in POLICIES:
+            raise ValueError(str(unknown("policy", views, POLICIES)))
+        return two_views(POLICIES[views])
 
     def check(self, batch_size: int, workers: int) -> None:
         """Raise UserError where the method can't train on a global batch of this size, shared by so many workers."""

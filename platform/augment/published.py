@@ -1,6 +1,7 @@
 """The augmentation policies of the papers, each with the form for small images that its authors use.
 
-The first form crops to 224 pixels, as on ImageNet; the small one keeps the input's size, for 28 or 32 pixels.
+A crop keeps the input's size: 224 pixels where the data has them, as on ImageNet. The small forms are what the authors
+use at 32 pixels.
 """
 
 from collections.abc import Mapping
@@ -11,26 +12,24 @@ from unlabeled.platform.augment.filters import GaussianBlur
 from unlabeled.platform.augment.policy import Policy
 from unlabeled.platform.augment.spatial import Crop, Flip
 
-_IMAGENET_PX = 224
-
 PLAIN = Policy()
 """No augmentation: the images as they are."""
 
 _MOCO_V1_COLOR = (ColorDrop(p=0.2), ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, p=1.0))
 
-MOCO_V1 = Policy(ops=(Crop(area=(0.2, 1.0), size=_IMAGENET_PX), *_MOCO_V1_COLOR, Flip()))
+MOCO_V1 = Policy(ops=(Crop(area=(0.2, 1.0)), *_MOCO_V1_COLOR, Flip()))
 """MoCo (He et al. 2019, arXiv:1911.05722, section 3.3), in the order of facebookresearch/moco, ``main_moco.py`` without
 ``--aug-plus``: "the same as InstDisc" (arXiv:1805.01978)."""
 
-MOCO_V1_SMALL = Policy(ops=(Crop(area=(0.2, 1.0)), *_MOCO_V1_COLOR, Flip()))
-"""The same at the input's size. The paper has no small images; InstDisc's ``cifar.py`` (zhirongw/lemniscate.pytorch) is
+MOCO_V1_SMALL = MOCO_V1
+"""The same. The paper has no small images; InstDisc's ``cifar.py`` (zhirongw/lemniscate.pytorch) is
 this without the flip and, in its last version, with the jitter before the colour drop."""
 
 _MOCO_V2_JITTER = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
 
 MOCO_V2 = Policy(
     ops=(
-        Crop(area=(0.2, 1.0), size=_IMAGENET_PX),
+        Crop(area=(0.2, 1.0)),
         _MOCO_V2_JITTER,
         ColorDrop(p=0.2),
         GaussianBlur(sigma=(0.1, 2.0), p=0.5),
@@ -49,12 +48,12 @@ def simclr(strength: float = 1.0, *, small: bool = False) -> Policy:
 
     Args:
         strength: s of appendix A; section 3.2's table 1 tries 1/8 to 1.
-        small: leave out the blur and keep the input's size, as for CIFAR-10 (appendix B.9).
+        small: leave out the blur, as for CIFAR-10 (appendix B.9).
 
     Raises:
         UserError: the strength is negative or turns the hue by more than half the circle (above 2.5).
     """
-    crop = Crop(area=(0.08, 1.0), size=None if small else _IMAGENET_PX)
+    crop = Crop(area=(0.08, 1.0))
     policy = Policy(ops=(crop, Flip(), ColorJitter.of_strength(strength), ColorDrop(p=0.2)))
     return policy if small else policy.plus(GaussianBlur(sigma=(0.1, 2.0), p=0.5))
 

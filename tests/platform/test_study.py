@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from unlabeled.platform.augment import MOCO_V2, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.study import Claim, Published, Study
@@ -109,3 +110,9 @@ def test_the_record_is_plain_json(small_run: RunConfig) -> None:
     assert list(record["rows"]) == ["none", "linear"]
     assert record["profile"] == "laptop"
     assert "profiles" not in record
+
+
+def test_views_may_be_given_as_a_policys_name(small_run: RunConfig) -> None:
+    assert small_run.with_field("method.views", "moco-v2").method.views == two_views(MOCO_V2)
+    with pytest.raises(UserError, match=r"no policy is called 'moco-v3'; did you mean 'moco-v2'\?"):
+        small_run.with_field("method.views", "moco-v3")
