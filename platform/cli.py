@@ -327,7 +327,7 @@ def _finish(name: str, outcome: "Outcome", home: Path | None) -> None:
     print(f"report: {publish(name, home)}")
     if outcome.failed:
         print(
-            f"{outcome.failed} runs failed: the report gives the reasons; the same command tries them again",
+            f"failed runs: {outcome.failed}; the report gives the reasons, and the same command tries them again",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -298,7 +298,7 @@ def test_a_picture_that_can_not_be_read_fails_its_run_with_a_reason(
     assert answer.code == 1
     assert "Traceback" not in answer.err
     assert re.search(r"1/1 simclr seed 0 failed: can't read the picture .*/test/b/3\.png: .*; repair it", answer.err)
-    assert "1 runs failed: the report gives the reasons" in answer.err
+    assert "failed runs: 1; the report gives the reasons" in answer.err
     runs = frames.runs("runs", home)
     assert runs["status"].tolist() == ["FAILED"]
     assert "can't read the picture" in runs["reason"].iloc[0]

@@ -49,7 +49,7 @@ def test_a_policy_survives_json_with_its_kinds(policy):
 
 
 def test_policies_differ_but_for_two_pairs():
-    """MoCo v1 has no form of its own for small images; MoCo's CIFAR-10 demo and SimCLR's appendix B.9 come to the same operations."""
+    """MoCo v1 has no small form of its own; MoCo's CIFAR-10 demo and SimCLR's appendix B.9 come to the same."""
     assert MOCO_V2_SMALL == SIMCLR_SMALL
     assert len({policy.digest() for policy in POLICIES.values()}) == len(POLICIES) - 2
     assert len({policy.summary for policy in POLICIES.values()}) == len(POLICIES) - 2

@@ -152,7 +152,7 @@ def test_a_run_whose_process_is_lost_is_started_again_by_itself(home: Path) -> N
 def test_failed_runs_are_rows_with_a_reason_and_the_exit_code_tells(home: Path) -> None:
     failed = run(home, {**SMALL, "optimizer.learning_rate": "1e30"}, "--seeds", "0")
     assert failed.returncode == 1
-    assert "3 runs failed: the report gives the reasons" in failed.stderr
+    assert "failed runs: 3; the report gives the reasons" in failed.stderr
     runs = frames.runs(STUDY, home)
     assert runs["status"].tolist() == ["FAILED"] * 3
     assert runs["reason"].str.contains("NonFiniteLossError: the loss became").all()
