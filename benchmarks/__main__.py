@@ -31,7 +31,7 @@ def main() -> int:
         parser.error(f"no benchmark is called {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}")
     for variable in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
         os.environ.pop(variable, None)  # stores and clusters are the benchmarks' own
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)  # a pipe has no width to fit to
     say_load(console)
     missed = 0
     for name in names:
