@@ -215,7 +215,8 @@ def ui(
 ) -> None:
     """Serve the MLflow UI on the home's store, and print each study's page."""
     from unlabeled.platform.home import find_home
-    from unlabeled.platform.track import Store, serve
+    from unlabeled.platform.serve import serve
+    from unlabeled.platform.track import Store
 
     _check_port(port)
     store = Store(find_home(home))

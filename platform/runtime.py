@@ -61,68 +61,76 @@ def execute(
 
     Its folder under ``home`` is named by its fingerprint, so whoever runs it next goes on where it stopped.
     """
-    clock = _Clock()
-    processor.forget_peak()
-    folder = home / "work" / run.fingerprint(data.checksum)
-    is_first = collective.rank() == 0  # of several workers, the first evaluates, saves and reports
-    evaluation = Evaluation(run, data, processor)
-    untrained = _untrained(run, data, home, processor, evaluation) if is_first else {}
-    training = Training(run, data, processor, micro_batch)
-    saved = _load_together(folder, processor)
-    epochs: list[Metrics] = []
-    if saved is not None:
-        training.restore(saved["training"])
-        epochs = saved["epochs"]
-        clock.add(saved["clock"])
-    report(Started(_environment(processor, micro_batch), training.step, list(epochs)))
+    _Execution(run, data, home, processor, report, micro_batch).to_the_end()
 
-    def save() -> None:
-        if not is_first:
-            return
-        state = {"training": training.state(), "epochs": epochs, "clock": clock.read()}
-        checkpoint.save(folder, training.step, state)
 
-    spoke = saved_at = time.monotonic()
-    try:
-        for step in training.steps():
-            now = time.monotonic()
-            if step % training.steps_per_epoch == 0:
-                metrics = training.end_epoch()
-                if is_first and evaluation.due(training.epoch):
-                    metrics |= evaluation.follow(training.method.encoder)
-                epochs.append(metrics)
-                save()
-                saved_at = now
-                report(EpochDone(training.epoch, metrics))
-            elif now - saved_at > CHECKPOINT_SECONDS:
-                save()
-                saved_at = now
-            if now - spoke > PROGRESS_SECONDS:
-                speed = training.meter.steps * run.batch_size / max(training.meter.seconds, 1e-9)
-                report(Progress(step, training.total_steps, speed or epochs[-1]["train/images_per_second"]))
-                spoke = now
-    except KeyboardInterrupt:
-        save()
-        raise
-    if not is_first:
-        return
-    encoder = training.method.encoder
-    final = evaluation.final(encoder)
-    _write_files(run, data, training, folder / "files", processor)
-    wall_seconds, cpu_seconds = clock.read()
-    report(
-        Finished(
-            metrics={
-                **final,
-                **untrained,
-                "system/wall_seconds": wall_seconds,
-                "system/cpu_seconds": cpu_seconds,
-                "system/peak_memory_mb": processor.peak_memory_mb(),
-                "system/encoder_parameters": float(sum(p.numel() for p in encoder.parameters())),
-            },
-            files=folder / "files",
-        )
-    )
+class _Execution:
+    """A run on its way. Of several workers, the first evaluates, saves and reports."""
+
+    def __init__(
+        self, run: RunConfig, data: Data, home: Path, processor: Processor, report: Report, micro_batch: int | None
+    ) -> None:
+        self.clock = _Clock()
+        processor.forget_peak()
+        self.run, self.data, self.processor, self.report = run, data, processor, report
+        self.folder = home / "work" / run.fingerprint(data.checksum)
+        self.is_first = collective.rank() == 0
+        self.evaluation = Evaluation(run, data, processor)
+        self.untrained = _untrained(run, data, home, processor, self.evaluation) if self.is_first else {}
+        self.training = Training(run, data, processor, micro_batch)
+        self.epochs: list[Metrics] = []
+        saved = _load_together(self.folder, processor)
+        if saved is not None:
+            self.training.restore(saved["training"])
+            self.epochs = saved["epochs"]
+            self.clock.add(saved["clock"])
+        self.saved_at = self.spoke_at = time.monotonic()
+        report(Started(_environment(processor, micro_batch), self.training.step, list(self.epochs)))
+
+    def to_the_end(self) -> None:
+        for step in self.training.steps():
+            if step % self.training.steps_per_epoch == 0:
+                self._end_epoch()
+            elif time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+                self._save()
+            if time.monotonic() - self.spoke_at > PROGRESS_SECONDS:
+                self._say_progress()
+        if self.is_first:
+            self._finish()
+
+    def _end_epoch(self) -> None:
+        metrics = self.training.end_epoch()
+        if self.is_first and self.evaluation.due(self.training.epoch):
+            metrics |= self.evaluation.follow(self.training.method.encoder)
+        self.epochs.append(metrics)
+        self._save()
+        self.report(EpochDone(self.training.epoch, metrics))
+
+    def _save(self) -> None:
+        if self.is_first:
+            state = {"training": self.training.state(), "epochs": self.epochs, "clock": self.clock.read()}
+            checkpoint.save(self.folder, self.training.step, state)
+        self.saved_at = time.monotonic()
+
+    def _say_progress(self) -> None:
+        meter = self.training.meter
+        speed = meter.steps * self.run.batch_size / max(meter.seconds, 1e-9)
+        speed = speed or self.epochs[-1]["train/images_per_second"]
+        self.report(Progress(self.training.step, self.training.total_steps, speed))
+        self.spoke_at = time.monotonic()
+
+    def _finish(self) -> None:
+        encoder = self.training.method.encoder
+        final = self.evaluation.final(encoder)
+        _write_files(self.run, self.data, self.training, self.folder / "files", self.processor)
+        wall_seconds, cpu_seconds = self.clock.read()
+        system = {
+            "system/wall_seconds": wall_seconds,
+            "system/cpu_seconds": cpu_seconds,
+            "system/peak_memory_mb": self.processor.peak_memory_mb(),
+            "system/encoder_parameters": float(sum(p.numel() for p in encoder.parameters())),
+        }
+        self.report(Finished({**final, **self.untrained, **system}, self.folder / "files"))
 
 
 def _load_together(folder: Path, processor: Processor) -> checkpoint.State | None:

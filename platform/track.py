@@ -5,12 +5,10 @@ from every node. A run's identity is its fingerprint within its study: whoever r
 run.
 """
 
-import contextlib
 import functools
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,8 +16,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -222,30 +219,6 @@ class StudyLog:
 def page(address: str, experiment_id: str) -> str:
     """Return the link to an experiment's runs in the MLflow UI; a plainer one would open MLflow's GenAI overview."""
     return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-
-
-def serve(store: Store, port: int) -> int:
-    """Serve the MLflow UI on the store until it is stopped; return its exit code."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
-    command += ["--default-artifact-root", (store.home / "artifacts").as_uri()]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    quiet = {**os.environ, "PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "WARNING"}
-    # A session of its own, so that Ctrl-C reaches this process alone, which then ends the server and all it started.
-    with subprocess.Popen(command, env=quiet, stdout=subprocess.DEVNULL, start_new_session=True) as server:
-        before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
-
-
-def _interrupt(number: int, at: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def frame(runs: list[Run]) -> pd.DataFrame:

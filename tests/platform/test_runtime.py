@@ -137,3 +137,25 @@ def test_the_encoder_is_loaded_as_its_readme_says(
     (folder / "encoder.safetensors").unlink()
     with pytest.raises(UserError, match=r"no encoder\.safetensors in .*encoder; give the encoder folder"):
         load_encoder(folder)
+
+
+def test_an_interrupt_in_the_middle_of_a_step_leaves_no_half_step_behind(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until(small_run, small_data, tmp_path / "whole", processor)
+    step, calls = torch.optim.AdamW.step, []
+
+    def interrupted(*given: object) -> object:
+        calls.append(1)
+        done = step(*given)  # type: ignore[arg-type]
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_until(small_run, small_data, tmp_path / "stopped", processor)
+    run_until(small_run, small_data, tmp_path / "stopped", processor)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(one[name], other[name]) for name in one)
