@@ -26,10 +26,11 @@ from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.display import Display
 from unlabeled.platform.events import Event, Finished, Started
+from unlabeled.platform.recorder import Recorder
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.runtime import execute_safely
 from unlabeled.platform.study import Study
-from unlabeled.platform.sweep import Recorder, run_on_tune
+from unlabeled.platform.sweep import run_on_tune
 from unlabeled.platform.track import Store
 from unlabeled.studies.projection_head import STUDY as PROJECTION_HEAD
 

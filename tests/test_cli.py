@@ -25,6 +25,7 @@ from rich.console import Console
 
 from unlabeled.dashboards import frames
 from unlabeled.platform import cli
+from unlabeled.platform.cli import options
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DATASETS, DataConfig
 from unlabeled.platform.display import Display
@@ -369,7 +370,7 @@ def test_show_lists_every_setting_as_set_takes_it(unlabeled: Unlabeled) -> None:
     base = importlib.import_module("unlabeled.studies").STUDIES[STUDY].base("laptop")
     for path, text in settings.items():
         if path not in ("method.views", "evaluation.final"):
-            assert base.with_field(path, cli._changes([f"{path}={text}"])[path]) == base
+            assert base.with_field(path, options.parse_changes([f"{path}={text}"])[path]) == base
 
 
 COMMANDS = ["", "run", "report", "ui", "augment", "methods", "study", "study list", "study show", "study run"]

@@ -19,9 +19,10 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import EpochDone, Event
 from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.recorder import Outcome, Recorder
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.study import Study
-from unlabeled.platform.sweep import Outcome, Recorder, run_here
+from unlabeled.platform.sweep import run_here
 from unlabeled.platform.track import Store
 
 ROWS = {"none": {"method.head": ()}, "linear": {"method.head": (16,)}}

@@ -1,0 +1,41 @@
+"""The command line: ``unlabeled``. The one place that knows platform, methods, studies and dashboards together.
+
+Every import of weight stands inside the command that needs it, so that ``--help`` answers at once.
+"""
+
+import sys
+from typing import Any
+
+import typer
+
+from unlabeled.platform.cli import data, look, run, study
+from unlabeled.platform.errors import UserError
+
+_MISUSE: Any = typer.BadParameter.__base__  # click's UsageError, which typer has from click or a copy, by its version
+
+app = typer.Typer(
+    help="Self-supervised learning experiments on Ray, with reports that judge published claims.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(study.app, name="study")
+app.add_typer(data.app, name="data")
+for command in (run.run, look.report, look.ui, look.augment, look.methods):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    try:
+        code = app(prog_name="unlabeled", standalone_mode=False)
+    except UserError as error:
+        print(f"unlabeled: {error}", file=sys.stderr)
+        code = 2
+    except _MISUSE as error:  # typer itself would print a usage line and a box
+        mistake = error.format_message().rstrip(".")  # none where there are no arguments: the help stands there already
+        if mistake:
+            command = error.ctx.command_path if error.ctx else "unlabeled"
+            print(f"unlabeled: {mistake}; see `{command} --help`", file=sys.stderr)
+        code = 2
+    sys.exit(code)

@@ -1,0 +1,91 @@
+"""Commands that show: reports, the MLflow UI, views, methods."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlabeled.platform.cli.options import DataRoot, Home, from_here, use_data_root
+from unlabeled.platform.errors import UserError, unknown
+
+
+def report(
+    name: Annotated[str, typer.Argument(help="Study's name, or `runs` for those of `unlabeled run`.")],
+    home: Home = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="reports/NAME in home")] = None,
+) -> None:
+    """Write a study's report from what is logged."""
+    from unlabeled.dashboards.publish import publish
+
+    print(publish(name, home, out))
+
+
+def ui(
+    home: Home = None, port: Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)] = 5000
+) -> None:
+    """Serve the MLflow UI on the home's store, and print each study's page."""
+    from unlabeled.platform.home import find_home
+    from unlabeled.platform.serve import serve
+    from unlabeled.platform.track import Store
+
+    _check_port(port)
+    store = Store(find_home(home))
+    address = f"http://127.0.0.1:{port}" if store.is_embedded else store.uri
+    for title, link in store.pages(address) or [("no runs yet", address)]:
+        print(f"{title:24} {link}", flush=True)
+    if store.is_embedded:
+        print("serving until Ctrl-C; it takes some seconds to start", file=sys.stderr)
+        sys.exit(serve(store, port))
+
+
+def augment(
+    policy: Annotated[str, typer.Option(help="Policy's name, such as simclr or moco-v2-small.")] = "simclr-small",
+    data: Annotated[str, typer.Option(help="Data set to draw from.")] = "emoji",
+    images: Annotated[int, typer.Option(min=1, help="Pictures, a row each.")] = 8,
+    seed: Annotated[int, typer.Option(help="Another seed draws other views.")] = 0,
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("views.png"),
+    data_root: DataRoot = None,
+) -> None:
+    """Draw pictures and the views that a policy makes of them."""
+    use_data_root(data_root)
+    import torch
+
+    from unlabeled.platform.augment import POLICIES, two_views
+    from unlabeled.platform.augment.picture import draw_views
+    from unlabeled.platform.data import DataConfig, load
+
+    if policy not in POLICIES:
+        raise unknown("policy", policy, POLICIES)
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out takes the path of a .png file, got {str(out)!r}")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
+    pictures = load(DataConfig.checked(name=from_here(data))).pretrain
+    page = draw_views(pictures.batch(torch.arange(min(images, len(pictures)))), two_views(POLICIES[policy]), seed=seed)
+    try:
+        page.save(out)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{out} can't be written: {reason}; give another path with --out") from None
+    print(f"{out}: {POLICIES[policy].summary}")
+
+
+def methods() -> None:
+    """List the methods and their first sentences."""
+    from unlabeled.methods import METHODS
+
+    for name, config in METHODS.items():
+        module = sys.modules[config.__module__]
+        print(f"{name:24} {(module.__doc__ or '').splitlines()[0]}")
+
+
+def _check_port(port: int) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left may be taken again
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"port {port} can't be served on ({error.strerror}); give another with --port") from None

@@ -1,0 +1,84 @@
+"""Options that several commands share, and what they mean."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unlabeled.platform.errors import UserError
+
+Home = Annotated[
+    Path | None,
+    typer.Option(help="Folder of runs, store and reports.", envvar="UNLABELED_HOME", show_default="runs/"),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder of downloaded data sets.", envvar="UNLABELED_DATA", show_default="data/"),
+]
+StudyName = Annotated[str, typer.Argument(help="Study's name; `unlabeled study list` lists them.")]
+Profile = Annotated[str, typer.Option(help="Scale: laptop, workstation or cluster.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Set a field, such as optimizer.learning_rate=0.001; repeatable."),
+]
+AtOnce = Annotated[int | None, typer.Option(help="Most runs at the same time.", show_default="as many as fit")]
+Workers = Annotated[int, typer.Option(help="Processes that train a run together.")]
+FewestWorkers = Annotated[
+    int | None, typer.Option(help="With how many it may go on when nodes are lost.", show_default="all")
+]
+MicroBatch = Annotated[int | None, typer.Option(help="Images of a worker in memory at a time.", show_default="all")]
+CpusPerRun = Annotated[int, typer.Option(help="Cores, and threads, of a run or worker.")]
+GpusPerRun = Annotated[
+    float | None,
+    typer.Option(help="GPUs of a run or worker, or a fraction of one.", show_default="1 where there are any"),
+]
+Retries = Annotated[int, typer.Option(help="Restarts of a run whose process or node was lost.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster to use.", show_default="one of its own")]
+
+
+def parse_changes(assignments: list[str] | None) -> dict[str, Any]:
+    """Read ``--set``: path -> value, JSON where it is JSON and text otherwise."""
+    changes: dict[str, Any] = {}
+    for assignment in assignments or []:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path:
+            raise UserError(f"--set takes PATH=VALUE, got {assignment!r}; for example --set batch_size=128")
+        try:
+            changes[path] = json.loads(text)
+        except json.JSONDecodeError:
+            changes[path] = from_here(text) if path == "data.name" else text
+    return changes
+
+
+def from_here(data: str) -> str:
+    """Let a relative ``folder:PATH`` start where the user is; below it, it would start at the data root."""
+    from unlabeled.platform.data.folder import PREFIX
+
+    place = data.removeprefix(PREFIX)
+    return f"{PREFIX}{Path(place).expanduser().absolute()}" if data.startswith(PREFIX) and place else data
+
+
+def as_set(value: Any, otherwise: Any = None) -> str:
+    """Write a value as ``--set`` takes it, or ``otherwise`` where that is too long to read."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except TypeError:
+        return str(value if otherwise is None else otherwise)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read ``--seeds``."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--seeds takes whole numbers with commas between, such as 0,1,2, got {text!r}") from None
+
+
+def use_data_root(data_root: Path | None) -> None:
+    """Let this process, and all that it starts, look for data sets there."""
+    if data_root is not None:
+        os.environ["UNLABELED_DATA"] = str(data_root.absolute())

@@ -1,0 +1,85 @@
+"""``unlabeled run``: one run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unlabeled.platform.cli.options import (
+    Address,
+    DataRoot,
+    FewestWorkers,
+    Home,
+    MicroBatch,
+    Retries,
+    Set,
+    Workers,
+    parse_changes,
+    use_data_root,
+)
+from unlabeled.platform.cli.sweeping import finish, sweep
+from unlabeled.platform.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from unlabeled.platform.config import RunConfig
+
+
+def run(
+    method: Annotated[str, typer.Argument(help="Method to pretrain with; `unlabeled methods` lists them.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Start from this RunConfig (config.json among a run's artifacts).")
+    ] = None,
+    set_: Set = None,
+    home: Home = None,
+    data_root: DataRoot = None,
+    workers: Workers = 1,
+    fewest_workers: FewestWorkers = None,
+    micro_batch: MicroBatch = None,
+    retries: Retries = 2,
+    address: Address = None,
+) -> None:
+    """Pretrain and evaluate once: in this process, or on several workers."""
+    use_data_root(data_root)
+    from unlabeled.methods import METHODS
+    from unlabeled.platform.config import RunConfig
+    from unlabeled.platform.resources import Resources
+    from unlabeled.platform.study import Study
+    from unlabeled.platform.sweep import run_here, run_on_tune
+
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    base = _read_config(config) if config else RunConfig(method=METHODS[method].checked())
+    if base.method.name != method:
+        raise UserError(f"{config} is a run of {base.method.name!r}, not of {method!r}; name that method")
+    for path, value in parse_changes(set_).items():
+        base = base.with_field(path, value)
+    study = Study(
+        name="runs",
+        question="What do single runs give?",
+        source="`unlabeled run`",
+        expected="Nothing in particular.",
+        cost="one run each",
+        profiles={"single": base},
+        rows={method: {}},
+        seeds=(base.seed,),
+    )
+    resources = Resources.checked(
+        workers=workers, fewest_workers=fewest_workers, micro_batch=micro_batch, retries=retries, address=address
+    )
+    how = run_on_tune if workers > 1 or address else run_here
+    outcome = sweep(study, base, "single", home, resources, how)
+    finish(study.name, outcome, home)
+
+
+def _read_config(path: Path) -> "RunConfig":
+    from pydantic import ValidationError
+
+    from unlabeled.platform.config import RunConfig
+    from unlabeled.platform.settings import explain
+
+    try:
+        return RunConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; --config takes a run's config.json") from None
+    except ValidationError as error:
+        raise UserError(f"{path} is no RunConfig: {explain(error)}") from None

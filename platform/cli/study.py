@@ -1,0 +1,101 @@
+"""``unlabeled study``: list, show and run studies."""
+
+from typing import Annotated
+
+import typer
+
+from unlabeled.platform.cli.options import (
+    Address,
+    AtOnce,
+    CpusPerRun,
+    DataRoot,
+    FewestWorkers,
+    GpusPerRun,
+    Home,
+    MicroBatch,
+    Profile,
+    Retries,
+    Set,
+    StudyName,
+    Workers,
+    as_set,
+    parse_changes,
+    parse_seeds,
+    use_data_root,
+)
+from unlabeled.platform.cli.sweeping import find_study, finish, sweep
+
+app = typer.Typer(help="List, show and run studies.", no_args_is_help=True)
+
+
+@app.command("list")
+def study_list() -> None:
+    """List the studies and their questions."""
+    from unlabeled.studies import STUDIES
+
+    for name, study in STUDIES.items():
+        print(f"{name:24} {study.question}")
+
+
+@app.command("show")
+def study_show(name: StudyName, profile: Profile = "laptop") -> None:
+    """Show what a study asks, runs and claims."""
+    study = find_study(name)
+    base = study.base(profile)
+    print(f"{study.question}\n\nsource    {study.source}\nexpected  {study.expected}\ncost      {study.cost}")
+    print(
+        f"measure   {study.measure}, seeds {', '.join(map(str, study.seeds))}, profiles {', '.join(study.profiles)}\n"
+    )
+    rows = study.row_settings()
+    width = max(map(len, rows))
+    print("rows")
+    for row, fields in rows.items():
+        print(f"  {row:{width}}  {', '.join(f'{path}={as_set(value)}' for path, value in fields.items())}")
+    print("\nclaims")
+    for claim in study.claims:
+        print(f"  {claim.statement}{f' Published: {claim.published}.' if claim.published else ''}")
+    print(f"\nbase run, profile {profile}; all but the seed can be changed with --set PATH=VALUE")
+    varied = {path for fields in rows.values() for path in fields}
+    whole = base.parameters()
+    for path, value in base.flat().items():
+        if path not in varied:
+            print(f"  {path:32} {as_set(value, otherwise=whole[path])}")
+
+
+@app.command("run")
+def study_run(
+    name: StudyName,
+    profile: Profile = "laptop",
+    set_: Set = None,
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.", show_default="the study's own")] = None,
+    home: Home = None,
+    data_root: DataRoot = None,
+    workers: Workers = 1,
+    fewest_workers: FewestWorkers = None,
+    micro_batch: MicroBatch = None,
+    at_once: AtOnce = None,
+    cpus_per_run: CpusPerRun = 1,
+    gpus_per_run: GpusPerRun = None,
+    retries: Retries = 2,
+    address: Address = None,
+) -> None:
+    """Run what is unfinished of a study, and write its report."""
+    use_data_root(data_root)
+    from unlabeled.platform.resources import Resources
+    from unlabeled.platform.sweep import run_on_tune
+
+    study = find_study(name)
+    if seeds is not None:
+        study = study.with_field("seeds", parse_seeds(seeds))
+    resources = Resources.checked(
+        cpus_per_run=cpus_per_run,
+        gpus_per_run=gpus_per_run,
+        workers=workers,
+        fewest_workers=fewest_workers,
+        micro_batch=micro_batch,
+        at_once=at_once,
+        retries=retries,
+        address=address,
+    )
+    outcome = sweep(study, study.base(profile, parse_changes(set_)), profile, home, resources, run_on_tune)
+    finish(study.name, outcome, home)

@@ -1,0 +1,57 @@
+"""What every command that runs a study does: find it, check it, run what is unfinished, say how it ended."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlabeled.platform.errors import unknown
+
+if TYPE_CHECKING:
+    from unlabeled.platform.config import RunConfig
+    from unlabeled.platform.recorder import Outcome
+    from unlabeled.platform.study import Study
+
+
+def find_study(name: str) -> "Study":
+    """Return the study of that name, or say which there are."""
+    from unlabeled.studies import STUDIES
+
+    if name not in STUDIES:
+        raise unknown("study", name, STUDIES)
+    return STUDIES[name]
+
+
+def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, how: Any) -> "Outcome":
+    """Check a study's runs, do what is unfinished of them, and say what was done before."""
+    from unlabeled.platform.display import Display
+    from unlabeled.platform.home import make_home
+    from unlabeled.platform.recorder import Recorder
+    from unlabeled.platform.sweep import check_runs
+    from unlabeled.platform.track import Store
+
+    planned = study.runs(base)
+    check_runs(planned, resources)
+    place = make_home(home)
+    recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)))
+    waiting = len(recorder.unfinished())
+    done = recorder.outcome.skipped
+    print(f"{study.name}: {done} of {len(planned)} runs are done, {waiting} to do; home {place}", flush=True)
+    outcome: Outcome = how(recorder, Display(waiting, study.measure), resources)
+    return outcome
+
+
+def finish(name: str, outcome: "Outcome", home: Path | None) -> None:
+    """Write the report, say where it lies, and leave with the exit code that tells how it went."""
+    from unlabeled.dashboards.publish import publish
+
+    if outcome.interrupted:
+        print("stopped; the same command goes on from the checkpoints", file=sys.stderr)
+        sys.exit(130)
+    print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before")
+    print(f"report: {publish(name, home)}")
+    if outcome.failed:
+        print(
+            f"failed runs: {outcome.failed}; the report gives the reasons, and the same command tries them again",
+            file=sys.stderr,
+        )
+        sys.exit(1)
