@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from unlabeled.dashboards.wording import number, percent
+from unlabeled.dashboards.units import unit_of
+from unlabeled.dashboards.wording import number
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dde1e6", "#ffffff"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#c76fa0", "#b98300", "#3b9ad9", "#4b4f58", "#8a5fbf")
@@ -64,7 +65,7 @@ def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
         scores: the measure by seed (index) and row (columns).
         measure: what the axis shows.
     """
-    table = table[table["n"] > 0]
+    table, unit = table[table["n"] > 0], unit_of(measure)
     with rc_context(STYLE):
         figure = Figure(figsize=(5.2, 1.2 + 0.42 * len(table)), layout="constrained")
         axes = figure.add_subplot()
@@ -72,22 +73,24 @@ def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
         for place, (row, values) in enumerate(table.iterrows()):
             colour = SERIES[place % len(SERIES)]
             if np.isfinite(values["low"]):
-                low, high = max(0.0, values["low"]), min(1.0, values["high"])
+                low, high = values["low"], values["high"]
+                if unit.is_fraction:
+                    low, high = max(0.0, low), min(1.0, high)
                 axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round", zorder=3)
                 drawn += [low, high]
             seeds = scores[row].dropna()
             axes.plot(seeds, [place + 0.27] * len(seeds), "o", markersize=3.6, mfc=PAPER, mec=colour, zorder=4)
             axes.plot(values["mean"], place, "o", markersize=7, mfc=colour, mec=PAPER, mew=1, zorder=5)
             axes.plot([values["untrained"]] * 2, [place - 0.36, place + 0.36], color=MUTED, linewidth=1.6, zorder=2)
-            axes.text(1.02, place, percent(values["mean"]), transform=axes.get_yaxis_transform(), va="center")
+            axes.text(1.02, place, unit.value(values["mean"]), transform=axes.get_yaxis_transform(), va="center")
             drawn += [*seeds, values["untrained"]]
         _finish_rows(axes, [str(row) for row in table.index], np.array(drawn, dtype=float), measure)
         handles = _rows_legend(table)
         figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=8.5, labelcolor=MUTED, **TIGHT)
         sentences = [
-            f"{row} {percent(values['mean'])}"
-            + (f", interval {percent(values['low'])} to {percent(values['high'])}" if values["n"] > 1 else "")
-            + (f", untrained {percent(values['untrained'])}" if np.isfinite(values["untrained"]) else "")
+            f"{row} {unit.value(values['mean'])}"
+            + (f", interval {unit.value(values['low'])} to {unit.value(values['high'])}" if values["n"] > 1 else "")
+            + (f", untrained {unit.value(values['untrained'])}" if np.isfinite(values["untrained"]) else "")
             for row, values in table.iterrows()
         ]
         return _svg(figure, f"{measure} by row", "; ".join(sentences))
@@ -101,7 +104,7 @@ def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
         metric: its name.
         rows: every row of the study in reading order, so that a row has one colour in all figures.
     """
-    fraction = is_fraction(metric)
+    unit = unit_of(metric)
     with rc_context(STYLE):
         columns = max(1, min(3, 52 // (8 + max(len(_short(row)) for row in rows))))
         legend_lines = -(-len(rows) // columns)
@@ -121,15 +124,14 @@ def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
                 by_epoch.index, by_epoch["mean"], color=colour, linestyle=dashes, label=_short(row), linewidth=1.8
             )
             last = by_epoch["mean"].iloc[-1]
-            sentences.append(f"{row} ends at {percent(last) if fraction else number(last)}")
+            sentences.append(f"{row} ends at {unit.value(last)}")
         axes.set_title(metric, loc="left", fontsize=10, color=INK)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         axes.tick_params(axis="y", labelcolor=MUTED)
         axes.grid(axis="y", color=GRID, linewidth=0.8)
-        if fraction:
-            axes.yaxis.set_major_formatter(FuncFormatter(_axis_percent))
+        axes.yaxis.set_major_formatter(FuncFormatter(unit.axis))
         figure.legend(loc="outside lower left", ncols=columns, fontsize=8.5, labelcolor=INK, handlelength=2.6)
         return _svg(figure, f"{metric} over epochs", "; ".join(sentences))
 
@@ -142,7 +144,7 @@ def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> str:
         measure: what was measured here.
         quantity: what was published.
     """
-    both = table[table["published_number"].notna() & (table["n"] > 0)]
+    both, unit = table[table["published_number"].notna() & (table["n"] > 0)], unit_of(measure)
     with rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.6), layout="constrained")
         axes = figure.add_subplot()
@@ -156,23 +158,18 @@ def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> str:
                 _short(str(row)), (across, values["mean"]), xytext=(7, 5), textcoords="offset points", fontsize=9
             )
         axes.set_xlabel(f"published: {textwrap.shorten(quantity, 48, placeholder='…')}")
-        axes.set_ylabel(f"measured: {measure}")
+        axes.set_ylabel(f"measured: {_with_unit(measure)}")
         axes.tick_params(labelcolor=MUTED)
         axes.margins(0.22)
         axes.grid(color=GRID, linewidth=0.8)
-        axes.yaxis.set_major_formatter(FuncFormatter(_axis_percent))
+        axes.yaxis.set_major_formatter(FuncFormatter(unit.axis))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         sentences = [
-            f"{row} published {number(values['published_number'])}, measured {percent(values['mean'])}"
+            f"{row} published {number(values['published_number'])}, measured {unit.value(values['mean'])}"
             for row, values in both.iterrows()
         ]
         return _svg(figure, f"{measure} against the published numbers", "; ".join(sentences))
-
-
-def is_fraction(metric: str) -> bool:
-    """Say whether a metric is a share between 0 and 1 that people read as a percentage."""
-    return re.search(r"(^|/)(top\d+|accuracy)$", metric) is not None
 
 
 def inline(svg: str, name: str) -> str:
@@ -188,7 +185,7 @@ def inline(svg: str, name: str) -> str:
 
 def _finish_rows(axes: Axes, rows: list[str], drawn: np.ndarray, measure: str) -> None:
     low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
-    margin = max(0.06 * (high - low), 0.002)
+    margin = max(0.06 * (high - low), 0.0025 * abs(high), 1e-9)
     axes.set_xlim(low - margin, high + margin)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], fontsize=9)
@@ -197,8 +194,8 @@ def _finish_rows(axes: Axes, rows: list[str], drawn: np.ndarray, measure: str) -
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_axis_percent))
-    axes.set_xlabel(measure)
+    axes.xaxis.set_major_formatter(FuncFormatter(unit_of(measure).axis))
+    axes.set_xlabel(_with_unit(measure))
 
 
 def _rows_legend(table: pd.DataFrame) -> list[Line2D]:
@@ -214,8 +211,9 @@ def _rows_legend(table: pd.DataFrame) -> list[Line2D]:
     return handles
 
 
-def _axis_percent(value: float, _position: int | None = None) -> str:
-    return f"{100 * value:.4g} %"
+def _with_unit(measure: str) -> str:
+    unit = unit_of(measure)
+    return measure if unit.is_fraction or not unit.word else f"{measure}, {unit.word}"
 
 
 def _short(name: str, most: int = 38) -> str:

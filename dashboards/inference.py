@@ -17,7 +17,8 @@ import pandas as pd
 from scipy import special, stats
 
 from unlabeled.dashboards import counted
-from unlabeled.dashboards.wording import count, points, probability
+from unlabeled.dashboards.units import unit_of
+from unlabeled.dashboards.wording import count, probability
 
 LEVEL = 0.95
 MOST_SEEDS = 1000  # a study that needs more won't be run
@@ -73,8 +74,8 @@ class Verdict:
     Attributes:
         claim: the claim as recorded.
         decision: ``held``, ``contradicted`` or ``not decided``.
-        reason: why, in one sentence with numbers in points.
-        difference: better minus worse, with its interval.
+        reason: why, in one sentence with numbers in the measure's unit.
+        difference: higher minus lower, with its interval.
         p: two-sided, of a difference equal to what the claim asks for at least.
         p_adjusted: the same after Holm's correction; equal to ``p`` where none was applied.
         effect_size: Hedges' g of the paired differences.
@@ -103,15 +104,15 @@ def mean_interval(values: Iterable[float], level: float = LEVEL) -> Interval:
 
 
 def paired_difference(
-    better: "pd.Series[float]", worse: "pd.Series[float]", bound: float = 0.0, level: float = LEVEL
+    higher: "pd.Series[float]", lower: "pd.Series[float]", bound: float = 0.0, level: float = LEVEL
 ) -> PairedDifference:
     """Compare two rows, each a series by seed, on the seeds that both have.
 
     The test is two-sided, because a claim can be contradicted as well as hold: p is below ``1 - level`` exactly where
     the interval leaves ``bound`` out. With one seed, or with equal differences, there is no interval and no p value.
     """
-    both = pd.concat([better, worse], axis="columns", keys=["better", "worse"], join="inner").dropna()
-    differences = (both["better"] - both["worse"]).to_numpy(dtype=float)
+    both = pd.concat([higher, lower], axis="columns", keys=["higher", "lower"], join="inner").dropna()
+    differences = (both["higher"] - both["lower"]).to_numpy(dtype=float)
     scale = float(np.abs(both.to_numpy(dtype=float)).max(initial=0.0))
     interval, spread = _interval(differences, level, scale)
     if not spread > 0:
@@ -136,43 +137,44 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdict(claim: Mapping[str, Any], runs: pd.DataFrame, measure: str, level: float = LEVEL) -> Verdict:
+def verdict(claim: Mapping[str, Any], runs: pd.DataFrame, level: float = LEVEL) -> Verdict:
     """Judge one claim by itself, without a correction for other claims; see :func:`verdicts`.
 
     Raises:
         UserError: the rows were measured by different protocols.
     """
-    return verdicts([claim], runs, measure, level)[0]
+    return verdicts([claim], runs, level)[0]
 
 
 def verdicts(
     claims: Sequence[Mapping[str, Any]],
     runs: pd.DataFrame,
-    measure: str,
     level: float = LEVEL,
     correct_for_several: bool = True,
 ) -> list[Verdict]:
     """Judge a study's claims on differences paired by seed.
 
-    A claim held if the whole interval of ``better`` minus ``worse`` lies above ``at_least``, is contradicted if the
+    A claim held if the whole interval of ``higher`` minus ``lower`` lies above ``at_least``, is contradicted if the
     whole interval lies below, and is not decided otherwise. With ``correct_for_several`` the p value must stand after
     Holm's correction too, so that the chance of any wrong decision in the study stays at ``1 - level`` or less.
 
     Args:
-        claims: with ``better``, ``worse`` and ``at_least`` (a fraction).
+        claims: with ``higher``, ``lower``, ``measure`` and ``at_least`` (in the measure's unit).
         runs: one row per run, as ``dashboards.frames`` returns them.
-        measure: the metric that the claims are about.
         level: of the intervals.
         correct_for_several: apply Holm's correction.
 
     Raises:
         UserError: the rows were measured by different protocols.
     """
-    by_seed = counted.scores(runs, measure)
-    nothing = pd.Series(index=by_seed.index, dtype="float64")
+    by_seed = {measure: counted.scores(runs, measure) for measure in {claim["measure"] for claim in claims}}
+    nothing = pd.Series(dtype="float64")
     differences = [
         paired_difference(
-            by_seed.get(claim["better"], nothing), by_seed.get(claim["worse"], nothing), claim["at_least"], level
+            by_seed[claim["measure"]].get(claim["higher"], nothing),
+            by_seed[claim["measure"]].get(claim["lower"], nothing),
+            claim["at_least"],
+            level,
         )
         for claim in claims
     ]
@@ -219,20 +221,20 @@ def _reason(
     seeds: int | None,
     level: float,
 ) -> str:
-    interval, bound = difference.interval, float(claim["at_least"])
-    rows = f"{claim['better']} minus {claim['worse']}"
+    interval, bound, unit = difference.interval, float(claim["at_least"]), unit_of(claim["measure"])
+    rows = f"{claim['higher']} minus {claim['lower']}"
     if interval.n < 2:
-        found = "none did" if interval.n == 0 else f"one did ({points(interval.mean)} points)"
+        found = "none did" if interval.n == 0 else f"one did ({unit.difference(interval.mean)})"
         return f"{rows} needs at least two seeds that finished in both rows, and {found}."
     if difference.spread == 0:
         return (
-            f"{rows} is {points(interval.mean)} points in each of {interval.n} seeds: equal differences have no spread "
-            "to judge by, so make sure that the seed reaches the run, or run more seeds."
+            f"{rows} is {unit.difference(interval.mean)} in each of {interval.n} seeds: equal differences have no "
+            "spread to judge by, so make sure that the seed reaches the run, or run more seeds."
         )
-    goal = "zero" if bound == 0 else f"the {points(bound)} points claimed"
+    goal = "zero" if bound == 0 else f"the {unit.difference(bound)} claimed"
     found = (
-        f"{rows} is {points(interval.mean)} points, {100 * level:g} % interval {points(interval.low)} to "
-        f"{points(interval.high)} over {count(interval.n, 'seed')}"
+        f"{rows} is {unit.difference(interval.mean)}, {100 * level:g} % interval {unit.signed(interval.low)} to "
+        f"{unit.signed(interval.high)} over {count(interval.n, 'seed')}"
     )
     if decision != "not decided":
         return f"{found}: all of it lies {'above' if decision == 'held' else 'below'} {goal}."

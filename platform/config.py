@@ -3,7 +3,7 @@
 How many workers, on which device, how many runs at once is not in it: that is ``Resources``.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,7 +25,8 @@ class EvaluationConfig(Settings):
         follow_images: how many validation pictures are looked at then, with twice as many training pictures as the bank
             that kNN votes from.
         follow: the probe that is followed, on validation. None follows label-free health alone.
-        final: the probes run once at the end: on validation, on test, and on test with the encoder untrained.
+        final: the probes run once at the end: on ``splits``, and where test is one, on test with the encoder untrained.
+        splits: which splits the final probes are scored on. Whoever chooses between runs leaves test out.
         tsne_images: how many test pictures the t-SNE picture shows; 0 draws none.
     """
 
@@ -33,6 +34,7 @@ class EvaluationConfig(Settings):
     follow_images: int = Field(default=500, ge=2)
     follow: ProbeConfig | None = KNN()
     final: tuple[ProbeConfig, ...] = (KNN(), Linear())
+    splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     tsne_images: int = Field(default=500, ge=0)
 
 
@@ -46,6 +48,8 @@ class RunConfig(Settings):
         optimizer: how.
         epochs: passes over the pretraining pictures; each pass drops the last, incomplete batch.
         batch_size: the global batch, however many workers share it.
+        micro_batch: images in memory at a time, over all workers; it divides batch_size. None is the whole batch. The
+            gradient is the whole batch's; batch norm, where there is any, sees micro-batches.
         seed: decides weights, order, views and whatever the method draws.
         precision: "auto" takes bf16 where the processor is fast at it; what it took is logged.
         evaluation: what is measured.
@@ -57,6 +61,7 @@ class RunConfig(Settings):
     optimizer: OptimizerConfig = AdamW()
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=256, ge=2)
+    micro_batch: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0)
     precision: Precision = "auto"
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -67,16 +72,17 @@ class RunConfig(Settings):
 
     def parameters(self) -> dict[str, Any]:
         """Return every field by dotted path as a plain value, for MLflow's parameters."""
-        return {path: _plain(value) for path, value in self.flat().items()}
+        return {path: plain(value) for path, value in self.flat().items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Write a field's value as people read it; numbers and truth values stay what they are."""
     if isinstance(value, tuple):
-        return ", ".join(str(_plain(part)) for part in value) or "none"
+        return ", ".join(str(plain(part)) for part in value) or "none"
     if isinstance(value, ViewPlan):
         return value.summary
     if isinstance(value, Settings):
-        fields = ", ".join(f"{k}={_plain(v)}" for k, v in value.flat().items() if k != "name")
+        fields = ", ".join(f"{k}={plain(v)}" for k, v in value.flat().items() if k != "name")
         name = value.name if isinstance(value, Variant) else type(value).__name__
         return f"{name}({fields})"
     return "none" if value is None else value

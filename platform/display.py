@@ -65,7 +65,7 @@ class Display:
             self._say(f"{place} {escape(name)} [red]failed[/]: {escape(event.reason)}")
             return
         value = event.metrics.get(self.measure)
-        answer = f"{self.measure} [bold]{value:.1%}[/], " if value is not None else ""
+        answer = f"{self.measure} [bold]{_shown(self.measure, value)}[/], " if value is not None else ""
         left = (time.monotonic() - self._started) / self.done * (self.total - self.done)
         remaining = f", about {duration(left)} left" if self.done < self.total else ""
         self._say(f"{place} {escape(name)} {answer}{duration(event.metrics['system/wall_seconds'])}{remaining}")
@@ -111,6 +111,10 @@ class _Active:
             "" if loss is None else f"{loss:.3f}",
             "" if knn is None else f"{knn:.1%}",
         )
+
+
+def _shown(metric: str, value: float) -> str:
+    return f"{value:.1%}" if metric.endswith("top1") else f"{value:,.4g}"
 
 
 def duration(seconds: float) -> str:

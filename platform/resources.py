@@ -15,7 +15,6 @@ class Resources(Settings):
         gpus_per_run: GPUs of a run or worker, or the fraction of one that it shares; None is one where there are any.
         workers: processes that train a run together, its global batch unchanged.
         fewest_workers: with how many a run may go on when nodes are lost; None waits until all are back.
-        micro_batch: images of a worker in memory at a time; None is its whole share of the batch.
         at_once: most runs at the same time; None is as many as fit.
         retries: how often a run whose process or node was lost is started again.
         address: a Ray cluster to use; None is the one that this process was started in as a job, or one of its own.
@@ -25,7 +24,6 @@ class Resources(Settings):
     gpus_per_run: float | None = Field(default=None, ge=0.0)
     workers: int = Field(default=1, ge=1)
     fewest_workers: int | None = Field(default=None, ge=1)
-    micro_batch: int | None = Field(default=None, ge=1)
     at_once: int | None = Field(default=None, ge=1)
     retries: int = Field(default=2, ge=0)
     address: str | None = None

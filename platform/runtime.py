@@ -47,29 +47,25 @@ def execute_safely(run: RunConfig, home: Path, resources: Resources, report: Rep
     with forwarding_warnings(report):
         try:
             processor = Processor.here(run.precision)
-            execute(run, load_cached(run.data), home, processor, report, resources.micro_batch)
+            execute(run, load_cached(run.data), home, processor, report)
         except UserError as error:
             report(Failed(str(error)))
         except Exception as error:
             report(Failed(f"{type(error).__name__}: {error}"))
 
 
-def execute(
-    run: RunConfig, data: Data, home: Path, processor: Processor, report: Report, micro_batch: int | None = None
-) -> None:
+def execute(run: RunConfig, data: Data, home: Path, processor: Processor, report: Report) -> None:
     """Run ``run`` to its end, from its newest checkpoint where it has one.
 
     Its folder under ``home`` is named by its fingerprint, so whoever runs it next goes on where it stopped.
     """
-    _Execution(run, data, home, processor, report, micro_batch).to_the_end()
+    _Execution(run, data, home, processor, report).to_the_end()
 
 
 class _Execution:
     """A run on its way. Of several workers, the first evaluates, saves and reports."""
 
-    def __init__(
-        self, run: RunConfig, data: Data, home: Path, processor: Processor, report: Report, micro_batch: int | None
-    ) -> None:
+    def __init__(self, run: RunConfig, data: Data, home: Path, processor: Processor, report: Report) -> None:
         self.clock = _Clock()
         processor.forget_peak()
         self.run, self.data, self.processor, self.report = run, data, processor, report
@@ -77,7 +73,7 @@ class _Execution:
         self.is_first = collective.rank() == 0
         self.evaluation = Evaluation(run, data, processor)
         self.untrained = _untrained(run, data, home, processor, self.evaluation) if self.is_first else {}
-        self.training = Training(run, data, processor, micro_batch)
+        self.training = Training(run, data, processor)
         self.epochs: list[Metrics] = []
         saved = _load_together(self.folder, processor)
         if saved is not None:
@@ -85,7 +81,7 @@ class _Execution:
             self.epochs = saved["epochs"]
             self.clock.add(saved["clock"])
         self.saved_at = self.spoke_at = time.monotonic()
-        report(Started(_environment(processor, micro_batch), self.training.step, list(self.epochs)))
+        report(Started(_environment(processor), self.training.step, list(self.epochs)))
 
     def to_the_end(self) -> None:
         for step in self.training.steps():
@@ -127,6 +123,7 @@ class _Execution:
         system = {
             "system/wall_seconds": wall_seconds,
             "system/cpu_seconds": cpu_seconds,
+            "system/training_seconds": sum(epoch["train/seconds"] for epoch in self.epochs),
             "system/peak_memory_mb": self.processor.peak_memory_mb(),
             "system/encoder_parameters": float(sum(p.numel() for p in encoder.parameters())),
         }
@@ -185,13 +182,12 @@ def _write_files(run: RunConfig, data: Data, training: Training, folder: Path, p
         draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")
 
 
-def _environment(processor: Processor, micro_batch: int | None) -> dict[str, str]:
+def _environment(processor: Processor) -> dict[str, str]:
     return {
         "processor": processor.name,
         "device": processor.device.type,
         "precision": processor.precision,
         "threads": str(torch.get_num_threads()),
-        "micro_batch": str(micro_batch or "none"),
         "workers": str(collective.world_size()),
         "host": socket.gethostname(),
     }

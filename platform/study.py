@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import to_jsonable_python
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError, unknown
@@ -17,17 +18,20 @@ class Claim(Settings):
     Attributes:
         statement: what the source says, in a sentence.
         source: where it says so.
-        better: the row that should score higher.
-        worse: the row that should score lower.
-        at_least: by how much, as a fraction (0.03 is three points); 0 asks for the direction only.
+        higher: the row that should measure more.
+        lower: the row that should measure less.
+        at_least: by how much, in the measure's own unit (0.03 of a ``top1`` is three points); 0 asks for the direction
+            only.
+        measure: the metric that it is about; empty is the study's measure.
         published: the difference as published, in the source's words.
     """
 
     statement: str
     source: str
-    better: str
-    worse: str
-    at_least: float = Field(default=0.0, ge=0.0, le=1.0)
+    higher: str
+    lower: str
+    at_least: float = Field(default=0.0, ge=0.0)
+    measure: str = ""
     published: str = ""
 
 
@@ -39,12 +43,14 @@ class Published(Settings):
         setting: data, encoder and budget that they were measured with.
         quantity: what the numbers are, with their unit.
         rows: the study's row -> the number as printed there.
+        measure: the metric that they stand beside; empty is the study's measure.
     """
 
     source: str
     setting: str
     quantity: str
     rows: Mapping[str, str]
+    measure: str = ""
 
 
 class PlannedRun(Settings):
@@ -72,9 +78,12 @@ class Study(Settings):
         profiles: the base run at each scale: ``laptop``, ``workstation``, ``cluster``.
         rows: row name -> the fields it sets, by dotted path. Give these or ``vary``.
         vary: dotted path -> the values it takes; their product is the rows.
+        scaled: profile -> row -> the fields that the row sets otherwise at that scale: a laptop's large batch is not a
+            cluster's.
         seeds: each row runs once per seed.
-        measure: the metric that answers the question, a fraction in [0, 1].
-        published: the numbers to stand beside, if there are any.
+        measure: the metric that answers the question; its name tells its unit (see ``dashboards.units``).
+        also: further metrics that the report shows like it.
+        published: the numbers to stand beside, of each measure that has any.
         claims: what the source concludes.
     """
 
@@ -86,9 +95,11 @@ class Study(Settings):
     profiles: Mapping[str, RunConfig] = Field(min_length=1)
     rows: Mapping[str, Mapping[str, Any]] = {}
     vary: Mapping[str, tuple[Any, ...]] = {}
+    scaled: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     measure: str = "test/linear/top1"
-    published: Published | None = None
+    also: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
 
     @field_validator("seeds")
@@ -103,24 +114,39 @@ class Study(Settings):
         if bool(self.rows) == bool(self.vary):
             raise ValueError("a study declares either rows or vary")
         try:
-            for base in self.profiles.values():
+            for profile, scaled in self.scaled.items():
+                if profile not in self.profiles:
+                    raise unknown("profile", profile, self.profiles)
+                for row in scaled:
+                    if row not in self.row_settings():
+                        raise unknown("row", row, self.row_settings())
+            for profile, base in self.profiles.items():
                 configs: dict[RunConfig, str] = {}
-                for row, config in self._configs(base):
+                for row, config in self._configs(base, profile):
                     if config in configs:
                         raise UserError(f"the rows {configs[config]!r} and {row!r} are the same run")
                     configs[config] = row
-            named = {row for claim in self.claims for row in (claim.better, claim.worse)}
-            for row in sorted(named | set(self.published.rows if self.published else ())):
+            named = {row for claim in self.claims for row in (claim.higher, claim.lower)}
+            for row in sorted(named.union(*(published.rows for published in self.published))):
                 if row not in self.row_settings():
                     raise unknown("row", row, self.row_settings())
+            of_claims, of_published = (claim.measure for claim in self.claims), (p.measure for p in self.published)
+            for measure in sorted({*of_claims, *of_published} - {"", *self.measures}):
+                raise unknown("measure", measure, self.measures)
         except UserError as error:
             raise ValueError(str(error)) from None
         return self
 
-    def row_settings(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return row name -> the fields it sets, in reading order; a grid's rows are named by their values."""
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The metrics that the report is about, the one that answers the question first."""
+        return (self.measure, *self.also)
+
+    def row_settings(self, profile: str = "") -> Mapping[str, Mapping[str, Any]]:
+        """Return row name -> the fields it sets at a scale, in reading order; a grid names its rows by their values."""
         if self.rows:
-            return self.rows
+            scaled = self.scaled.get(profile, {})
+            return {row: {**fields, **scaled.get(row, {})} for row, fields in self.rows.items()}
         points = [dict(zip(self.vary, point, strict=True)) for point in itertools.product(*self.vary.values())]
         return {", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in p.items()): p for p in points}
 
@@ -133,7 +159,7 @@ class Study(Settings):
         if profile not in self.profiles:
             raise unknown(f"profile of {self.name}", profile, self.profiles)
         base = self.profiles[profile]
-        varied = {path for fields in self.row_settings().values() for path in fields}
+        varied = {path for fields in self.row_settings(profile).values() for path in fields}
         for path, value in (changes or {}).items():
             if path == "seed":
                 raise UserError("a study's runs have a seed each; choose them with --seeds")
@@ -144,9 +170,9 @@ class Study(Settings):
             base = base.with_field(path, value)
         return base
 
-    def runs(self, base: RunConfig) -> list[PlannedRun]:
-        """List the runs around a base, seed by seed, so that an unfinished study has whole sets of rows to compare."""
-        rows = list(self._configs(base))
+    def runs(self, base: RunConfig, profile: str = "") -> list[PlannedRun]:
+        """List the runs around a base at a scale, seed by seed: an unfinished study has whole sets of rows."""
+        rows = list(self._configs(base, profile))
         return [
             PlannedRun(row=row, seed=seed, config=config.with_field("seed", seed))
             for seed in self.seeds
@@ -155,12 +181,17 @@ class Study(Settings):
 
     def record(self, profile: str) -> dict[str, Any]:
         """Return what a report needs to know of the study, as JSON values; it is logged with every run."""
-        record = self.model_dump(mode="json", exclude={"profiles", "rows", "vary"})
-        rows = {row: dict(fields) for row, fields in self.row_settings().items()}
+        record = self.model_dump(mode="json", exclude={"profiles", "rows", "vary", "scaled"})
+        for part in (*record["claims"], *record["published"]):
+            part["measure"] = part["measure"] or self.measure
+        rows = {
+            row: to_jsonable_python(dict(fields), serialize_as_any=True)
+            for row, fields in self.row_settings(profile).items()
+        }
         return {**record, "profile": profile, "rows": rows}
 
-    def _configs(self, base: RunConfig) -> Iterator[tuple[str, RunConfig]]:
-        for row, fields in self.row_settings().items():
+    def _configs(self, base: RunConfig, profile: str) -> Iterator[tuple[str, RunConfig]]:
+        for row, fields in self.row_settings(profile).items():
             config = base
             for path, value in fields.items():
                 config = config.with_field(path, value)

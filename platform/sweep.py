@@ -39,8 +39,7 @@ def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
         check_fits(config, data, resources.workers)
         with torch.device("meta"):
             method = config.method.build(config.encoder.build(data.channels, data.image_px))
-        if resources.micro_batch is not None:
-            check_splits(method, config)
+        check_splits(method, config)
 
 
 def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:

@@ -62,18 +62,16 @@ class Training:
         method: the module being trained.
     """
 
-    def __init__(self, run: RunConfig, data: Data, processor: Processor, micro_batch: int | None = None) -> None:
+    def __init__(self, run: RunConfig, data: Data, processor: Processor) -> None:
         check_fits(run, data, collective.world_size())
         self.run, self.data, self.processor = run, data, processor
         self.method = build_method(run, data, processor)
-        self.micro_batch = micro_batch
-        if micro_batch is not None:
-            check_splits(self.method, run)
-            self._warn_of_batch_norm(micro_batch)
+        check_splits(self.method, run)
+        self._warn_of_batch_norm()
         self._forward: nn.Module = self.method
         if collective.world_size() > 1:
             collective.synchronise(self.method)
-        if collective.world_size() > 1 and micro_batch is None:
+        if collective.world_size() > 1 and run.micro_batch is None:
             self._forward = DistributedDataParallel(self.method, forward_sync_buffers=False)
         self.optimizer = run.optimizer.build(self.method)
         self.steps_per_epoch = len(data.pretrain) // run.batch_size
@@ -112,6 +110,7 @@ class Training:
     def end_epoch(self) -> dict[str, float]:
         """Return the finished epoch's means and its training speed, and start a new epoch's."""
         means = self.meter.means()
+        means["train/seconds"] = self.meter.seconds
         means["train/images_per_second"] = self.meter.steps * self.run.batch_size / max(self.meter.seconds, 1e-9)
         self.meter = EpochMeter()
         return means
@@ -159,7 +158,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        result = self._gradients_of_whole() if self.micro_batch is None else self._gradients_of_parts(self.micro_batch)
+        result = self._gradients_of_whole() if run.micro_batch is None else self._gradients_of_parts(run.micro_batch)
         logs = {"train/loss": result.loss, **result.logs}
         if run.optimizer.clip_norm is not None:
             logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
@@ -185,7 +184,7 @@ class Training:
             self._seed_torch(part=int(rows[0]))
             return self.batch(self.step, rows, with_views=with_views)
 
-        parts = torch.split(own, micro_batch)
+        parts = torch.split(own, micro_batch // collective.world_size())
         if isinstance(self.method, EmbeddingMethod):
             result = microbatch.cache(self.method, parts, make_batch, self.processor)
         else:
@@ -194,18 +193,20 @@ class Training:
         return result
 
     def _own_rows(self) -> Tensor:
-        size = self.run.batch_size // collective.world_size()
-        return torch.arange(size) + collective.rank() * size
+        """List this worker's rows: its share of each micro-batch, so that any number of workers cut the same ones."""
+        together = self.run.micro_batch or self.run.batch_size
+        rows = torch.arange(self.run.batch_size).view(-1, collective.world_size(), together // collective.world_size())
+        return rows[:, collective.rank()].flatten()
 
     def _seed_torch(self, part: int) -> None:
         torch.manual_seed(key(self.run.seed, self.step, "torch", collective.rank(), part))
 
-    def _warn_of_batch_norm(self, micro_batch: int) -> None:
-        if microbatch.has_batch_norm(self.method):
+    def _warn_of_batch_norm(self) -> None:
+        if self.run.micro_batch is not None and microbatch.has_batch_norm(self.method):
             logger.warning(
                 "batch norm sees micro-batches of %d, not the batch of %d: the gradient is exact for those statistics, "
                 "not for the whole batch's; an encoder without batch norm has no such difference",
-                micro_batch,
+                self.run.micro_batch,
                 self.run.batch_size,
             )
 
@@ -241,13 +242,21 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
     """Check that a run, its data and its number of workers go together.
 
     Raises:
-        UserError: the batch is larger than the data or does not divide by the workers, or the method needs labels that
-            the data has not, or can't train on such a batch.
+        UserError: the batch is larger than the data, or does not divide by the workers or into the micro-batches, or
+            the method needs labels that the data has not, or can't train on such a batch.
     """
     if run.batch_size % workers:
         below = run.batch_size - run.batch_size % workers
         near = f"{below} or {below + workers}" if below else f"{workers}"
         raise UserError(f"batch_size {run.batch_size} does not divide by {workers} workers; use {near}")
+    if run.micro_batch is not None and (run.batch_size % run.micro_batch or run.micro_batch % workers):
+        near = _nearest(
+            run.micro_batch, [n for n in range(workers, run.batch_size + 1, workers) if run.batch_size % n == 0]
+        )
+        raise UserError(
+            f"micro_batch {run.micro_batch} does not cut batch_size {run.batch_size} into equal parts for {workers} "
+            f"worker{'s' if workers > 1 else ''}; use {near}"
+        )
     if run.batch_size > len(data.pretrain):
         raise UserError(
             f"batch_size {run.batch_size} is larger than the {len(data.pretrain)} training pictures of {data.name}; "
@@ -266,5 +275,11 @@ def check_splits(method: Method, run: RunConfig) -> None:
     Raises:
         UserError: the method needs its batch whole.
     """
-    if method.split == "whole":
-        raise UserError(f"{run.method.name} needs its batch whole, so --micro-batch can't cut it; leave it out")
+    if run.micro_batch is not None and method.split == "whole":
+        raise UserError(f"{run.method.name} needs its batch whole, so micro_batch can't cut it; leave it out")
+
+
+def _nearest(wanted: int, allowed: list[int]) -> str:
+    """Name the allowed numbers next below and above the wanted one."""
+    below, above = [n for n in allowed if n < wanted], [n for n in allowed if n > wanted]
+    return " or ".join(str(n) for n in (*below[-1:], *above[:1]))

@@ -102,7 +102,7 @@ def _work(config: Mapping[str, Any]) -> None:
     with forwarding_warnings(report):
         try:
             processor = Processor.here(run.precision)
-            execute(run, load_cached(run.data), config["home"], processor, report, resources.micro_batch)
+            execute(run, load_cached(run.data), config["home"], processor, report)
         except (NonFiniteLossError, UserError) as error:  # the same on all workers; another try would end the same way
             report(Failed(f"{type(error).__name__}: {error}"))
 

@@ -28,7 +28,9 @@ Workers = Annotated[int, typer.Option(help="Processes that train a run together.
 FewestWorkers = Annotated[
     int | None, typer.Option(help="With how many it may go on when nodes are lost.", show_default="all")
 ]
-MicroBatch = Annotated[int | None, typer.Option(help="Images of a worker in memory at a time.", show_default="all")]
+MicroBatch = Annotated[
+    int | None, typer.Option(help="Images in memory at a time; as --set micro_batch=N.", show_default="the batch")
+]
 CpusPerRun = Annotated[int, typer.Option(help="Cores, and threads, of a run or worker.")]
 GpusPerRun = Annotated[
     float | None,
@@ -38,9 +40,9 @@ Retries = Annotated[int, typer.Option(help="Restarts of a run whose process or n
 Address = Annotated[str | None, typer.Option(help="Ray cluster to use.", show_default="one of its own")]
 
 
-def parse_changes(assignments: list[str] | None) -> dict[str, Any]:
-    """Read ``--set``: path -> value, JSON where it is JSON and text otherwise."""
-    changes: dict[str, Any] = {}
+def parse_changes(assignments: list[str] | None, micro_batch: int | None = None) -> dict[str, Any]:
+    """Read ``--set``: path -> value, JSON where it is JSON and text otherwise; ``--micro-batch`` is one of them."""
+    changes: dict[str, Any] = {} if micro_batch is None else {"micro_batch": micro_batch}
     for assignment in assignments or []:
         path, equals, text = assignment.partition("=")
         if not equals or not path:

@@ -51,7 +51,7 @@ def run(
     base = _read_config(config) if config else RunConfig(method=METHODS[method].checked())
     if base.method.name != method:
         raise UserError(f"{config} is a run of {base.method.name!r}, not of {method!r}; name that method")
-    for path, value in parse_changes(set_).items():
+    for path, value in parse_changes(set_, micro_batch).items():
         base = base.with_field(path, value)
     study = Study(
         name="runs",
@@ -63,9 +63,7 @@ def run(
         rows={method: {}},
         seeds=(base.seed,),
     )
-    resources = Resources.checked(
-        workers=workers, fewest_workers=fewest_workers, micro_batch=micro_batch, retries=retries, address=address
-    )
+    resources = Resources.checked(workers=workers, fewest_workers=fewest_workers, retries=retries, address=address)
     how = run_on_tune if workers > 1 or address else run_here
     outcome = sweep(study, base, "single", home, resources, how)
     finish(study.name, outcome, home)

@@ -40,17 +40,20 @@ def study_list() -> None:
 @app.command("show")
 def study_show(name: StudyName, profile: Profile = "laptop") -> None:
     """Show what a study asks, runs and claims."""
+    from unlabeled.platform.config import plain
+
     study = find_study(name)
     base = study.base(profile)
     print(f"{study.question}\n\nsource    {study.source}\nexpected  {study.expected}\ncost      {study.cost}")
     print(
         f"measure   {study.measure}, seeds {', '.join(map(str, study.seeds))}, profiles {', '.join(study.profiles)}\n"
     )
-    rows = study.row_settings()
+    rows = study.row_settings(profile)
     width = max(map(len, rows))
     print("rows")
     for row, fields in rows.items():
-        print(f"  {row:{width}}  {', '.join(f'{path}={as_set(value)}' for path, value in fields.items())}")
+        shown = [f"{path}={as_set(value, otherwise=plain(value))}" for path, value in fields.items()]
+        print(f"  {row:{width}}  {', '.join(shown)}")
     print("\nclaims")
     for claim in study.claims:
         print(f"  {claim.statement}{f' Published: {claim.published}.' if claim.published else ''}")
@@ -92,10 +95,9 @@ def study_run(
         gpus_per_run=gpus_per_run,
         workers=workers,
         fewest_workers=fewest_workers,
-        micro_batch=micro_batch,
         at_once=at_once,
         retries=retries,
         address=address,
     )
-    outcome = sweep(study, study.base(profile, parse_changes(set_)), profile, home, resources, run_on_tune)
+    outcome = sweep(study, study.base(profile, parse_changes(set_, micro_batch)), profile, home, resources, run_on_tune)
     finish(study.name, outcome, home)

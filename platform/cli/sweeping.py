@@ -29,7 +29,7 @@ def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, re
     from unlabeled.platform.sweep import check_runs
     from unlabeled.platform.track import Store
 
-    planned = study.runs(base)
+    planned = study.runs(base, profile)
     check_runs(planned, resources)
     place = make_home(home)
     recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)))

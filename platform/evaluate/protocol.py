@@ -1,4 +1,4 @@
-"""What a run is measured by, and when: followed on validation while it trains, probed on test once at the end."""
+"""What a run is measured by, and when: followed on validation while it trains, probed once at the end."""
 
 from collections.abc import Mapping
 
@@ -41,12 +41,12 @@ class Evaluation:
         return found
 
     def final(self, encoder: Encoder) -> dict[str, float]:
-        """Measure every final probe on validation and on test."""
+        """Measure every final probe on the run's splits."""
         found: dict[str, float] = {}
         if not self._can_probe:
             return found
         train = self._features(encoder, "train")
-        splits = {split: self._features(encoder, split) for split in ("validation", "test")}
+        splits = {split: self._features(encoder, split) for split in self.run.evaluation.splits}
         for probe in self.run.evaluation.final:
             score = probe.fit(train)
             for split, features in splits.items():
@@ -54,8 +54,11 @@ class Evaluation:
         return found
 
     def untrained(self, encoder: Encoder) -> dict[str, float]:
-        """Measure every final probe on test, on an encoder that has learned nothing; keys start with ``untrained/``."""
-        if not self._can_probe:
+        """Measure every final probe on test, on an encoder that has learned nothing; keys start with ``untrained/``.
+
+        Nothing is measured where test is not one of the run's splits.
+        """
+        if not self._can_probe or "test" not in self.run.evaluation.splits:
             return {}
         train, test = self._features(encoder, "train"), self._features(encoder, "test")
         found: dict[str, float] = {}
@@ -73,9 +76,10 @@ class Evaluation:
                 f"bank of up to {2 * config.follow_images} training pictures, encoder features, each epoch"
             )
         for probe in config.final:
-            for split in ("validation", "test"):
+            for split in config.splits:
                 how[f"{split}/{probe.name}/top1"] = f"{probe.protocol} on {split}, encoder features, last epoch"
-            how[f"untrained/{probe.name}/top1"] = f"{probe.protocol} on test, encoder features, before training"
+            if "test" in config.splits:
+                how[f"untrained/{probe.name}/top1"] = f"{probe.protocol} on test, encoder features, before training"
         return how
 
     @property

@@ -49,7 +49,7 @@ def trained(run: RunConfig) -> dict[str, dict[str, Tensor]]:
     logs = {
         name: torch.tensor(value, dtype=torch.float64)
         for name, value in training.end_epoch().items()
-        if name != "train/images_per_second"
+        if name not in {"train/images_per_second", "train/seconds"}
     }
     last = training.method.state_dict()
     return {"first loss": loss, "first gradient": gradients, "first state": state, "last state": last, "logs": logs}

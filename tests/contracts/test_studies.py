@@ -24,19 +24,19 @@ class TestEveryStudy:
     def test_has_a_run_for_each_row_and_seed_at_each_scale(self, study: Study) -> None:
         assert set(study.profiles) == {"laptop", "workstation", "cluster"}
         for profile in study.profiles:
-            runs = study.runs(study.base(profile))
+            runs = study.runs(study.base(profile), profile)
             assert len(runs) == len(study.row_settings()) * len(study.seeds)
             assert len({run.config.fingerprint("data") for run in runs}) == len(runs)
 
     def test_its_runs_can_be_built_at_each_scale(self, study: Study) -> None:
         sizes = {"imagenet": (3, 224), "cifar10": (3, 32), "fashion-mnist-12k": (1, 28)}
         for profile in study.profiles:
-            for run in study.runs(study.base(profile))[: len(study.row_settings())]:
+            for run in study.runs(study.base(profile), profile)[: len(study.row_settings())]:
                 with torch.device("meta"):
                     run.config.method.build(run.config.encoder.build(*sizes[run.config.data.name]))
 
     def test_its_runs_and_record_survive_json(self, study: Study) -> None:
-        for run in study.runs(study.base("laptop")):
+        for run in study.runs(study.base("laptop"), "laptop"):
             assert RunConfig.model_validate_json(run.config.canonical_json()) == run.config
         record = json.loads(json.dumps(study.record("laptop")))
         assert list(record["rows"]) == list(study.row_settings())

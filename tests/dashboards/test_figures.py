@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unlabeled.dashboards import counted, figures
-from unlabeled.dashboards.report import table
+from unlabeled.dashboards.measured import table
 
 MEASURE = "test/linear/top1"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -91,14 +91,6 @@ def test_inline_takes_the_pages_colours_and_keeps_identifiers_apart(drawn):
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', one))
     assert used
     assert used <= identifiers[0]
-
-
-@pytest.mark.parametrize(
-    ("metric", "fraction"),
-    [("test/knn/top1", True), ("contrast/top5", True), ("train/loss", False), ("top1/std", False)],
-)
-def test_fractions_are_known_by_name(metric, fraction):
-    assert figures.is_fraction(metric) is fraction
 
 
 def test_figures_leave_pyplot_alone():

@@ -123,7 +123,7 @@ def test_effect_size_needs_three_seeds():
     ],
 )
 def test_decisions(runs, claim, mlp, at_least, decision):
-    found = verdict(claim("mlp", "none", at_least), runs_with(runs, {"none": [0.80] * 3, "mlp": mlp}), MEASURE)
+    found = verdict(claim("mlp", "none", at_least), runs_with(runs, {"none": [0.80] * 3, "mlp": mlp}))
     assert found.decision == decision
     assert found.n == 3
     assert found.p == found.p_adjusted
@@ -133,17 +133,15 @@ def test_decisions(runs, claim, mlp, at_least, decision):
 
 def test_reasons_say_points(runs, claim):
     scores = runs_with(runs, {"none": [0.80] * 3, "mlp": [0.830, 0.832, 0.829]})
-    assert verdict(claim("mlp", "none"), scores, MEASURE).reason == (
+    assert verdict(claim("mlp", "none"), scores).reason == (
         "mlp minus none is +3.0 points, 95 % interval +2.7 to +3.4 over 3 seeds: all of it lies above zero."
     )
-    assert (
-        "all of it lies below the +6.0 points claimed." in verdict(claim("mlp", "none", 0.06), scores, MEASURE).reason
-    )
+    assert "all of it lies below the +6.0 points claimed." in verdict(claim("mlp", "none", 0.06), scores).reason
 
 
 def test_seeds_to_decide_is_the_smallest_number(runs, claim):
     scores = runs_with(runs, {"none": [0.80] * 3, "mlp": [0.81, 0.79, 0.83]})
-    found = verdict(claim("mlp", "none"), scores, MEASURE)
+    found = verdict(claim("mlp", "none"), scores)
     mean, spread, n = 0.01, 0.02, found.seeds_to_decide
     assert n == 18
     low = [stats.t.interval(0.95, m - 1, loc=mean, scale=spread / math.sqrt(m))[0] for m in (n - 1, n)]
@@ -153,7 +151,7 @@ def test_seeds_to_decide_is_the_smallest_number(runs, claim):
 
 @pytest.mark.parametrize("mlp", [[0.81, 0.79, 0.80], [0.8001, 0.75, 0.85]])
 def test_no_number_of_seeds_decides_a_mean_on_the_bound(runs, claim, mlp):
-    found = verdict(claim("mlp", "none"), runs_with(runs, {"none": [0.80] * 3, "mlp": mlp}), MEASURE)
+    found = verdict(claim("mlp", "none"), runs_with(runs, {"none": [0.80] * 3, "mlp": mlp}))
     assert (found.decision, found.seeds_to_decide) == ("not decided", None)
     assert "more than 1,000 seeds would be needed" in found.reason
 
@@ -161,7 +159,7 @@ def test_no_number_of_seeds_decides_a_mean_on_the_bound(runs, claim, mlp):
 @pytest.mark.parametrize("noise", [0.0, 3e-8])
 def test_equal_differences_decide_nothing(runs, claim, noise):
     scores = {"none": [0.80, 0.81], "mlp": [0.82, 0.83 + noise]}  # up to a float32 rounding
-    found = verdict(claim("mlp", "none"), runs_with(runs, scores), MEASURE)
+    found = verdict(claim("mlp", "none"), runs_with(runs, scores))
     assert (found.decision, found.seeds_to_decide) == ("not decided", None)
     assert math.isnan(found.p)
     assert "+2.0 points in each of 2 seeds" in found.reason
@@ -171,7 +169,7 @@ def test_equal_differences_decide_nothing(runs, claim, noise):
 def test_fewer_than_two_seeds_decide_nothing(runs, claim, keep, words):
     frame = runs()
     frame.loc[(frame["row"] == "mlp") & (frame["seed"] >= keep), "status"] = "FAILED"
-    found = verdict(claim("mlp", "none"), frame, MEASURE)
+    found = verdict(claim("mlp", "none"), frame)
     assert (found.decision, found.n) == ("not decided", keep)
     assert "needs at least two seeds" in found.reason
     assert pytest.approx(1) == len(pd.Series([found.reason]).str.extract(f"({words})").dropna())
@@ -189,7 +187,7 @@ def test_holms_correction_can_withhold_a_decision(runs, claim):
     scores = {"none": [0.80, 0.80, 0.80], "a": [0.815, 0.82, 0.825], "b": [0.81, 0.79, 0.80], "c": [0.80, 0.82, 0.79]}
     claims = [claim(row, "none") for row in "abc"]
     frame = runs_with(runs, scores)
-    alone, corrected = (verdicts(claims, frame, MEASURE, correct_for_several=several)[0] for several in (False, True))
+    alone, corrected = (verdicts(claims, frame, correct_for_several=several)[0] for several in (False, True))
     assert alone.p == corrected.p < 0.05
     assert corrected.p_adjusted == pytest.approx(min(1, 3 * alone.p), rel=1e-9)
     assert (alone.decision, corrected.decision) == ("held", "not decided")
@@ -201,18 +199,18 @@ def test_protocols_are_not_mixed(runs, claim):
     frame = runs()
     frame.loc[frame["row"] == "mlp", f"protocol:{MEASURE}"] = "linear@2"
     with pytest.raises(UserError, match=r"'linear@1 .*' in linear, none; 'linear@2' in mlp; run the rows") as caught:
-        verdict(claim("mlp", "none"), frame, MEASURE)
+        verdict(claim("mlp", "none"), frame)
     assert "\n" not in str(caught.value)
     frame.loc[frame["row"] == "mlp", f"protocol:{MEASURE}"] = None
     with pytest.raises(UserError, match="an unstated protocol"):
-        verdict(claim("mlp", "none"), frame, MEASURE)
+        verdict(claim("mlp", "none"), frame)
     frame.loc[frame["row"] == "mlp", "status"] = "FAILED"  # a run that does not count does not mix
-    assert verdict(claim("mlp", "none"), frame, MEASURE).n == 0
+    assert verdict(claim("mlp", "none"), frame).n == 0
 
 
 def test_the_newest_finished_run_speaks_for_its_seed(runs, claim):
     frame = runs_with(runs, {"none": [0.80, 0.80, 0.80], "mlp": [0.82, 0.83, 0.84]})
     older = frame[frame["row"] == "mlp"].assign(started=pd.Timestamp("2020-01-01", tz="UTC"), **{MEASURE: 0.1})
     failed = frame.assign(started=pd.Timestamp("2030-01-01", tz="UTC"), status="FAILED", **{MEASURE: 0.2})
-    found = verdict(claim("mlp", "none"), pd.concat([frame, older, failed], ignore_index=True), MEASURE)
+    found = verdict(claim("mlp", "none"), pd.concat([frame, older, failed], ignore_index=True))
     assert found.difference.mean == pytest.approx(0.03)

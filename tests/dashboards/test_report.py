@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from unlabeled.dashboards.report import TEMPLATES, table, write_report
+from unlabeled.dashboards.measured import table
+from unlabeled.dashboards.report import TEMPLATES, write_report
 from unlabeled.platform.errors import UserError
 
 MEASURE = "test/linear/top1"
@@ -90,7 +91,7 @@ def test_gain_is_paired_by_run(record, runs):
     [("64.6", 64.6), ("64.6 %", 64.6), ("64.6 ± 0.3", 64.6), ("−1.5", -1.5), ("> 70", math.nan), ("best", math.nan)],
 )
 def test_published_words_become_numbers_only_where_they_are_numbers(record, runs, text, number):
-    published = record()["published"] | {"rows": {"mlp": text}}
+    published = [record()["published"][0] | {"rows": {"mlp": text}}]
     found = table(record(published=published), runs())
     assert found.loc["mlp", "published_number"] == pytest.approx(number, nan_ok=True)
     assert math.isnan(found.loc["none", "published_number"])
@@ -109,7 +110,7 @@ def test_whole_page_in_order(write, pictures, tmp_path):
         *("64.6", "Chen et al. (2020), fig. 8", "ImageNet, ResNet-50, 100 epochs", "Data, encoder and budget differ"),
         *("after Holm's correction", "Hedges' g", "Seeds that would decide", "fashion-mnist", "convnet", "adamw"),
         *("1,010", "812 MB", "Nothing: every planned run finished", "0f3c2a9", "linear@1 (epochs 100) on test"),
-        *("3f09c2d1e4b7a8", "2026-03-02", "3 of 3 pairs of rows stand in the published order"),
+        *("3f09c2d1e4b7a8", "2026-03-02", "Kendall's tau of the two orders is 1.00 over 3 rows"),
     ):
         assert words in page.text, words
     assert re.search(r"8[12]\.\d %", page.text)
@@ -160,7 +161,7 @@ def test_equal_runs_give_an_equal_page_and_stale_figures_go(write, tmp_path, rec
     first = (folder / "index.html").read_bytes()
     write()
     assert (folder / "index.html").read_bytes() == first
-    write(study=record(published=None), curves=epochs(runs()).query("metric == 'train/loss'"))
+    write(study=record(published=[]), curves=epochs(runs()).query("metric == 'train/loss'"))
     assert {path.name for path in folder.glob("*.svg")} == {"rows.svg", "curve-train-loss.svg"}
 
 
@@ -174,7 +175,7 @@ def test_text_is_escaped_everywhere(write, record, runs, claim):
         rows={bad: {}, "mlp": {}},
         question=f"{bad}?",
         expected=bad,
-        published={"source": bad, "setting": bad, "quantity": bad, "rows": {bad: bad}},
+        published=[{"source": bad, "setting": bad, "quantity": bad, "rows": {bad: bad}, "measure": MEASURE}],
         claims=[claim("mlp", bad, statement=bad, published=bad)],
     )
     page = write(study=study, frame=frame, curves=pd.DataFrame())
@@ -210,7 +211,7 @@ def test_measure_absent_names_what_there_is(write, record):
 
 def test_without_claims_published_numbers_and_labels(write, record, runs):
     frame = runs().drop(columns=[name for name in runs().columns if "top1" in name])
-    page = write(study=record(claims=[], published=None, measure="health/rankme"), frame=frame)
+    page = write(study=record(claims=[], published=[], measure="health/rankme"), frame=frame)
     assert "This study makes no claims to judge." in page.text
     assert "names no published numbers" in page.text
     assert "claims" not in page.headings()
@@ -281,3 +282,43 @@ def test_contrast(scheme):
     for text, back, least in pairs:
         bright, dark = sorted((luminance(colour[text]), luminance(colour[back])), reverse=True)
         assert (bright + 0.05) / (dark + 0.05) >= least, (text, back)
+
+
+MEMORY = "system/training_memory_mb"
+
+
+def of_memory(record, claim):
+    """A study of two measures; the second, a cost, has its own published numbers and claim."""
+    published = {"source": "s", "setting": "v100", "quantity": "GB", "measure": MEMORY}
+    return record(
+        also=[MEMORY],
+        published=[*record()["published"], published | {"rows": {"none": "5.0", "linear": "7.4", "mlp": "93.0"}}],
+        claims=[*record()["claims"], claim("mlp", "none", 100.0, measure=MEMORY, statement="Heads cost memory.")],
+    )
+
+
+def test_a_study_of_two_measures_shows_and_judges_both(write, record, runs, claim, tmp_path):
+    frame = runs()
+    frame[MEMORY] = [{"none": 500.0, "linear": 700.0, "mlp": 1500.0}[row] for row in frame["row"]]
+    frame[MEMORY] += frame["seed"]
+    frame.loc[frame["row"] == "mlp", MEMORY] += frame["seed"]
+    page = write(study=of_memory(record, claim), frame=frame)
+    for words in (
+        "mlp minus none is +1,001 MB, 95 % interval +999 to +1,003 over 3 seeds: all of it lies above the +100 MB",
+        "1,502 MB",
+        "GB, s",
+        "3 published claims",
+    ):
+        assert words in page.text, words
+    names = {path.name for path in tmp_path.rglob("*.svg")}
+    assert {"rows.svg", "published.svg"} <= names
+    assert {"rows-system-training-memory-mb.svg", "published-system-training-memory-mb.svg"} <= names
+    (saved,) = tmp_path.rglob("table.csv")
+    assert pd.read_csv(saved).groupby("measure").size().to_dict() == {"test/linear/top1": 3, MEMORY: 3}
+    assert table(of_memory(record, claim), frame, MEMORY).loc["mlp", "mean"] == pytest.approx(1502.0)
+
+
+def test_a_measure_without_untrained_values_has_no_column_of_gains(write, record, runs):
+    assert "Untrained encoder" in write().text
+    frame = runs().drop(columns="untrained/linear/top1")
+    assert "Untrained encoder" not in write(frame=frame).text

@@ -70,12 +70,21 @@ def test_parameters_are_dotted_and_short_enough_to_compare(small_run: RunConfig)
         ({"seeds": ()}, "seeds"),
         ({"question": "A statement."}, "question"),
         (
-            {"claims": (Claim(statement="s", source="p", better="linaer", worse="none"),)},
+            {"claims": (Claim(statement="s", source="p", higher="linaer", lower="none"),)},
             r"no row is called 'linaer'; did you mean 'linear'\?",
         ),
         (
-            {"published": Published(source="p", setting="s", quantity="q", rows={"nnoe": "1"})},
+            {"published": (Published(source="p", setting="s", quantity="q", rows={"nnoe": "1"}),)},
             r"no row is called 'nnoe'; did you mean 'none'\?",
+        ),
+        ({"scaled": {"laptpo": {}}}, r"no profile is called 'laptpo'; did you mean 'laptop'\?"),
+        ({"scaled": {"laptop": {"nnoe": {}}}}, r"no row is called 'nnoe'; did you mean 'none'\?"),
+        (
+            {
+                "also": ("a/b",),
+                "published": (Published(source="p", setting="s", quantity="q", rows={}, measure="a/c"),),
+            },
+            "a/c",
         ),
     ],
 )
@@ -103,7 +112,7 @@ def test_a_wrong_base_is_one_clear_line(
 def test_the_record_is_plain_json(small_run: RunConfig) -> None:
     import json
 
-    record = declare(small_run, claims=(Claim(statement="s", source="p", better="linear", worse="none"),)).record(
+    record = declare(small_run, claims=(Claim(statement="s", source="p", higher="linear", lower="none"),)).record(
         "laptop"
     )
     assert json.loads(json.dumps(record)) == json.loads(json.dumps(record, default=str))
@@ -116,3 +125,30 @@ def test_views_may_be_given_as_a_policys_name(small_run: RunConfig) -> None:
     assert small_run.with_field("method.views", "moco-v2").method.views == two_views(MOCO_V2)
     with pytest.raises(UserError, match=r"no policy is called 'moco-v3'; did you mean 'moco-v2'\?"):
         small_run.with_field("method.views", "moco-v3")
+
+
+def test_a_row_may_be_otherwise_at_another_scale(small_run: RunConfig) -> None:
+    study = declare(
+        small_run,
+        rows={"small": {"batch_size": 16}, "large": {"batch_size": 32}},
+        profiles={"laptop": small_run, "cluster": small_run},
+        scaled={"cluster": {"large": {"batch_size": 64, "epochs": 1}}},
+    )
+    sizes = {
+        profile: [run.config.batch_size for run in study.runs(study.base(profile), profile)[:2]]
+        for profile in study.profiles
+    }
+    assert sizes == {"laptop": [16, 32], "cluster": [16, 64]}
+    assert study.record("cluster")["rows"]["large"] == {"batch_size": 64, "epochs": 1}
+    study.base("laptop", {"epochs": 3})
+    with pytest.raises(UserError, match=r"epochs is what .* varies"):
+        study.base("cluster", {"epochs": 3})
+
+
+def test_claims_and_published_numbers_say_which_measure(small_run: RunConfig) -> None:
+    claims = (
+        Claim(statement="s", source="p", higher="linear", lower="none"),
+        Claim(statement="s", source="p", higher="linear", lower="none", measure="system/training_seconds"),
+    )
+    study = declare(small_run, also=("system/training_seconds",), claims=claims)
+    assert [claim["measure"] for claim in study.record("laptop")["claims"]] == list(study.measures)

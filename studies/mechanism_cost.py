@@ -1,0 +1,133 @@
+"""What does each contrastive mechanism cost in memory and time?
+
+Why it matters: negatives are what contrastive learning is made of, and where they come from decides who can afford it:
+a queue of earlier keys (MoCo), the batch itself (end to end, as SimCLR), or the batch in micro-batches with cached
+gradients, which computes the batch's own gradient.
+Source: Chen, Fan, Girshick, He (2020), arXiv:2003.04297, table 3; Gao, Zhang, Han, Callan (2021), arXiv:2101.06983.
+Expected: at one batch size MoCo needs less memory and time; a large batch end to end needs many times the memory;
+caching takes that back, for embedding everything twice.
+Cost: laptop 12 runs of about a minute, one at a time. The other profiles follow the papers; nobody has timed them.
+
+The laptop's queue holds as many negatives as its large batch has. Memory on a CPU is what training adds to the process.
+"""
+
+from unlabeled.methods.contrastive.moco import MoCoConfig
+from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.platform.augment import MOCO_V2, MOCO_V2_SMALL, two_views
+from unlabeled.platform.config import EvaluationConfig, RunConfig
+from unlabeled.platform.data import DataConfig
+from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.evaluate import KNN
+from unlabeled.platform.optim import SGD
+from unlabeled.platform.study import Claim, Published, Study
+
+MEMORY, SECONDS = "system/training_memory_mb", "system/training_seconds"
+SOURCE = "Chen et al. 2020, arXiv:2003.04297, table 3"
+SETTING = "ImageNet, ResNet-50, 8 V100 of 16 GB, 200 epochs"
+LIGHT = EvaluationConfig(follow=None, final=(KNN(),), tsne_images=0)
+SGD_OF_MOCO = SGD(learning_rate=0.03, weight_decay=1e-4)
+
+STUDY = Study(
+    name="mechanism-cost",
+    question="What does each contrastive mechanism cost in memory and time?",
+    source=f"{SOURCE}; Gao et al. 2021, arXiv:2101.06983",
+    expected="MoCo needs less of both than end to end at the same batch; a large batch needs many times the memory, "
+    "unless its gradients are cached.",
+    cost="laptop: 12 runs, about 10 minutes on two cores",
+    profiles={
+        "laptop": RunConfig(
+            method=SimCLRConfig(views=two_views(MOCO_V2_SMALL), temperature=0.2, head=(256, 128)),
+            data=DataConfig(name="fashion-mnist-12k", train_images=8192),
+            optimizer=SGD_OF_MOCO,
+            epochs=1,
+            evaluation=LIGHT,
+        ),
+        "workstation": RunConfig(
+            method=SimCLRConfig(views=two_views(MOCO_V2_SMALL), temperature=0.2, head=(512, 128)),
+            data=DataConfig(name="cifar10"),
+            encoder=EncoderConfig(name="resnet18"),
+            optimizer=SGD_OF_MOCO,
+            epochs=5,
+            evaluation=LIGHT,
+        ),
+        "cluster": RunConfig(
+            method=SimCLRConfig(views=two_views(MOCO_V2), temperature=0.2),
+            data=DataConfig(name="imagenet"),
+            encoder=EncoderConfig(name="resnet50"),
+            optimizer=SGD_OF_MOCO,
+            epochs=1,
+            evaluation=LIGHT,
+        ),
+    },
+    rows={
+        "MoCo, batch 256": {"batch_size": 256},
+        "end to end, batch 256": {"batch_size": 256},
+        "end to end, batch 4096": {"batch_size": 4096},
+        "end to end, batch 4096, cached": {"batch_size": 4096, "micro_batch": 256},
+    },
+    scaled={
+        "laptop": {
+            "MoCo, batch 256": {"method": MoCoConfig(views=two_views(MOCO_V2_SMALL), head=(256, 128), queue=8190)}
+        },
+        "workstation": {
+            "MoCo, batch 256": {"method": MoCoConfig(views=two_views(MOCO_V2_SMALL), head=(512, 128), queue=8190)}
+        },
+        "cluster": {"MoCo, batch 256": {"method": MoCoConfig()}},
+    },
+    measure=MEMORY,
+    also=(SECONDS,),
+    published=(
+        Published(
+            source=SOURCE,
+            setting=SETTING,
+            quantity="memory of a GPU, GB (the large batch is the authors' estimate)",
+            rows={"MoCo, batch 256": "5.0", "end to end, batch 256": "7.4", "end to end, batch 4096": "93.0"},
+        ),
+        Published(
+            source=SOURCE,
+            setting=SETTING,
+            quantity="hours for 200 epochs",
+            rows={"MoCo, batch 256": "53", "end to end, batch 256": "65", "end to end, batch 4096": "not available"},
+            measure=SECONDS,
+        ),
+    ),
+    claims=(
+        Claim(
+            statement="At the same batch size, MoCo needs less memory than training end to end.",
+            source=SOURCE,
+            higher="end to end, batch 256",
+            lower="MoCo, batch 256",
+            published="7.4 GB against 5.0 GB",
+        ),
+        Claim(
+            statement="At the same batch size, MoCo needs less time than training end to end.",
+            source=SOURCE,
+            higher="end to end, batch 256",
+            lower="MoCo, batch 256",
+            measure=SECONDS,
+            published="65 hours against 53",
+        ),
+        Claim(
+            statement="As many negatives from a large batch need more memory than from MoCo's queue.",
+            source=SOURCE,
+            higher="end to end, batch 4096",
+            lower="MoCo, batch 256",
+            published="93.0 GB, estimated, against 5.0 GB",
+        ),
+        Claim(
+            statement="Gradient caching takes the memory of a large batch back.",
+            source="Gao et al. 2021, arXiv:2101.06983, abstract",
+            higher="end to end, batch 4096",
+            lower="end to end, batch 4096, cached",
+            published="almost constant memory",
+        ),
+        Claim(
+            statement="Gradient caching is paid for in time.",
+            source="Gao et al. 2021, arXiv:2101.06983",
+            higher="end to end, batch 4096, cached",
+            lower="end to end, batch 4096",
+            measure=SECONDS,
+            published="slower, because everything is embedded twice",
+        ),
+    ),
+)
