@@ -159,7 +159,7 @@ def verdicts(
     Holm's correction too, so that the chance of any wrong decision in the study stays at ``1 - level`` or less.
 
     Args:
-        claims: with ``higher``, ``lower``, ``measure`` and ``at_least`` (in the measure's unit).
+        claims: with ``higher``, ``lower``, ``measure``, ``lower_measure`` and ``at_least`` (in the measure's unit).
         runs: one row per run, as ``dashboards.frames`` returns them.
         level: of the intervals.
         correct_for_several: apply Holm's correction.
@@ -167,12 +167,13 @@ def verdicts(
     Raises:
         UserError: the rows were measured by different protocols.
     """
-    by_seed = {measure: counted.scores(runs, measure) for measure in {claim["measure"] for claim in claims}}
+    wanted = {claim[of] for claim in claims for of in ("measure", "lower_measure")}
+    by_seed = {measure: counted.scores(runs, measure) for measure in wanted}
     nothing = pd.Series(dtype="float64")
     differences = [
         paired_difference(
             by_seed[claim["measure"]].get(claim["higher"], nothing),
-            by_seed[claim["measure"]].get(claim["lower"], nothing),
+            by_seed[claim["lower_measure"]].get(claim["lower"], nothing),
             claim["at_least"],
             level,
         )
@@ -223,6 +224,8 @@ def _reason(
 ) -> str:
     interval, bound, unit = difference.interval, float(claim["at_least"]), unit_of(claim["measure"])
     rows = f"{claim['higher']} minus {claim['lower']}"
+    if claim["lower_measure"] != claim["measure"]:
+        rows = f"{claim['measure']} of {claim['higher']} minus {claim['lower_measure']} of {claim['lower']}"
     if interval.n < 2:
         found = "none did" if interval.n == 0 else f"one did ({unit.difference(interval.mean)})"
         return f"{rows} needs at least two seeds that finished in both rows, and {found}."

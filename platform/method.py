@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import field_validator
 from torch import Tensor, nn
 
-from unlabeled.platform.augment import POLICIES, ViewPlan, two_views
+from unlabeled.platform.augment import POLICIES, ViewPlan
+from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import unknown
@@ -47,24 +48,30 @@ class StepResult:
 
 
 class MethodConfig(Variant):
-    """Hyperparameters of one method, and how to build it. A kind's ``name`` is the method's name everywhere."""
+    """Hyperparameters of one method, and how to build it. A kind's ``name`` is the method's name everywhere.
+
+    Attributes:
+        needs_labels: whether batches must bring labels.
+        num_views: how many views of an image it takes; None is any number.
+    """
 
     needs_labels: ClassVar[bool] = False
+    num_views: ClassVar[int | None] = None
 
     views: ViewPlan
 
     @field_validator("views", mode="before")
     @classmethod
-    def _two_views_of_a_policy_by_name(cls, views: Any) -> Any:
-        """Take a published policy's name for two views by it: ``--set method.views=moco-v2``."""
+    def _views_of_a_policy_by_name(cls, views: Any) -> Any:
+        """Take a published policy's name for all views by it: ``--set method.views=moco-v2``."""
         if not isinstance(views, str):
             return views
         if views not in POLICIES:
             raise ValueError(str(unknown("policy", views, POLICIES)))
-        return two_views(POLICIES[views])
+        return ViewPlan(views=(POLICIES[views],) * (cls.num_views or 2))
 
-    def check(self, batch_size: int, workers: int) -> None:
-        """Raise UserError where the method can't train on a global batch of this size, shared by so many workers."""
+    def check(self, batch_size: int, workers: int, data: Data) -> None:
+        """Raise UserError where the method can't train on this data in a global batch shared by so many workers."""
 
     @abstractmethod
     def build(self, encoder: Encoder) -> "Method":
@@ -91,6 +98,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> StepResult:
         """Return the loss of one batch, and what to log of it."""
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Return the places that probes may read besides the encoder's output: name -> [B, C, H, W] to [B, D]."""
+        return {}
 
     def after_step(self, progress: float) -> None:
         """Follow an optimiser step; ``progress`` in (0, 1] is the share of steps done. Default: nothing."""

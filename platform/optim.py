@@ -2,8 +2,9 @@
 
 The peak learning rate is ``learning_rate`` times the scaling rule's factor: 1 for "none", batch_size / 256 for "linear"
 (Goyal et al. 2017, arXiv:1706.02677, sec. 2.1), its square root for "sqrt" (SimCLR, app. B.1, writes it as
-0.075 sqrt(batch), which is 1.2 at 256). It rises linearly over the warm-up and then follows half a cosine to zero, or
-stays. It is a function of the step alone, so there is no scheduler state to keep.
+0.075 sqrt(batch), which is 1.2 at 256). It rises linearly over the warm-up and then follows half a cosine to zero,
+falls in two steps (MoCo v1: to a tenth at 120 and again at 160 of 200 epochs), or stays. It is a function of the step
+alone, so there is no scheduler state to keep.
 """
 
 import math
@@ -17,6 +18,7 @@ from torch import nn
 from unlabeled.platform.settings import Variant
 
 REFERENCE_BATCH = 256
+STEPS = (0.6, 0.8)  # shares of all steps after which the schedule "steps" takes a tenth
 
 
 class OptimizerConfig(Variant):
@@ -35,7 +37,7 @@ class OptimizerConfig(Variant):
     scaling: Literal["none", "linear", "sqrt"] = "none"
     weight_decay: float = Field(default=0.0, ge=0.0)
     warmup_epochs: float = Field(default=0.0, ge=0.0)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
     clip_norm: float | None = Field(default=None, gt=0.0)
 
     @abstractmethod
@@ -56,6 +58,8 @@ class OptimizerConfig(Variant):
             return peak * min(1.0, (step + 1) / warmup_steps)
         if self.schedule == "constant":
             return peak
+        if self.schedule == "steps":
+            return float(peak * 0.1 ** sum(step >= share * total_steps for share in STEPS))
         progress = (step - warmup_steps) / max(1.0, total_steps - warmup_steps)
         return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
 

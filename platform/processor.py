@@ -52,22 +52,24 @@ class Processor:
         """Lay [B, C, H, W] out channels last, which convolutions here are fastest on."""
         return x.contiguous(memory_format=torch.channels_last)
 
+    def memory_mb(self) -> float:
+        """Return the memory in use, MB: of a GPU's tensors, or of the whole process. Where unknown, its peak."""
+        if self.device.type == "cuda":
+            return torch.cuda.memory_allocated(self.device) / 1e6
+        return _of_process("VmRSS")
+
     def peak_memory_mb(self) -> float:
         """Return the most memory used since :meth:`forget_peak`, MB: of a GPU's tensors, or of the whole process."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 1e6
-        status = Path("/proc/self/status")
-        if status.exists():
-            high = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-            return int(high.split()[1]) * 1024 / 1e6
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+        return _of_process("VmHWM")
 
     def forget_peak(self) -> None:
-        """Start a new measurement of peak memory: a process serves several runs."""
+        """Start a new measurement of peak memory, without what was freed before: a process serves several runs."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         elif Path("/proc/self/clear_refs").exists():
+            give_back_freed_memory()
             Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -79,6 +81,24 @@ def keep_freed_memory() -> None:
         if hasattr(libc, "mallopt"):
             libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
             libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back_freed_memory() -> None:
+    """Let glibc return what it kept to the system, so that it doesn't count as memory of what comes next."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
+
+
+def _of_process(what: str) -> float:
+    """Return a line of /proc/self/status, MB; the peak since the process began where there is no such file."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith(what))
+        return int(line.split()[1]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 @functools.cache

@@ -28,6 +28,7 @@ from unlabeled.platform.events import (
     forwarding_warnings,
 )
 from unlabeled.platform.export import save_encoder
+from unlabeled.platform.memory import TrainingMemory
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.train import Training, build_method
@@ -67,7 +68,7 @@ class _Execution:
 
     def __init__(self, run: RunConfig, data: Data, home: Path, processor: Processor, report: Report) -> None:
         self.clock = _Clock()
-        processor.forget_peak()
+        self.memory = TrainingMemory(processor)
         self.run, self.data, self.processor, self.report = run, data, processor, report
         self.folder = home / "work" / run.fingerprint(data.checksum)
         self.is_first = collective.rank() == 0
@@ -85,10 +86,15 @@ class _Execution:
 
     def to_the_end(self) -> None:
         for step in self.training.steps():
-            if step % self.training.steps_per_epoch == 0:
+            epoch_ends = step % self.training.steps_per_epoch == 0
+            is_due = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+            self.memory.follow(last=epoch_ends or is_due)
+            if epoch_ends:
                 self._end_epoch()
-            elif time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+            elif is_due:
                 self._save()
+            if step < self.training.total_steps:
+                self.memory.begin(self.training.method, self.training.optimizer)
             if time.monotonic() - self.spoke_at > PROGRESS_SECONDS:
                 self._say_progress()
         if self.is_first:
@@ -117,16 +123,18 @@ class _Execution:
 
     def _finish(self) -> None:
         encoder = self.training.method.encoder
-        final = self.evaluation.final(encoder)
+        final = self.evaluation.final(self.training.method)
         _write_files(self.run, self.data, self.training, self.folder / "files", self.processor)
         wall_seconds, cpu_seconds = self.clock.read()
         system = {
             "system/wall_seconds": wall_seconds,
             "system/cpu_seconds": cpu_seconds,
             "system/training_seconds": sum(epoch["train/seconds"] for epoch in self.epochs),
-            "system/peak_memory_mb": self.processor.peak_memory_mb(),
+            "system/peak_memory_mb": self.memory.peak_mb(),
             "system/encoder_parameters": float(sum(p.numel() for p in encoder.parameters())),
         }
+        if self.memory.training_mb is not None:
+            system["system/training_memory_mb"] = self.memory.training_mb
         self.report(Finished({**final, **self.untrained, **system}, self.folder / "files"))
 
 
@@ -164,12 +172,20 @@ class _Clock:
 
 def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, evaluation: Evaluation) -> Metrics:
     """Measure the encoder before training, once for all runs that start from the same weights."""
-    what = (run.encoder.canonical_json(), run.data.canonical_json(), data.checksum, str(run.seed), processor.precision)
+    further = run.method.canonical_json() if run.evaluation.layers else ""  # layers behind the encoder are the method's
+    what = (
+        further,
+        run.encoder.canonical_json(),
+        run.data.canonical_json(),
+        data.checksum,
+        str(run.seed),
+        processor.precision,
+    )
     path = home / "work" / "untrained" / f"{run.evaluation.digest(*what)}.json"
     if path.is_file():
         found: Metrics = json.loads(path.read_text())
         return found
-    found = evaluation.untrained(build_method(run, data, processor).encoder)
+    found = evaluation.untrained(build_method(run, data, processor))
     checkpoint.write_atomically(path, json.dumps(found).encode())
     return found
 

@@ -23,6 +23,7 @@ class Claim(Settings):
         at_least: by how much, in the measure's own unit (0.03 of a ``top1`` is three points); 0 asks for the direction
             only.
         measure: the metric that it is about; empty is the study's measure.
+        lower_measure: the metric that the lower row is read by, where that is another one: a layer against the next.
         published: the difference as published, in the source's words.
     """
 
@@ -32,6 +33,7 @@ class Claim(Settings):
     lower: str
     at_least: float = Field(default=0.0, ge=0.0)
     measure: str = ""
+    lower_measure: str = ""
     published: str = ""
 
 
@@ -130,8 +132,8 @@ class Study(Settings):
             for row in sorted(named.union(*(published.rows for published in self.published))):
                 if row not in self.row_settings():
                     raise unknown("row", row, self.row_settings())
-            of_claims, of_published = (claim.measure for claim in self.claims), (p.measure for p in self.published)
-            for measure in sorted({*of_claims, *of_published} - {"", *self.measures}):
+            of_claims = (measure for claim in self.claims for measure in (claim.measure, claim.lower_measure))
+            for measure in sorted({*of_claims, *(p.measure for p in self.published)} - {"", *self.measures}):
                 raise unknown("measure", measure, self.measures)
         except UserError as error:
             raise ValueError(str(error)) from None
@@ -184,6 +186,8 @@ class Study(Settings):
         record = self.model_dump(mode="json", exclude={"profiles", "rows", "vary", "scaled"})
         for part in (*record["claims"], *record["published"]):
             part["measure"] = part["measure"] or self.measure
+        for claim in record["claims"]:
+            claim["lower_measure"] = claim["lower_measure"] or claim["measure"]
         rows = {
             row: to_jsonable_python(dict(fields), serialize_as_any=True)
             for row, fields in self.row_settings(profile).items()

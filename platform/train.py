@@ -20,7 +20,7 @@ from unlabeled.platform.checkpoint import State
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws, key
-from unlabeled.platform.errors import UserError
+from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
 from unlabeled.platform.processor import Processor
 
@@ -66,7 +66,7 @@ class Training:
         check_fits(run, data, collective.world_size())
         self.run, self.data, self.processor = run, data, processor
         self.method = build_method(run, data, processor)
-        check_splits(self.method, run)
+        check_method(self.method, run)
         self._warn_of_batch_norm()
         self._forward: nn.Module = self.method
         if collective.world_size() > 1:
@@ -266,17 +266,29 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
         raise UserError(
             f"{run.method.name} needs labels, and {data.name} has none; choose a data set with class folders"
         )
-    run.method.check(run.batch_size, workers)
+    if run.method.needs_labels and data.pretrain.labels is not None and (data.pretrain.labels < 0).any():
+        raise UserError(
+            f"{run.method.name} needs labels, and {data.name} has pictures without; choose another data set"
+        )
+    if run.method.num_views not in (None, len(run.method.views.views)):
+        raise UserError(
+            f"{run.method.name} takes {run.method.num_views} views of an image, and its plan has "
+            f"{len(run.method.views.views)}; set method.views to a plan of {run.method.num_views}"
+        )
+    run.method.check(run.batch_size, workers, data)
 
 
-def check_splits(method: Method, run: RunConfig) -> None:
-    """Check that a method's batch may be cut into micro-batches.
+def check_method(method: Method, run: RunConfig) -> None:
+    """Check that a method can be trained and read as the run asks.
 
     Raises:
-        UserError: the method needs its batch whole.
+        UserError: micro-batches are wanted of a method that needs its batch whole, or a layer that it does not have.
     """
     if run.micro_batch is not None and method.split == "whole":
         raise UserError(f"{run.method.name} needs its batch whole, so micro_batch can't cut it; leave it out")
+    for layer in run.evaluation.layers:
+        if layer not in method.layers():
+            raise unknown(f"layer of {run.method.name}", layer, method.layers())
 
 
 def _nearest(wanted: int, allowed: list[int]) -> str:

@@ -3,7 +3,39 @@
 from collections.abc import Mapping
 
 from unlabeled.platform.study import Study
+from unlabeled.studies.augmentation_composition import STUDY as AUGMENTATION_COMPOSITION
+from unlabeled.studies.batch_size import STUDY as BATCH_SIZE
+from unlabeled.studies.color_strength import STUDY as COLOR_STRENGTH
+from unlabeled.studies.losses import STUDY as LOSSES
 from unlabeled.studies.mechanism_cost import STUDY as MECHANISM_COST
+from unlabeled.studies.moco_ablation import STUDY as MOCO_ABLATION
+from unlabeled.studies.moco_vs_simclr import STUDY as MOCO_VS_SIMCLR
+from unlabeled.studies.momentum import STUDY as MOMENTUM
+from unlabeled.studies.negatives_and_mutual_information import STUDY as NEGATIVES_AND_MUTUAL_INFORMATION
 from unlabeled.studies.projection_head import STUDY as PROJECTION_HEAD
+from unlabeled.studies.projection_width import STUDY as PROJECTION_WIDTH
+from unlabeled.studies.queue_size import STUDY as QUEUE_SIZE
+from unlabeled.studies.shuffle_bn import STUDY as SHUFFLE_BN
+from unlabeled.studies.temperature import STUDY as TEMPERATURE
+from unlabeled.studies.what_the_head_forgets import STUDY as WHAT_THE_HEAD_FORGETS
 
-STUDIES: Mapping[str, Study] = {study.name: study for study in (PROJECTION_HEAD, MECHANISM_COST)}
+STUDIES: Mapping[str, Study] = {
+    study.name: study
+    for study in (
+        PROJECTION_HEAD,
+        PROJECTION_WIDTH,
+        BATCH_SIZE,
+        MOCO_VS_SIMCLR,
+        MOCO_ABLATION,
+        MECHANISM_COST,
+        TEMPERATURE,
+        MOMENTUM,
+        QUEUE_SIZE,
+        SHUFFLE_BN,
+        AUGMENTATION_COMPOSITION,
+        COLOR_STRENGTH,
+        LOSSES,
+        WHAT_THE_HEAD_FORGETS,
+        NEGATIVES_AND_MUTUAL_INFORMATION,
+    )
+}

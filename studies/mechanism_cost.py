@@ -6,7 +6,7 @@ gradients, which computes the batch's own gradient.
 Source: Chen, Fan, Girshick, He (2020), arXiv:2003.04297, table 3; Gao, Zhang, Han, Callan (2021), arXiv:2101.06983.
 Expected: at one batch size MoCo needs less memory and time; a large batch end to end needs many times the memory;
 caching takes that back, for embedding everything twice.
-Cost: laptop 12 runs of about a minute, one at a time. The other profiles follow the papers; nobody has timed them.
+Cost: laptop 12 runs. Nobody has timed any profile yet.
 
 The laptop's queue holds as many negatives as its large batch has. Memory on a CPU is what training adds to the process.
 """
@@ -20,11 +20,17 @@ from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.evaluate import KNN
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.study import Claim, Published, Study
+from unlabeled.studies.tables import numbers
 
 MEMORY, SECONDS = "system/training_memory_mb", "system/training_seconds"
 SOURCE = "Chen et al. 2020, arXiv:2003.04297, table 3"
 SETTING = "ImageNet, ResNet-50, 8 V100 of 16 GB, 200 epochs"
 LIGHT = EvaluationConfig(follow=None, final=(KNN(),), tsne_images=0)
+PUBLISHED_ROWS = {
+    "MoCo, batch 256": {"mechanism": "MoCo"},
+    "end to end, batch 256": {"mechanism": "end-to-end", "batch": "256"},
+    "end to end, batch 4096": {"mechanism": "end-to-end", "batch": "4096"},
+}
 SGD_OF_MOCO = SGD(learning_rate=0.03, weight_decay=1e-4)
 
 STUDY = Study(
@@ -33,7 +39,7 @@ STUDY = Study(
     source=f"{SOURCE}; Gao et al. 2021, arXiv:2101.06983",
     expected="MoCo needs less of both than end to end at the same batch; a large batch needs many times the memory, "
     "unless its gradients are cached.",
-    cost="laptop: 12 runs, about 10 minutes on two cores",
+    cost="laptop: 12 runs, not timed yet",
     profiles={
         "laptop": RunConfig(
             method=SimCLRConfig(views=two_views(MOCO_V2_SMALL), temperature=0.2, head=(256, 128)),
@@ -81,13 +87,13 @@ STUDY = Study(
             source=SOURCE,
             setting=SETTING,
             quantity="memory of a GPU, GB (the large batch is the authors' estimate)",
-            rows={"MoCo, batch 256": "5.0", "end to end, batch 256": "7.4", "end to end, batch 4096": "93.0"},
+            rows=numbers("mechanism_cost", "memory_gb_per_gpu", PUBLISHED_ROWS),
         ),
         Published(
             source=SOURCE,
             setting=SETTING,
             quantity="hours for 200 epochs",
-            rows={"MoCo, batch 256": "53", "end to end, batch 256": "65", "end to end, batch 4096": "not available"},
+            rows=numbers("mechanism_cost", "hours_200_epochs", PUBLISHED_ROWS),
             measure=SECONDS,
         ),
     ),

@@ -10,7 +10,8 @@ Differs from the paper: batch norm is grouped by settings, not by GPUs, so that 
 the symmetric loss is the mean of both directions, where the authors' CIFAR demo adds them.
 """
 
-import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from unlabeled.methods.losses import Contrast, info_nce_with_top1
 from unlabeled.methods.parts import KeyQueue, MomentumCopy, check_groups, group_batch_norms, projection_head, shuffled
 from unlabeled.platform.augment import MOCO_V1, MOCO_V2, ViewPlan, two_views
+from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
@@ -41,6 +43,7 @@ class MoCoConfig(MethodConfig):
     """
 
     name = "moco"
+    num_views: ClassVar[int | None] = 2
     views: ViewPlan = two_views(MOCO_V2)
     temperature: float = Field(default=0.2, gt=0.0)
     momentum: float = Field(default=0.999, ge=0.0, le=1.0)
@@ -55,7 +58,7 @@ class MoCoConfig(MethodConfig):
         """Return version 1's ResNet-50 settings."""
         return cls(views=two_views(MOCO_V1), temperature=0.07, head=(128,))
 
-    def check(self, batch_size: int, workers: int) -> None:
+    def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the batch overflows the queue, its groups don't fit, or shuffling does nothing."""
         keys = batch_size * (1 + self.symmetric)
         if self.queue < keys:
@@ -93,9 +96,8 @@ class MoCo(Method):
             sides.append(self._contrast(view_2, view_1, batch.draws.within("key", 1)))
         for _, keys_ND in sides:
             self.queue.push(keys_ND)
-        loss, top1 = (torch.stack(both).mean() for both in zip(*(contrast for contrast, _ in sides), strict=True))
-        bound = math.log(1 + len(self.queue.keys)) - loss.detach()  # I >= log N - L, arXiv:1807.03748, sec. 2.3
-        return StepResult(loss=loss, logs={"contrast/top1": top1, "contrast/mutual_information_bound": bound})
+        contrast = Contrast(*(torch.stack(both).mean() for both in zip(*(each for each, _ in sides), strict=True)))
+        return StepResult(loss=contrast.loss, logs=contrast.logs())
 
     def _contrast(self, query: Tensor, key: Tensor, draws: Draws) -> tuple[Contrast, Tensor]:
         """Score the queries against their keys and the queue as it is; return that, and the keys of all workers."""
@@ -106,3 +108,7 @@ class MoCo(Method):
     def after_step(self, progress: float) -> None:
         """Let the key network follow: eq. 2."""
         self.key_net.follow(nn.Sequential(self.encoder, self.head))
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Return the projection, which pretraining ends with and probes usually leave out."""
+        return {"head": nn.Sequential(self.encoder, self.head)}

@@ -8,11 +8,14 @@ Shapes: B images per worker, D projection width.
 Differs from the paper: none known.
 """
 
-import torch
-from pydantic import Field
-from torch import Tensor
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
-from unlabeled.methods.losses import nt_xent_with_top1
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from unlabeled.methods.losses import Mining, margin_triplet, nt_logistic, nt_xent_with_top1
 from unlabeled.methods.parts import projection_head
 from unlabeled.platform.augment import SIMCLR, ViewPlan, two_views
 from unlabeled.platform.encoder import Encoder
@@ -26,12 +29,29 @@ class SimCLRConfig(MethodConfig):
         views: two views of each image.
         temperature: tau in eq. 1.
         head: widths of g after the encoder's own; () is no head, one width a linear head.
+        loss: eq. 1, or one of those it was compared with (table 2).
+        cosine: compare views by their cosine; false takes the dot product (table 5, eq. 1 only).
+        mining: which negatives the losses of table 2 look at.
+        margin: of the margin loss.
     """
 
     name = "simclr"
+    num_views: ClassVar[int | None] = 2
     views: ViewPlan = two_views(SIMCLR)
     temperature: float = Field(default=0.1, gt=0.0)
     head: tuple[int, ...] = (2048, 128)
+    loss: Literal["nt-xent", "nt-logistic", "margin-triplet"] = "nt-xent"
+    cosine: bool = True
+    mining: Mining = "none"
+    margin: float = Field(default=0.5, ge=0.0)
+
+    @model_validator(mode="after")
+    def _options_belong_to_the_loss(self) -> Self:
+        if self.loss == "nt-xent" and self.mining != "none":
+            raise ValueError(f"mining {self.mining!r} is for nt-logistic and margin-triplet; nt-xent weighs them all")
+        if self.loss != "nt-xent" and not self.cosine:
+            raise ValueError(f"cosine false is for nt-xent; {self.loss} compares by cosine only")
+        return self
 
     def build(self, encoder: Encoder) -> "SimCLR":
         """Make SimCLR around an encoder."""
@@ -43,7 +63,7 @@ class SimCLR(EmbeddingMethod):
 
     def __init__(self, config: SimCLRConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
-        self.temperature = config.temperature
+        self.config, self.temperature = config, config.temperature
         self.head = projection_head(encoder.dim, config.head)
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -53,7 +73,16 @@ class SimCLR(EmbeddingMethod):
         return z.chunk(2)
 
     def contrast(self, embeddings: tuple[Tensor, ...], batch: Batch) -> StepResult:
-        """Return NT-Xent over both views, and how often a view's partner is its nearest neighbour."""
+        """Return the loss over both views, and what to follow of it."""
         z1_BD, z2_BD = embeddings
-        contrast = nt_xent_with_top1(z1_BD, z2_BD, self.temperature)
-        return StepResult(loss=contrast.loss, logs={"contrast/top1": contrast.top1})
+        config, temperature = self.config, self.temperature
+        if config.loss == "nt-logistic":
+            return StepResult(loss=nt_logistic(z1_BD, z2_BD, temperature, config.mining))
+        if config.loss == "margin-triplet":
+            return StepResult(loss=margin_triplet(z1_BD, z2_BD, config.margin, config.mining))
+        contrast = nt_xent_with_top1(z1_BD, z2_BD, temperature, cosine=config.cosine)
+        return StepResult(loss=contrast.loss, logs=contrast.logs())
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Return the projection, which pretraining ends with and probes usually leave out."""
+        return {"head": nn.Sequential(self.encoder, self.head)}

@@ -14,10 +14,11 @@ ValueError.
 | `mining`   | the choice of one negative among many    | hardest_negatives, semi_hard_negatives            |
 """
 
+from unlabeled.methods.losses.contrast import Contrast
 from unlabeled.methods.losses.given import contrastive_pair, info_nce, info_nce_with_top1, n_pair, nce, triplet
 from unlabeled.methods.losses.labelled import lifted_structured, soft_nearest_neighbor, sup_con
 from unlabeled.methods.losses.mining import Mined, Mining, hardest_negatives, semi_hard_negatives
-from unlabeled.methods.losses.views import Contrast, margin_triplet, nt_logistic, nt_xent, nt_xent_with_top1
+from unlabeled.methods.losses.views import margin_triplet, nt_logistic, nt_xent, nt_xent_with_top1
 
 __all__ = [
     "Contrast",

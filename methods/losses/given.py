@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlabeled.methods.losses.chunked import choose_positive
+from unlabeled.methods.losses.contrast import Contrast
 from unlabeled.methods.losses.numerics import (
     check_above_zero,
     check_integers,
@@ -21,7 +23,6 @@ from unlabeled.methods.losses.numerics import (
     in_full_precision,
     unit,
 )
-from unlabeled.methods.losses.views import Contrast
 
 
 @in_full_precision
@@ -92,7 +93,8 @@ def info_nce(
 
     ``negatives`` are [K, D], shared by all queries (MoCo's queue), or [B, K, D], each query's own. Vectors are compared
     by their cosine; with ``cosine`` false by their dot product (for CPC's free scores, and where the caller has
-    normalised them all). A zero vector is equally similar to everything and, under ``cosine``, gets no gradient.
+    normalised them all). A zero vector is equally similar to everything and, under ``cosine``, gets no gradient. With
+    shared negatives, a few million similarities are in memory at a time.
 
     He et al. (2020), "Momentum Contrast for Unsupervised Visual Representation Learning", arXiv:1911.05722, eq. 1;
     after van den Oord, Li, Vinyals (2018), "Representation Learning with Contrastive Predictive Coding",
@@ -101,21 +103,33 @@ def info_nce(
     Raises:
         ValueError: the temperature isn't above 0, the shapes differ from these, or there is no negative.
     """
-    return _one_among(*_info_nce_scores(query_BD, positive_BD, negatives, temperature, cosine)).mean()
+    return info_nce_with_top1(query_BD, positive_BD, negatives, temperature, cosine=cosine).loss
 
 
 @in_full_precision
 def info_nce_with_top1(
     query_BD: Tensor, positive_BD: Tensor, negatives: Tensor, temperature: float, *, cosine: bool = True
 ) -> Contrast:
-    """Return :func:`info_nce` and the share of queries that are more similar to their positive than to any negative.
+    """Return :func:`info_nce`, the share of queries more similar to their positive than to any negative, and the bound.
+
+    Each query chooses among 1 + K candidates.
 
     Raises:
         ValueError: as :func:`info_nce`.
     """
-    positive_B, negative_BK = _info_nce_scores(query_BD, positive_BD, negatives, temperature, cosine)
+    check_above_zero(temperature=temperature)
+    check_vectors(query=query_BD, positive=positive_BD)
+    check_negatives(negatives, *query_BD.shape)
+    if cosine:
+        query_BD, positive_BD, negatives = unit(query_BD), unit(positive_BD), unit(negatives)
+    query_BD, num_candidates = query_BD / temperature, 1 + negatives.shape[-2]
+    if negatives.dim() == 2:
+        return Contrast.among(num_candidates, *choose_positive(query_BD, positive_BD, negatives))
+    positive_B, negative_BK = _scores(query_BD, positive_BD, negatives)
     top1 = (positive_B.detach() > negative_BK.detach().amax(dim=1)).to(positive_B.dtype).mean()
-    return Contrast(_one_among(positive_B, negative_BK).mean(), top1)
+    score_BN = torch.cat([positive_B[:, None], negative_BK], dim=1).detach()
+    entropy = torch.special.entr(score_BN.softmax(dim=1)).sum(dim=1).mean()
+    return Contrast.among(num_candidates, _one_among(positive_B, negative_BK).mean(), top1, entropy)
 
 
 @in_full_precision
@@ -150,17 +164,6 @@ def _scores(anchor_BD: Tensor, positive_BD: Tensor, negatives: Tensor) -> tuple[
     if negatives.dim() == 2:
         return positive_B, anchor_BD @ negatives.T
     return positive_B, torch.bmm(negatives, anchor_BD[:, :, None])[:, :, 0]
-
-
-def _info_nce_scores(
-    query_BD: Tensor, positive_BD: Tensor, negatives: Tensor, temperature: float, cosine: bool
-) -> tuple[Tensor, Tensor]:
-    check_above_zero(temperature=temperature)
-    check_vectors(query=query_BD, positive=positive_BD)
-    check_negatives(negatives, *query_BD.shape)
-    if cosine:
-        query_BD, positive_BD, negatives = unit(query_BD), unit(positive_BD), unit(negatives)
-    return _scores(query_BD / temperature, positive_BD, negatives)
 
 
 def _one_among(positive_B: Tensor, negative_BK: Tensor) -> Tensor:

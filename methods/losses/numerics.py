@@ -43,7 +43,7 @@ def unit(x: Tensor) -> Tensor:
     make the gradient 1e12 times too large. NaN stays NaN.
     """
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return torch.where(length < _SHORTEST, 0.0, x / length.clamp_min(_SHORTEST))
+    return x / torch.where(length < _SHORTEST, torch.inf, length)
 
 
 def pairwise_distance(x_BD: Tensor, y_ND: Tensor) -> Tensor:

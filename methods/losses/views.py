@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlabeled.methods.losses.chunked import choose_positive
+from unlabeled.methods.losses.contrast import Contrast
 from unlabeled.methods.losses.mining import Mining, check_mining, hardest_negatives, semi_hard_negatives
 from unlabeled.methods.losses.numerics import (
     check_above_zero,
@@ -27,46 +29,35 @@ from unlabeled.methods.losses.numerics import (
 from unlabeled.platform.collective import gather, row_ids
 
 
-class Contrast(NamedTuple):
-    """A contrastive loss, and how often it is already satisfied.
-
-    Attributes:
-        loss: scalar to minimise.
-        top1: scalar in [0, 1], detached: the share of this worker's anchors with a positive more similar than every
-            negative. A tie counts against it, so a collapsed encoder gets 0.
-    """
-
-    loss: Tensor
-    top1: Tensor
-
-
 @in_full_precision
-def nt_xent(z1_BD: Tensor, z2_BD: Tensor, temperature: float) -> Tensor:
+def nt_xent(z1_BD: Tensor, z2_BD: Tensor, temperature: float, *, cosine: bool = True) -> Tensor:
     """Return the normalised temperature-scaled cross-entropy: SimCLR's eq. 1, mean over all 2B views.
 
     At most log(N - 1) + 2 / temperature, and 0 where an image is alone (there is nothing to tell it from). A zero
-    vector is equally similar to everything and gets no gradient. Symmetric in the views.
+    vector is equally similar to everything and gets no gradient. Symmetric in the views. In memory are a few million
+    similarities at a time, however large the batch. With ``cosine`` false, views are compared by their dot product, as
+    in table 5's lines without l2 norm; then the loss has no upper limit.
 
     Raises:
         ValueError: the temperature isn't above 0, or the views aren't [B, D] of one shape.
     """
-    views = _compare(z1_BD, z2_BD, temperature)
-    return F.cross_entropy(views.without_self(), views.partner_V)
+    return nt_xent_with_top1(z1_BD, z2_BD, temperature, cosine=cosine).loss
 
 
 @in_full_precision
-def nt_xent_with_top1(z1_BD: Tensor, z2_BD: Tensor, temperature: float) -> Contrast:
-    """Return :func:`nt_xent` and the share of views that have their partner as nearest neighbour.
+def nt_xent_with_top1(z1_BD: Tensor, z2_BD: Tensor, temperature: float, *, cosine: bool = True) -> Contrast:
+    """Return :func:`nt_xent`, the share of views that have their partner as nearest neighbour, and what else to follow.
+
+    Each view chooses among all views on all workers but itself: 2 * images - 1 candidates.
 
     Raises:
         ValueError: as :func:`nt_xent`.
     """
-    views = _compare(z1_BD, z2_BD, temperature)
-    logits_VN = views.without_self()
-    positive_V1 = views.positive_V1().detach()
-    nearest_V = logits_VN.detach().scatter(1, views.partner_V[:, None], -torch.inf).amax(dim=1)  # among the negatives
-    top1 = (positive_V1[:, 0] > nearest_V).to(logits_VN.dtype).mean()
-    return Contrast(F.cross_entropy(logits_VN, views.partner_V), top1)
+    check_above_zero(temperature=temperature)
+    z_VD, own_V, partner_V = _views(z1_BD, z2_BD, cosine)
+    z_ND, known_V2 = gather(z_VD), torch.stack([own_V, partner_V], dim=1)
+    chosen = choose_positive(z_VD / temperature, z_VD.roll(len(z1_BD), dims=0), z_ND, known_V2)
+    return Contrast.among(len(z_ND) - 1, *chosen)
 
 
 @in_full_precision
@@ -112,9 +103,6 @@ class _Views(NamedTuple):
     def positive_V1(self) -> Tensor:
         return self.similarity_VN.gather(1, self.partner_V[:, None])
 
-    def without_self(self) -> Tensor:
-        return self.similarity_VN.scatter(1, self.own_V[:, None], -torch.inf)
-
     def negative_VN(self) -> Tensor:
         mask_VN = torch.ones_like(self.similarity_VN, dtype=torch.bool)
         return mask_VN.scatter_(1, torch.stack([self.own_V, self.partner_V], dim=1), False)
@@ -122,10 +110,17 @@ class _Views(NamedTuple):
 
 def _compare(z1_BD: Tensor, z2_BD: Tensor, temperature: float) -> _Views:
     check_above_zero(temperature=temperature)
+    z_VD, own_V, partner_V = _views(z1_BD, z2_BD, cosine=True)
+    return _Views((z_VD / temperature) @ gather(z_VD).T, own_V, partner_V)
+
+
+def _views(z1_BD: Tensor, z2_BD: Tensor, cosine: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return this worker's views, first ones first, and the columns of each and of its partner among all N."""
     check_vectors(z1=z1_BD, z2=z2_BD)
-    z_VD = unit(torch.cat([z1_BD, z2_BD]))
-    own_V = row_ids(len(z_VD), z_VD.device)  # a worker's rows: its first views, then its second ones
-    return _Views((z_VD / temperature) @ gather(z_VD).T, own_V, own_V.roll(len(z1_BD)))
+    z_VD = torch.cat([z1_BD, z2_BD])
+    z_VD = unit(z_VD) if cosine else z_VD
+    own_V = row_ids(len(z_VD), z_VD.device)
+    return z_VD, own_V, own_V.roll(len(z1_BD))
 
 
 def _over_negatives(term_VN: Tensor, views: _Views, mining: Mining, margin: float) -> Tensor:

@@ -1,16 +1,19 @@
-"""Frozen features: what the encoder makes of clean pictures, in eval mode, before any projection."""
+"""Frozen features: what an encoder, or a layer behind it, makes of pictures in eval mode."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlabeled.platform.augment import normalize
 from unlabeled.platform.data import Data, Images
-from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.processor import Processor
 
 CHUNK = 512  # pictures embedded at a time
+
+Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Changes float32 images [B, C, H, W] in [0, 1] by their rows, int64 [B]; returns them, and the change's labels [B]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +28,40 @@ class Features:
 
 
 @torch.no_grad()
-def extract(encoder: Encoder, images: Images, data: Data, processor: Processor, at_most: int | None = None) -> Features:
+def extract(
+    module: nn.Module,
+    images: Images,
+    data: Data,
+    processor: Processor,
+    at_most: int | None = None,
+    change: Change | None = None,
+) -> Features:
     """Embed the pictures, or the first ``at_most`` of them (splits are shuffled, so these are a fair sample).
 
-    The encoder runs in eval mode and is left in the mode it was in. Pictures without a label (-1) are left out, unless
-    none has one.
+    Args:
+        module: the encoder, or what maps pictures to a layer behind it; it runs in eval mode and is left as it was.
+        images: pictures without a label (-1) are left out, unless none has one.
+        data: whose they are.
+        processor: what to compute on.
+        at_most: how many.
+        change: how to change them, and what they are labelled by instead; None takes clean pictures and their labels.
     """
-    was_training = encoder.training
-    encoder.eval()
+    was_training = {part: part.training for part in module.modules()}  # a layer's parts may be in different modes
+    module.eval()
     index = torch.arange(len(images))
     if images.labels is not None:
         index = index[images.labels >= 0]
     index = index[:at_most]
-    chunks = []
+    chunks, told = [], []
     for rows in torch.split(index, CHUNK):
-        x = normalize(processor.put(images.batch(rows)).float() / 255.0, data.mean, data.std)
+        x = processor.put(images.batch(rows)).float() / 255.0
+        if change is not None:
+            x, labels = change(x, rows)
+            told.append(labels)
         with processor.autocast():
-            chunks.append(encoder(processor.layout(x)).float())
-    encoder.train(was_training)
-    labels = None if images.labels is None else images.labels[index].to(processor.device)
-    return Features(torch.cat(chunks), labels)
+            chunks.append(module(processor.layout(normalize(x, data.mean, data.std))).float())
+    for part, mode in was_training.items():
+        part.training = mode
+    if told:
+        return Features(torch.cat(chunks), torch.cat(told))
+    return Features(torch.cat(chunks), None if images.labels is None else images.labels[index].to(processor.device))

@@ -1,6 +1,8 @@
 """What a run is measured by, and when: followed on validation while it trains, probed once at the end."""
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -10,7 +12,26 @@ from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate import Features, alignment, deviation, extract, rankme, uniformity
+from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
+from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What a probe reads: a layer's features (none named: the encoder's output), of the class or a transformation."""
+
+    layer: str
+    transformation: str
+
+    def metric(self, area: str, probe: str) -> str:
+        """Return the metric's name without its last part: ``test/head/rotation/linear``."""
+        return "/".join(part for part in (area, self.layer, self.transformation, probe) if part)
+
+    @property
+    def words(self) -> str:
+        of = f"{self.layer} features" if self.layer else "encoder features"
+        return f"{of} of pictures changed by {self.transformation}" if self.transformation else of
 
 
 class Evaluation:
@@ -40,30 +61,28 @@ class Evaluation:
             found |= prefixed(config.follow.name, config.follow(train, validation))
         return found
 
-    def final(self, encoder: Encoder) -> dict[str, float]:
+    def final(self, method: Method) -> dict[str, float]:
         """Measure every final probe on the run's splits."""
         found: dict[str, float] = {}
-        if not self._can_probe:
-            return found
-        train = self._features(encoder, "train")
-        splits = {split: self._features(encoder, split) for split in self.run.evaluation.splits}
-        for probe in self.run.evaluation.final:
-            score = probe.fit(train)
-            for split, features in splits.items():
-                found |= prefixed(f"{split}/{probe.name}", score(features))
+        for reading in self._readings():
+            train = self._read(method, reading, "train")
+            splits = {split: self._read(method, reading, split) for split in self.run.evaluation.splits}
+            for probe in self.run.evaluation.final:
+                score = probe.fit(train)
+                for split, features in splits.items():
+                    found |= prefixed(reading.metric(split, probe.name), score(features))
         return found
 
-    def untrained(self, encoder: Encoder) -> dict[str, float]:
-        """Measure every final probe on test, on an encoder that has learned nothing; keys start with ``untrained/``.
+    def untrained(self, method: Method) -> dict[str, float]:
+        """Measure every final probe on test, on a method that has learned nothing; keys start with ``untrained/``.
 
         Nothing is measured where test is not one of the run's splits.
         """
-        if not self._can_probe or "test" not in self.run.evaluation.splits:
-            return {}
-        train, test = self._features(encoder, "train"), self._features(encoder, "test")
         found: dict[str, float] = {}
-        for probe in self.run.evaluation.final:
-            found |= prefixed(f"untrained/{probe.name}", probe(train, test))
+        for reading in self._readings() if "test" in self.run.evaluation.splits else ():
+            train, test = (self._read(method, reading, split) for split in ("train", "test"))
+            for probe in self.run.evaluation.final:
+                found |= prefixed(reading.metric("untrained", probe.name), probe(train, test))
         return found
 
     def protocols(self) -> dict[str, str]:
@@ -75,18 +94,27 @@ class Evaluation:
                 f"{config.follow.protocol} on up to {config.follow_images} validation pictures, "
                 f"bank of up to {2 * config.follow_images} training pictures, encoder features, each epoch"
             )
-        for probe in config.final:
+        for reading, probe in itertools.product(self._readings(), config.final):
             for split in config.splits:
-                how[f"{split}/{probe.name}/top1"] = f"{probe.protocol} on {split}, encoder features, last epoch"
+                of_split = f"{probe.protocol} on {split}, {reading.words}, last epoch"
+                how[reading.metric(split, probe.name) + "/top1"] = of_split
             if "test" in config.splits:
-                how[f"untrained/{probe.name}/top1"] = f"{probe.protocol} on test, encoder features, before training"
+                before = f"{probe.protocol} on test, {reading.words}, before training"
+                how[reading.metric("untrained", probe.name) + "/top1"] = before
         return how
 
-    @property
-    def _can_probe(self) -> bool:
-        return bool(self.run.evaluation.final) and self.data.train.labels is not None
+    def _readings(self) -> list[_Reading]:
+        """List what the final probes read: of the encoder's output, then of each further layer."""
+        config = self.run.evaluation
+        told = ["", *config.transformations] if self.data.train.labels is not None else list(config.transformations)
+        return [_Reading(layer, of) for layer in ("", *config.layers) for of in told]
 
-    def _features(self, encoder: Encoder, split: str, at_most: int | None = None) -> Features:
+    def _read(self, method: Method, reading: "_Reading", split: str) -> Features:
+        module = method.layers()[reading.layer] if reading.layer else method.encoder
+        change = TRANSFORMATIONS[reading.transformation] if reading.transformation else None
+        return extract(module, getattr(self.data, split), self.data, self.processor, change=change)
+
+    def _features(self, encoder: Encoder, split: str, at_most: int) -> Features:
         return extract(encoder, getattr(self.data, split), self.data, self.processor, at_most)
 
     @torch.no_grad()

@@ -1,5 +1,6 @@
 """What every method owes the engine. A new method adds one row to ``SMALL`` and passes."""
 
+import copy
 import io
 import json
 import os
@@ -7,6 +8,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,16 +18,18 @@ from torch import Tensor
 from unlabeled.methods import METHODS
 from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
-from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, two_views
+from unlabeled.methods.supervised.classifier import SupervisedConfig
+from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, deviation, extract
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import SGD, AdamW
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.settings import Settings
-from unlabeled.platform.train import Training, build_method
+from unlabeled.platform.train import Training, build_method, check_fits
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("methods_worker.py")
@@ -39,13 +43,19 @@ SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a
         queue=150,  # not a multiple of the batch
         momentum=0.99,
     ),
+    "supervised": SupervisedConfig(views=ViewPlan(views=VIEWS.views[:1])),
 }
 MORE: dict[str, MethodConfig] = {  # settings that change what workers tell each other
     "moco, symmetric": SMALL["moco"].with_field("symmetric", True),
     "moco, unshuffled": SMALL["moco"].with_field("shuffle_bn", False),
     "moco, synchronised": SMALL["moco"].with_field("shuffle_bn", False).with_field("bn_groups", 1),
 }
-SHARED = {**SMALL, **MORE}
+OTHERS: dict[str, MethodConfig] = {  # losses that are not the method's default
+    "simclr, dot product": SMALL["simclr"].with_field("cosine", False).with_field("temperature", 10.0),
+    "simclr, logistic": SMALL["simclr"].with_field("loss", "nt-logistic"),
+    "simclr, margin": SMALL["simclr"].with_field("loss", "margin-triplet").with_field("mining", "semi-hard"),
+}
+SHARED = {**SMALL, **MORE, **OTHERS}
 IN_PARTS = "simclr, in micro-batches"  # with batch norm, whose micro-batches must be the same on any number of workers
 COMPARED = (*SHARED, IN_PARTS)
 
@@ -185,6 +195,31 @@ def test_learns_from_real_pictures_without_collapse(name: str, processor: Proces
     assert losses[-1] < 0.95 * losses[0]
     assert deviation(extract(training.method.encoder, data.test, data, processor).x) > 0.3
     assert knn(training.method.encoder) > untrained + 0.02
+
+
+@every_method
+def test_another_number_of_views_is_one_clear_line(name: str, small_data: Data) -> None:
+    num_views = METHODS[name].num_views
+    if num_views is not None:
+        run = run_of(SMALL[name].with_field("views", ViewPlan(views=VIEWS.views[:1] * (num_views + 1))))
+        with pytest.raises(
+            UserError, match=f"{name} takes {num_views} views .* plan has {num_views + 1}; set method.v"
+        ):
+            check_fits(run, small_data)
+
+
+@every_method
+def test_labels_are_there_where_they_are_needed(name: str, small_data: Data) -> None:
+    images = small_data.pretrain
+    assert images.labels is not None
+    bare, partly = (replace(small_data, pretrain=copy.copy(images)) for _ in range(2))
+    bare.pretrain.labels, partly.pretrain.labels = None, images.labels.clone().fill_(-1)
+    if not METHODS[name].needs_labels:
+        check_fits(run_of(SMALL[name]), bare)
+        return
+    for data, what in ((bare, "has none"), (partly, "has pictures without")):
+        with pytest.raises(UserError, match=f"{name} needs labels, and fashion-mnist-12k {what}"):
+            check_fits(run_of(SMALL[name]), data)
 
 
 # ---- two workers equal one -----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class TestEveryStudy:
             assert len({run.config.fingerprint("data") for run in runs}) == len(runs)
 
     def test_its_runs_can_be_built_at_each_scale(self, study: Study) -> None:
-        sizes = {"imagenet": (3, 224), "cifar10": (3, 32), "fashion-mnist-12k": (1, 28)}
+        sizes = {"imagenet": (3, 224), "cifar10": (3, 32), "fashion-mnist-12k": (1, 28), "emoji": (3, 32)}
         for profile in study.profiles:
             for run in study.runs(study.base(profile), profile)[: len(study.row_settings())]:
                 with torch.device("meta"):

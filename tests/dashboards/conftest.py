@@ -1,11 +1,17 @@
 """A study as its runs would be logged: rows with a mean and a spread, seeds that shift all rows alike."""
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.entities import Metric, Param, RunTag
+
+from unlabeled.platform.track import Store
 
 MEASURE = "test/linear/top1"
 PROTOCOL = "linear@1 (epochs 100) on test, encoder features, last epoch"
@@ -19,6 +25,7 @@ def make_claim(higher: str, lower: str, at_least: float = 0.0, **fields: Any) ->
         "higher": higher,
         "lower": lower,
         "measure": MEASURE,
+        "lower_measure": fields.get("measure", MEASURE),
         "at_least": at_least,
         "published": "more than 10 points on ImageNet",
     }
@@ -141,6 +148,55 @@ def make_epochs(runs: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
                 for metric, value in curves.items()
             ]
     return pd.DataFrame(lines)
+
+
+def log(home: Path, record: Any, runs: pd.DataFrame, epochs: pd.DataFrame | None = None, name: str = "") -> None:
+    """Write runs into the MLflow store of a home in the form that the reader knows, without training anything.
+
+    A record that is no mapping is logged as the text that it is, None not at all.
+    """
+    store = Store(home)
+    name = name or record["name"]
+    place = (home / "artifacts" / name).as_uri()
+    experiment = store.client.create_experiment(name, artifact_location=place)
+    epochs = pd.DataFrame(columns=["run_id", "epoch", "metric", "value"]) if epochs is None else epochs
+    for run in runs.to_dict("records"):
+        begun = int(run["started"].timestamp() * 1000)
+        tags = {f"unlabeled.{key}": str(run[key]) for key in ("row", "seed", "profile", "fingerprint")}
+        tags |= {"unlabeled.study": name, "unlabeled.base": "one"}
+        tags |= {"unlabeled.reason": run["reason"]} if run["reason"] else {}
+        tags |= {key: str(value) for key, value in run.items() if ":" in key and isinstance(value, str)}
+        made = store.client.create_run(experiment, start_time=begun, tags=tags, run_name=run["name"])
+        run_id = made.info.run_id
+        params = [
+            Param(key, str(value))
+            for key, value in run.items()
+            if "." in key or key in ("epochs", "batch_size") and "/" not in key
+        ]
+        last = [
+            Metric(key, float(value), begun, 8)
+            for key, value in run.items()
+            if "/" in key and ":" not in key and math.isfinite(value)
+        ]
+        history = [
+            Metric(point["metric"], point["value"], begun, point["epoch"])
+            for point in epochs[epochs["run_id"] == run["run_id"]].to_dict("records")
+        ]
+        store.client.log_batch(run_id, params=params, metrics=[*history, *last], tags=[RunTag("mlflow.user", "t")])
+        if record is not None:
+            store.client.log_text(run_id, record if isinstance(record, str) else json.dumps(record), "study.json")
+        store.client.set_terminated(run_id, run["status"], end_time=begun + int(1000 * run["seconds"]))
+
+
+@pytest.fixture
+def logged(home: Path) -> Callable[..., Path]:
+    """Return a function that logs a study into the test's home, and gives the home."""
+
+    def write(record: Any, runs: pd.DataFrame, epochs: pd.DataFrame | None = None, name: str = "") -> Path:
+        log(home, record, runs, epochs, name)
+        return home
+
+    return write
 
 
 @pytest.fixture

@@ -214,3 +214,12 @@ def test_the_newest_finished_run_speaks_for_its_seed(runs, claim):
     failed = frame.assign(started=pd.Timestamp("2030-01-01", tz="UTC"), status="FAILED", **{MEASURE: 0.2})
     found = verdict(claim("mlp", "none"), pd.concat([frame, older, failed], ignore_index=True))
     assert found.difference.mean == pytest.approx(0.03)
+
+
+def test_a_claim_may_compare_two_measures_of_one_row(runs, claim):
+    frame = runs_with(runs, {"none": [0.80, 0.81, 0.82], "mlp": [0.90, 0.915, 0.92]})
+    frame["test/head/linear/top1"] = frame[MEASURE] - 0.1 - 0.001 * frame["seed"]
+    found = verdict(claim("mlp", "mlp", lower_measure="test/head/linear/top1"), frame)
+    assert (found.decision, found.n) == ("held", 3)
+    assert found.difference.mean == pytest.approx(0.101)
+    assert f"{MEASURE} of mlp minus test/head/linear/top1 of mlp is +10.1 points" in found.reason

@@ -5,10 +5,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.methods.losses import (
+    chunked,
     contrastive_pair,
     hardest_negatives,
     info_nce,
@@ -25,7 +29,12 @@ from unlabeled.methods.losses import (
     sup_con,
     triplet,
 )
-from unlabeled.methods.losses.numerics import log_sum_exp
+from unlabeled.methods.losses.numerics import log_sum_exp, unit
+from unlabeled.platform.augment import SIMCLR_SMALL, two_views
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Batch
 
 Vector = list[float]
 Rows = list[Vector]
@@ -407,6 +416,34 @@ def test_top1_is_zero_for_a_collapsed_encoder_and_carries_no_gradient() -> None:
     assert info_nce_with_top1(same, same, same, 0.1).top1 == 0
 
 
+def test_the_bound_on_the_views_information() -> None:
+    """I >= log N - L, where N counts the positive and its negatives: all other views; the whole queue."""
+    two, queue = nt_xent_with_top1(X, Y, 0.3), info_nce_with_top1(X, Y, SHARED, 0.3)
+    by_hand = math.log(2 * B - 1) - slow_nt_xent(X.tolist(), Y.tolist(), 0.3)
+    assert two.information_bound.item() == pytest.approx(by_hand, rel=1e-10)
+    by_hand = math.log(1 + K) - slow_info_nce(X.tolist(), Y.tolist(), SHARED.tolist(), 0.3)
+    assert queue.information_bound.item() == pytest.approx(by_hand, rel=1e-10)
+    corners = torch.eye(B)
+    assert nt_xent_with_top1(corners, corners, 0.01).information_bound.item() == pytest.approx(math.log(2 * B - 1))
+    same = torch.ones(B, D, requires_grad=True)
+    collapsed = nt_xent_with_top1(same, same, 0.1).information_bound
+    assert collapsed.item() == pytest.approx(0.0, abs=1e-6)
+    assert not collapsed.requires_grad
+
+
+def test_simclr_logs_the_bound_over_its_whole_batch() -> None:
+    torch.manual_seed(0)
+    simclr = SimCLRConfig(views=two_views(SIMCLR_SMALL), head=(8,), temperature=0.5).build(
+        EncoderConfig(width=4).build(1, 16)
+    )
+    views, rows = torch.randn(2, B, 1, 16, 16), torch.arange(B)
+    batch = Batch(views=(views[0], views[1]), index=rows, draws=Draws(rows, 0, "test"))
+    z1, z2 = simclr.embed(batch)
+    result = simclr(batch)
+    by_hand = math.log(2 * B - 1) - slow_nt_xent(z1.tolist(), z2.tolist(), 0.5)
+    assert result.logs["contrast/mutual_information_bound"].item() == pytest.approx(by_hand, rel=1e-4, abs=1e-5)
+
+
 def test_info_nce_top1_and_limits() -> None:
     corners = torch.eye(4)
     assert info_nce_with_top1(corners, corners, -corners, 0.1).top1 == 1
@@ -414,6 +451,113 @@ def test_info_nce_top1_and_limits() -> None:
     assert info_nce(X, Y, SHARED, 1e7).item() == pytest.approx(math.log(K + 1), rel=1e-5)
     assert info_nce(X, Y, SHARED, 0.2).item() == pytest.approx(
         info_nce(X * 3, Y * 5, SHARED * 7, 0.2).item(), rel=1e-12
+    )
+
+
+def in_one_piece(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return NT-Xent and top1 by torch's cross-entropy on the matrix of all similarities."""
+    z = unit(torch.cat([z1, z2]))
+    own = torch.arange(len(z))
+    logits = (z / temperature @ z.T).fill_diagonal_(-torch.inf)
+    partner = own.roll(len(z1))
+    others = logits.detach().scatter(1, partner[:, None], -torch.inf).amax(dim=1)
+    wins = logits.detach()[own, partner] > others
+    return F.cross_entropy(logits, partner), wins.to(z.dtype).mean()
+
+
+def term_by_term(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
+    """Return NT-Xent as the paper's double loop, so that autograd makes the gradient term by term."""
+    z = [x / x.norm() for x in torch.cat([z1, z2])]
+    terms = []
+    for i, a in enumerate(z):
+        others = torch.stack([(a @ b / temperature).exp() for k, b in enumerate(z) if k != i])
+        terms.append(others.sum().log() - a @ z[(i + len(z1)) % len(z)] / temperature)
+    return torch.stack(terms).mean()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5, 10, 13, 26, 1000])  # of 26 anchors: divisors, others, all, more
+@pytest.mark.parametrize("temperature", [0.01, 0.3, 10.0])
+def test_chunks_of_any_size_give_the_loss_and_gradient_of_the_whole(
+    rows: int, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z1, z2 = draw(13, 5, seed=20), draw(13, 5, seed=21)
+    z2[:7] = z1[:7] + 0.1 * z2[:7]  # some partners win
+    z2[3] = z1[3] = z1[2]  # and some tie
+    monkeypatch.setattr(chunked, "CHUNK", rows * 26 + 25)
+    for expected in (in_one_piece(z1, z2, temperature)[0], term_by_term(z1, z2, temperature)):
+        assert_close(nt_xent(z1, z2, temperature), expected, rtol=1e-12, atol=1e-13)
+    ours = gradients(lambda a, b: 3.0 * nt_xent(a, b, temperature), z1, z2)
+    for formula in (lambda a, b: in_one_piece(a, b, temperature)[0], lambda a, b: term_by_term(a, b, temperature)):
+        for mine, theirs in zip(ours, gradients(formula, z1, z2), strict=True):
+            assert mine.dtype == torch.float64
+            assert_close(mine, 3.0 * theirs, rtol=1e-10, atol=1e-12)
+    top1 = nt_xent_with_top1(z1, z2, temperature).top1
+    assert 0 < top1 < 1
+    assert top1 == in_one_piece(z1, z2, temperature)[1]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 6])
+def test_queries_in_chunks_meet_the_whole_queue(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = gradients(lambda q, k, n: info_nce(q, k, n, 0.3), X, Y, SHARED)
+    each_its_own = gradients(lambda q, k, n: info_nce(q, k, n.expand(B, K, D), 0.3), X, Y, SHARED)  # not in chunks
+    whole = info_nce_with_top1(X, Y, SHARED, 0.3)
+    monkeypatch.setattr(chunked, "CHUNK", rows * K)
+    cut = info_nce_with_top1(X, Y, SHARED, 0.3)
+    assert_close(cut.loss, whole.loss, rtol=1e-13, atol=0)
+    assert 0 < cut.top1 == whole.top1 < 1
+    ours = gradients(lambda q, k, n: info_nce(q, k, n, 0.3), X, Y, SHARED)
+    for mine, one, other in zip(ours, expected, each_its_own, strict=True):
+        assert_close(mine, one, rtol=1e-12, atol=1e-14)
+        assert_close(mine, other, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("batch", [100, 1500])  # a single chunk, and three, the last of them short
+def test_a_large_batch_in_float32(batch: int) -> None:
+    z1, z2 = draw(batch, 16, seed=22).float(), draw(batch, 16, seed=23).float()
+    z2 += 2 * z1
+    assert_close(nt_xent(z1, z2, 0.1), in_one_piece(z1.double(), z2.double(), 0.1)[0].float(), rtol=2e-6, atol=0)
+    expected = gradients(lambda a, b: in_one_piece(a, b, 0.1)[0], z1.double(), z2.double())
+    for _ in range(2):
+        ours = gradients(lambda a, b: nt_xent(a, b, 0.1), z1, z2)
+        for mine, theirs in zip(ours, expected, strict=True):
+            assert_close(mine.double(), theirs, rtol=1e-4, atol=float(1e-5 * theirs.abs().max()))
+    again = gradients(lambda a, b: nt_xent(a, b, 0.1), z1, z2)
+    assert all(torch.equal(one, other) for one, other in zip(ours, again, strict=True))
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the largest tensor that any operation makes, forward or backward."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        made = func(*args, **(kwargs or {}))
+        for x in made if isinstance(made, tuple | list) else [made]:
+            self.elements = max(self.elements, x.numel() if isinstance(x, Tensor) else 0)
+        return made
+
+
+def test_no_more_similarities_than_a_chunk_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked, "CHUNK", 4000)
+    z1, z2, keys = draw(200, 8, seed=24), draw(200, 8, seed=25), draw(400, 8, seed=26)
+    with LargestTensor() as largest:
+        gradients(lambda a, b: nt_xent(a, b, 0.2), z1, z2)
+    assert largest.elements == 4000
+    with LargestTensor() as largest:
+        gradients(lambda q, k: info_nce(q, k, keys, 0.2), z1, z2)
+    assert largest.elements == 4000
+    with LargestTensor() as largest:
+        gradients(lambda a, b: in_one_piece(a, b, 0.2)[0], z1, z2)
+    assert largest.elements == 400 * 400
+
+
+def test_an_empty_row_of_probabilities_has_gradient_zero() -> None:
+    """Negatives so far below the positive that their probability underflows."""
+    corners = torch.eye(4)
+    value = nt_xent(corners, corners, 0.005)
+    assert value == 0
+    assert all(
+        torch.equal(g, torch.zeros(4, 4)) for g in gradients(lambda a, b: nt_xent(a, b, 0.005), corners, corners)
     )
 
 
@@ -658,3 +802,48 @@ def test_mining_takes_no_gradient() -> None:
 def test_wrong_arguments_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_entropy_of_the_choice_is_that_of_the_softmax() -> None:
+    z1, z2 = torch.randn(2, 7, 5, dtype=torch.float64)
+    for cosine in (True, False):
+        views = torch.cat([z1, z2])
+        views = views / views.norm(dim=1, keepdim=True) if cosine else views
+        expected = []
+        for i in range(14):
+            scores = [float(views[i] @ views[j]) / 0.3 for j in range(14) if j != i]
+            total = sum(math.exp(s) for s in scores)
+            p = [math.exp(s) / total for s in scores]
+            expected.append(-sum(q * math.log(q) for q in p))
+        found = nt_xent_with_top1(z1, z2, 0.3, cosine=cosine).entropy
+        assert found.item() == pytest.approx(sum(expected) / 14, rel=1e-10)
+    queue = torch.randn(11, 5, dtype=torch.float64)
+    shared = info_nce_with_top1(z1, z2, queue, 0.3).entropy
+    own = info_nce_with_top1(z1, z2, queue.expand(7, 11, 5), 0.3).entropy
+    torch.testing.assert_close(shared, own)
+    alone = nt_xent_with_top1(z1[:1], z2[:1], 0.3).entropy
+    assert alone.item() == 0.0
+
+
+def test_nt_xent_by_dot_product_against_a_double_loop() -> None:
+    z1, z2 = torch.randn(2, 6, 4, dtype=torch.float64)
+    views = torch.cat([z1, z2])
+    terms = []
+    for i in range(12):
+        scores = [float(views[i] @ views[j]) / 2.0 for j in range(12)]
+        terms.append(math.log(sum(math.exp(s) for j, s in enumerate(scores) if j != i)) - scores[(i + 6) % 12])
+    assert nt_xent(z1, z2, 2.0, cosine=False).item() == pytest.approx(sum(terms) / 12, rel=1e-10)
+    huge = nt_xent(1e3 * z1, 1e3 * z2, 1.0, cosine=False)
+    assert huge.isfinite()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"mining": "semi-hard"}, "mining 'semi-hard' is for nt-logistic and margin-triplet"),
+        ({"loss": "nt-logistic", "cosine": False}, "cosine false is for nt-xent; nt-logistic compares by cosine only"),
+    ],
+)
+def test_simclr_refuses_options_that_its_loss_would_ignore(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        SimCLRConfig.checked(**fields)

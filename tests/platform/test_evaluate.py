@@ -6,10 +6,11 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import (
     KNN,
     Features,
@@ -22,8 +23,9 @@ from unlabeled.platform.evaluate import (
     uniformity,
 )
 from unlabeled.platform.evaluate.protocol import Evaluation
+from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import build_method
+from unlabeled.platform.train import Training, build_method
 
 PROBES: list[ProbeConfig] = [KNN(), Linear()]
 
@@ -147,9 +149,12 @@ def test_features_are_clean_pictures_through_the_encoder_in_eval_mode(
 def test_every_metric_has_its_protocol_and_test_is_measured_once_at_the_end(
     small_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
+    more = {"layers": ("head",), "transformations": ("rotation",), "final": (KNN(),)}
+    small_run = small_run.with_field("evaluation", EvaluationConfig(follow_images=100, **more))
     evaluation = Evaluation(small_run, small_data, processor)
-    encoder = build_method(small_run, small_data, processor).encoder
-    followed, final, untrained = evaluation.follow(encoder), evaluation.final(encoder), evaluation.untrained(encoder)
+    method = build_method(small_run, small_data, processor)
+    encoder = method.encoder
+    followed, final, untrained = evaluation.follow(encoder), evaluation.final(method), evaluation.untrained(method)
     assert not any(name.startswith("test/") for name in followed)
     found = {name for name in {*followed, *final, *untrained} if name.endswith("/top1")}
     assert found == set(evaluation.protocols())
@@ -157,6 +162,51 @@ def test_every_metric_has_its_protocol_and_test_is_measured_once_at_the_end(
         name.removeprefix("test/"): value for name, value in final.items() if name.startswith("test/")
     }, "this encoder is the untrained one"
     assert encoder.training
+    readings = {"", "rotation/", "head/", "head/rotation/"}
+    assert {f"test/{reading}knn/top1" for reading in readings} == {name for name in final if name.startswith("test/")}
+
+
+def test_a_probe_of_a_layer_reads_that_layer(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    run = small_run.with_field("evaluation", EvaluationConfig(layers=("head",), final=(KNN(),)))
+    method = build_method(run, small_data, processor).eval()
+    for split in ("validation", "test"):
+        bank, asked = (
+            Features(method.head(features.x).detach(), features.labels)
+            for features in (
+                extract(method.encoder, getattr(small_data, s), small_data, processor) for s in ("train", split)
+            )
+        )
+        found = Evaluation(run, small_data, processor).final(method)
+        assert found[f"{split}/head/knn/top1"] == KNN()(bank, asked)["top1"]
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_transformed_pictures_come_in_every_way_and_are_told_by_it(name: str, processor: Processor) -> None:
+    data = load(DataConfig(name="emoji"))
+    transformation = TRANSFORMATIONS[name]
+    rows = torch.arange(200)
+    images = data.train.batch(rows).float() / 255.0
+    changed, ways = transformation(images.clone(), rows)
+    assert set(ways.tolist()) == set(range(transformation.ways))
+    assert (ways.bincount() > 100 / transformation.ways).all(), "about equally often"
+    for image, after, way in zip(images, changed, ways.tolist(), strict=True):
+        if name == "rotation":
+            assert torch.equal(after, image.rot90(way, dims=(1, 2)))
+        else:
+            assert way == 1 or torch.equal(after, image)
+            assert way == 0 or not torch.equal(after, image) or image.std(dim=0).max() < 1e-6, "unless it was grey"
+    again, same = transformation(images[50:60].clone(), rows[50:60])
+    assert torch.equal(same, ways[50:60]), "a row decides, not its place"
+    torch.testing.assert_close(again, changed[50:60])
+    seen = extract(nn.Flatten(), data.train, data, processor, 200, change=transformation)
+    assert seen.labels is not None
+    assert torch.equal(seen.labels, transformation(images, rows)[1])
+
+
+def test_a_layer_that_the_method_lacks_is_named(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    run = small_run.with_field("evaluation.layers", ("haed",))
+    with pytest.raises(UserError, match=r"no layer of simclr is called 'haed'; did you mean 'head'\?"):
+        Training(run, small_data, processor)
 
 
 def test_the_last_epoch_is_always_followed(small_run: RunConfig, small_data: Data, processor: Processor) -> None:

@@ -36,6 +36,9 @@ def test_the_learning_rate_rises_then_follows_half_a_cosine() -> None:
     assert rates[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
     for step in range(5, 105):
         assert rates[step] == pytest.approx(1.0 + math.cos(math.pi * (step - 5) / 100))
+    stairs = SGD(learning_rate=2.0, schedule="steps")
+    rates = [stairs.learning_rate_at(step, 10, 200, 256) for step in (0, 119, 120, 159, 160, 199)]
+    assert rates == pytest.approx([2.0, 2.0, 0.2, 0.2, 0.02, 0.02])
     flat = AdamW(learning_rate=2.0, schedule="constant")
     assert {flat.learning_rate_at(step, 10, 100, 256) for step in range(100)} == {2.0}
 

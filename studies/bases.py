@@ -1,0 +1,77 @@
+"""What most studies start from, at each scale: one run of SimCLR, one of MoCo v2.
+
+The workstation's follow the papers' CIFAR-10 settings, the cluster's their ImageNet ones; the laptop's were chosen on
+the validation split, the same for all rows of a study.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from unlabeled.methods.contrastive.moco import MoCoConfig
+from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.platform.augment import MOCO_V2, MOCO_V2_SMALL, SIMCLR, SIMCLR_SMALL, two_views
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import DataConfig
+from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.optim import LARS, SGD, AdamW
+
+LAPTOP_DATA = DataConfig(name="fashion-mnist-12k", train_images=5000)
+
+SIMCLR_RUN: Mapping[str, RunConfig] = {
+    "laptop": RunConfig(
+        method=SimCLRConfig(views=two_views(SIMCLR_SMALL), temperature=0.2, head=(256, 128)),
+        data=LAPTOP_DATA,
+        optimizer=AdamW(learning_rate=2e-3, warmup_epochs=1),
+        epochs=8,
+    ),
+    "workstation": RunConfig(
+        method=SimCLRConfig(views=two_views(SIMCLR_SMALL), temperature=0.5, head=(512, 128)),
+        data=DataConfig(name="cifar10"),
+        encoder=EncoderConfig(name="resnet18"),
+        optimizer=LARS(learning_rate=1.0, warmup_epochs=10),
+        epochs=100,
+        batch_size=512,
+    ),
+    "cluster": RunConfig(
+        method=SimCLRConfig(views=two_views(SIMCLR), temperature=0.1),
+        data=DataConfig(name="imagenet"),
+        encoder=EncoderConfig(name="resnet50"),
+        optimizer=LARS(learning_rate=0.3, warmup_epochs=10),
+        epochs=100,
+        batch_size=4096,
+    ),
+}
+
+MOCO_RUN: Mapping[str, RunConfig] = {
+    "laptop": RunConfig(
+        method=MoCoConfig(views=two_views(MOCO_V2_SMALL), momentum=0.9, queue=2048, head=(256, 128), symmetric=True),
+        data=LAPTOP_DATA,
+        optimizer=AdamW(learning_rate=2e-3, warmup_epochs=1),
+        epochs=8,
+    ),
+    "workstation": RunConfig(
+        method=MoCoConfig(views=two_views(MOCO_V2_SMALL), temperature=0.1, momentum=0.99, queue=4096, head=(512, 128)),
+        data=DataConfig(name="cifar10"),
+        encoder=EncoderConfig(name="resnet18"),
+        optimizer=SGD(learning_rate=0.03, weight_decay=5e-4),
+        epochs=200,
+        batch_size=512,
+    ),
+    "cluster": RunConfig(
+        method=MoCoConfig(views=two_views(MOCO_V2)),
+        data=DataConfig(name="imagenet"),
+        encoder=EncoderConfig(name="resnet50"),
+        optimizer=SGD(learning_rate=0.03, weight_decay=1e-4),
+        epochs=200,
+    ),
+}
+
+
+def changed(profiles: Mapping[str, RunConfig], changes: Mapping[str, Any]) -> dict[str, RunConfig]:
+    """Return the profiles with the fields at dotted paths set, the same at each scale."""
+    found = dict(profiles)
+    for profile, run in profiles.items():
+        for path, value in changes.items():
+            run = run.with_field(path, value)
+        found[profile] = run
+    return found

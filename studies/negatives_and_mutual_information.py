@@ -1,0 +1,35 @@
+"""Do more negatives tighten the bound on mutual information?
+
+Why it matters: InfoNCE bounds the information that two views share from below by log N - L, so it can never show more
+than log N, however good the features are.
+Source: van den Oord, Li, Vinyals (2018), arXiv:1807.03748, sec. 2.3.
+Expected: the bound grows with the number N of candidates; whether the features do is another question.
+Cost: laptop 9 runs. Nobody has timed any profile yet.
+"""
+
+from unlabeled.platform.study import Claim, Study
+from unlabeled.studies.bases import MOCO_RUN
+
+SOURCE = "van den Oord et al. 2018, arXiv:1807.03748, sec. 2.3"
+BOUND = "contrast/mutual_information_bound"
+TIGHTER = "I >= log N - L is tighter for larger N"
+
+STUDY = Study(
+    name="negatives-and-mutual-information",
+    question="Do more negatives tighten the bound on mutual information?",
+    source=SOURCE,
+    expected="The bound grows with the number N of candidates; whether the features do is another question.",
+    cost="laptop: 9 runs, not timed yet",
+    profiles=MOCO_RUN,
+    rows={"few": {"method.queue": 512}, "some": {"method.queue": 2048}, "many": {"method.queue": 8192}},
+    scaled={
+        profile: {"few": {"method.queue": 1024}, "some": {"method.queue": 8192}, "many": {"method.queue": 65_536}}
+        for profile in ("workstation", "cluster")
+    },
+    measure=BOUND,
+    also=("test/linear/top1",),
+    claims=(
+        Claim(statement="Some beat few.", source=SOURCE, higher="some", lower="few", published=TIGHTER),
+        Claim(statement="Many beat some.", source=SOURCE, higher="many", lower="some", published=TIGHTER),
+    ),
+)

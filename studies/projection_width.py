@@ -1,0 +1,55 @@
+"""How wide must the projection be, and is the layer before the head really the better one?
+
+Why it matters: the head's output is what the loss sees; if its width hardly matters, it is not a bottleneck that helps.
+Source: Chen, Kornblith, Norouzi, Hinton (2020), arXiv:2002.05709, sec. 4.2 and fig. 8.
+Expected: with a head, the output's width hardly matters; the layer before the head beats the head's output by more than
+ten points.
+Cost: laptop 18 runs. Nobody has timed any profile yet.
+"""
+
+from unlabeled.platform.study import Claim, Study
+from unlabeled.studies.bases import SIMCLR_RUN, changed
+
+SOURCE = "Chen et al. 2020, arXiv:2002.05709, sec. 4.2 and fig. 8"
+BEFORE, AFTER = "test/linear/top1", "test/head/linear/top1"
+
+
+def heads(hidden: int, widths: tuple[int, ...]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return linear and non-linear heads of each output width."""
+    return {
+        **{f"linear, {width}": {"method.head": (width,)} for width in widths},
+        **{f"non-linear, {width}": {"method.head": (hidden, width)} for width in widths},
+    }
+
+
+STUDY = Study(
+    name="projection-width",
+    question="How wide must the projection be, and is the layer before the head really the better one?",
+    source=SOURCE,
+    expected="With a head, the width hardly matters; the layer before it beats its output by more than ten points.",
+    cost="laptop: 18 runs, not timed yet",
+    profiles=changed(SIMCLR_RUN, {"evaluation.layers": ("head",)}),
+    rows=heads(256, (32, 128, 512)),
+    scaled={"workstation": heads(512, (32, 128, 512)), "cluster": heads(2048, (32, 128, 512))},
+    measure=BEFORE,
+    also=(AFTER,),
+    claims=(
+        Claim(
+            statement="The layer before the head beats the head's output.",
+            source=SOURCE,
+            higher="non-linear, 128",
+            lower="non-linear, 128",
+            lower_measure=AFTER,
+            published="by more than 10 points",
+        ),
+        Claim(
+            statement="It does so by more than ten points.",
+            source=SOURCE,
+            higher="non-linear, 128",
+            lower="non-linear, 128",
+            lower_measure=AFTER,
+            at_least=0.1,
+            published="by more than 10 points",
+        ),
+    ),
+)
