@@ -12,12 +12,15 @@ Shapes: W workers, B rows on each of them, C channels.
 """
 
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from unlabeled.platform.exchange import Exchange
 
 _HALF_TYPES = (torch.float16, torch.bfloat16)
 
@@ -69,9 +72,29 @@ def mean_over_workers(x: Tensor) -> Tensor:
     return sum_over_workers(x if x.is_floating_point() else x.float()) / world_size()
 
 
+def go_on_with(workers: int) -> bool:
+    """Leave all but the first ``workers`` out of the group; return whether this one stays. All have to call it.
+
+    Rank 0 has to live as long as the others do. With the number that there are, nothing happens.
+    """
+    own_rank = rank()
+    if workers == world_size():
+        return True
+    backend, store = dist.get_backend(), dist.distributed_c10d._get_default_store()
+    dist.barrier()  # nobody goes while another is still coming
+    dist.destroy_process_group()
+    if own_rank < workers:
+        ours = dist.distributed_c10d.PrefixStore(f"{workers} workers", store)
+        dist.init_process_group(backend, store=ours, rank=own_rank, world_size=workers)
+    return own_rank < workers
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        exchange = _exchange_for(x)
+        if exchange is not None:
+            return exchange.gather(x).sum(dim=0, dtype=x.dtype)
         total = x.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
@@ -84,6 +107,9 @@ class _Sum(torch.autograd.Function):
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        exchange = _exchange_for(x)
+        if exchange is not None:
+            return torch.cat(exchange.gather(x).unbind())
         rows = x.new_empty(world_size(), *x.shape)
         dist.all_gather(list(rows.unbind()), x.contiguous())
         return rows.flatten(0, 1)
@@ -91,6 +117,21 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return sum_over_workers(gradient).chunk(world_size())[rank()]
+
+
+_exchanges: WeakKeyDictionary[dist.ProcessGroup, Exchange | None] = WeakKeyDictionary()
+
+
+def _exchange_for(x: Tensor) -> Exchange | None:
+    """Return the quick way between workers of one machine, if there is one and ``x`` can go by it; the same on all."""
+    if x.device.type != "cpu":
+        return None
+    group = dist.group.WORLD
+    assert group is not None
+    if group not in _exchanges:
+        _exchanges[group] = Exchange.open()
+    exchange = _exchanges[group]
+    return exchange if exchange is not None and x.nbytes <= exchange.most_bytes else None
 
 
 class SyncBatchNorm(_BatchNorm):
@@ -167,7 +208,7 @@ class _Normalise(torch.autograd.Function):
         through_moments = F.batch_norm(
             x, mean_C, variance_C, scale_C * weight_sum_C, scale_C * bias_sum_C, training=False, eps=ctx.eps
         )
-        return as_if_constant - through_moments, own_weight_C, own_bias_C, None, None, None, None
+        return as_if_constant.sub_(through_moments), own_weight_C, own_bias_C, None, None, None, None
 
 
 def _global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,6 +7,7 @@ SyncBatchNorm: that is the truth to compare with. Float64 unless a name says oth
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unlabeled.methods import losses
+from unlabeled.platform import collective, exchange
 from unlabeled.platform.collective import (
     gather,
     mean_over_workers,
@@ -146,8 +148,10 @@ def results() -> dict[str, dict[str, Tensor]]:
     }
 
 
-def main(own_rank: int, workers: int, meeting_point: str, out: str) -> None:
+def main(own_rank: int, workers: int, meeting_point: str, out: str, way: str) -> None:
     torch.set_num_threads(1)
+    if way == "gloo":
+        exchange._SHARED = Path(out).parent / "absent"  # a machine without such a place
     dist.init_process_group(
         "gloo",
         init_method=f"file://{meeting_point}",
@@ -155,9 +159,12 @@ def main(own_rank: int, workers: int, meeting_point: str, out: str) -> None:
         world_size=workers,
         timeout=timedelta(seconds=60),  # a dead partner is noticed
     )
-    torch.save({**results(), "place": {"rank": torch.tensor(rank()), "workers": torch.tensor(world_size())}}, out)
+    every = results()
+    used = [opened is not None for opened in collective._exchanges.values()]
+    assert used == [way == "shared memory"], "it went the way that is tested"
+    torch.save({**every, "place": {"rank": torch.tensor(rank()), "workers": torch.tensor(world_size())}}, out)
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

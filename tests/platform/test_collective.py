@@ -2,6 +2,7 @@
 
 import copy
 import os
+import platform
 import runpy
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from unlabeled.platform.collective import (
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("collective_worker.py")
+IS_X86 = platform.machine() in ("x86_64", "AMD64")
 Results = dict[str, dict[str, Tensor]]
 
 
@@ -33,14 +35,16 @@ def alone() -> Results:
     return results
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> list[Results]:
-    """Run two real gloo workers, once for all tests."""
+@pytest.fixture(scope="module", params=["shared memory", "gloo"])
+def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Results]:
+    """Run two real workers, once for all tests, on either way that their tensors may go."""
+    if request.param == "shared memory" and not (IS_X86 and Path("/dev/shm").is_dir()):
+        pytest.skip("gloo does it all here")
     folder = tmp_path_factory.mktemp("workers")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
     workers = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", SCRIPT, str(i), "2", folder / "meeting", folder / f"{i}.pt"],
+            [sys.executable, "-W", "error", SCRIPT, str(i), "2", folder / "meeting", folder / f"{i}.pt", request.param],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

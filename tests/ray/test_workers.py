@@ -10,6 +10,11 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from unlabeled.dashboards import frames
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.train import check_fits
+from unlabeled.platform.workers import workers_that_fit
 
 COMMAND = ("run", "simclr")
 EPOCHS = 10
@@ -89,6 +94,42 @@ def test_a_node_that_is_lost_costs_a_restart(home: Path, driver: MakeDriver, clu
     assert process.wait(timeout=280) == 0, run.log.read_text()
     assert "goes on after step" in run.log.read_text()
     assert_one_finished_run_with_every_epoch_once(home)
+
+
+def test_a_run_goes_on_with_fewer_workers_when_a_node_stays_away(
+    home: Path, driver: MakeDriver, cluster: Cluster
+) -> None:
+    run = driver(home, *COMMAND, **LONG)
+    process = run.start("--workers", "2", "--fewest-workers", "1", "--address", cluster.address)
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    assert process.wait(timeout=280) == 0, run.log.read_text()
+    assert "goes on after step" in run.log.read_text()
+    assert_one_finished_run_with_every_epoch_once(home)
+    done = frames.runs("runs", home).iloc[0]
+    assert done["environment:workers"] == "1"
+    assert done["batch_size"] == 64, "the global batch stays"
+
+
+@pytest.mark.parametrize(("batch", "offered", "training"), [(64, 2, 2), (64, 3, 2), (60, 7, 6), (7, 5, 1), (4, 9, 4)])
+def test_as_many_workers_train_as_can_share_the_batch(
+    batch: int, offered: int, training: int, small_run: RunConfig, small_data: Data
+) -> None:
+    assert workers_that_fit(small_run.with_field("batch_size", batch), small_data, offered) == training
+
+
+@pytest.mark.parametrize(
+    ("batch", "workers", "wanted"),
+    [
+        (64, 65, "batch_size 64 does not divide by 65 workers; use 65"),
+        (65, 2, "batch_size 65 does not divide by 2 workers; use 64 or 66"),
+        (100, 3, "batch_size 100 does not divide by 3 workers; use 99 or 102"),
+    ],
+)
+def test_a_batch_that_the_workers_cannot_share_is_refused(
+    batch: int, workers: int, wanted: str, small_run: RunConfig, small_data: Data
+) -> None:
+    with pytest.raises(UserError, match=f"^{wanted}$"):
+        check_fits(small_run.with_field("batch_size", batch), small_data, workers)
 
 
 def test_workers_that_cannot_share_the_batch_are_refused_at_once(home: Path, driver: MakeDriver) -> None:

@@ -1,0 +1,59 @@
+"""What workers on one machine write into shared memory arrives; who dies is noticed; nothing is left behind."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = Path(__file__).with_name("exchange_worker.py")
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64") or not Path("/dev/shm").is_dir(), reason="gloo does it all here"
+)
+
+
+def run(what: str, folder: Path, workers: int) -> list[tuple[int, str]]:
+    """Run workers to their end; return each one's exit code and what it said."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", SCRIPT, what, str(i), str(workers), folder / "meeting"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(workers)
+    ]
+    try:
+        said = [process.communicate(timeout=60)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+
+
+def test_three_workers_see_what_each_of_them_sent(tmp_path: Path) -> None:
+    before = set(Path("/dev/shm").glob("unlabeled-*"))
+    ended = run("many", tmp_path, workers=3)
+    assert [code for code, _ in ended] == [0, 0, 0], ended
+    assert not set(Path("/dev/shm").glob("unlabeled-*")) - before
+
+
+def test_a_worker_that_dies_is_noticed(tmp_path: Path) -> None:
+    started = time.monotonic()
+    (code, said), _ = run("lonely", tmp_path, workers=2)
+    assert code != 0
+    assert "RuntimeError: worker 1 is gone" in said
+    assert time.monotonic() - started < 40.0
+
+
+def test_a_group_goes_on_with_fewer(tmp_path: Path) -> None:
+    ended = run("fewer", tmp_path, workers=3)
+    assert [(code, text.strip()) for code, text in ended] == [(0, "done")] * 3
