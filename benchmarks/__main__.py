@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import augmentation, demo, orchestration, startup, training
+from benchmarks import augmentation, demo, memory, orchestration, search, startup, store, training, workers
 from benchmarks.compare import Row
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "startup": startup.rows,
     "training": training.rows,
+    "memory": memory.rows,
     "augmentation": augmentation.rows,
     "orchestration": orchestration.rows,
+    "store": store.rows,
     "demo": demo.rows,
+    "search": search.rows,
+    "workers": workers.rows,
 }
-DEFAULT = tuple(name for name in BENCHMARKS if name != "demo")  # which takes minutes
+DEFAULT = tuple(name for name in BENCHMARKS if name not in ("demo", "search", "workers"))  # which take minutes
 BUSY = 0.5  # running processes per core, of others, from which on the machine counts as busy
 
 

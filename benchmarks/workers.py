@@ -32,7 +32,7 @@ TURNS, EPOCHS = 2, 6
 LEAST_GAIN = 1.5
 MOST_BEYOND = 12.0  # seconds
 POLL_SECONDS = 0.05
-DRIVER = "import ray.tune, unlabeled.methods, unlabeled.platform.sweep, unlabeled.platform.track"
+DRIVER = "import ray.train.torch, unlabeled.methods, unlabeled.platform.sweep, unlabeled.platform.track"
 WORKER = "import ray.train.torch, unlabeled.platform.workers"
 CLUSTER = (
     "import ray, time; t = time.time(); ray.init(address='local', include_dashboard=False); print(time.time() - t)"
@@ -40,7 +40,6 @@ CLUSTER = (
 STAGES = (
     "imports, checks and store",
     "Ray's cluster",
-    "the trial's process",
     "Ray Train's processes and the workers'",
     "process group, model and first step",
 )
@@ -86,7 +85,7 @@ def start() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         stages = watched(command(without_probes(run.with_field("epochs", 2)), folder, workers=2), Path(folder))
     total = sum(stages)
-    driver, cluster, one = seconds_of([DRIVER]), float(python("-c", CLUSTER)), seconds_of([WORKER])
+    driver, cluster = seconds_of([DRIVER]), float(python("-c", CLUSTER))
     two = seconds_of([WORKER, WORKER])
     beyond = total - driver - two
     yield Row(
@@ -100,7 +99,6 @@ def start() -> Iterator[Row]:
     bare = (
         f"{driver:.1f} s, the driver's imports alone",
         f"{cluster:.1f} s, ray.init alone",
-        f"{one:.1f} s, its imports alone",
         f"{two:.1f} s, two workers' imports at once",
         "",
     )
@@ -122,13 +120,12 @@ def watched(words: Sequence[str], home: Path) -> list[float]:
             time.sleep(POLL_SECONDS)
     if process.returncode:
         raise RuntimeError(f"{' '.join(words)} ended with code {process.returncode}: {(home / 'log').read_text()}")
-    passed = [started, *(marks[mark] for mark in ("gcs_server", "raylet", "trial", "workers", "step"))]
+    passed = [started, *(marks[mark] for mark in ("gcs_server", "raylet", "workers", "step"))]
     return [after - before for before, after in itertools.pairwise(passed)]
 
 
 def marks_of(pid: int) -> Iterator[str]:
     """Say which stages a command's processes have come to."""
-    titles = {"ray::ImplicitFunc.train": "trial", "ray::RayTrainWorker": "workers"}
     try:
         for child in psutil.Process(pid).children(recursive=True):
             name, title = child.name(), " ".join(child.cmdline())
@@ -136,9 +133,8 @@ def marks_of(pid: int) -> Iterator[str]:
                 yield name
             elif "default_worker.py" in title:
                 yield "raylet"  # it works: it starts processes
-            for known, mark in titles.items():
-                if title.startswith(known):
-                    yield mark
+            if title.startswith("ray::RayTrainWorker"):
+                yield "workers"
     except psutil.Error:
         return  # one has gone meanwhile
 

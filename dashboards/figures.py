@@ -1,18 +1,7 @@
-"""Figures as SVG text: the same data give the same bytes, every figure says in words what it shows.
+"""Figures of rows: bars, curves over epochs, measured against published. Every figure says in words what it shows."""
 
-Drawn with matplotlib's objects on its SVG backend, without pyplot's global figures. Text stays text, so that it can be
-read out, searched and set in the page's font. A figure by itself is drawn on white; :func:`inline` hands its colours to
-the page, which has a light and a dark set of them. The series colours follow Okabe and Ito (2008), which people with
-any colour vision can tell apart, darkened where they were too pale on white; dashes tell rows apart once more.
-"""
-
-import html
-import io
-import re
 import textwrap
-import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,39 +11,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from unlabeled.dashboards.drawing import (
+    DASHES,
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    STYLE,
+    TIGHT,
+    as_svg,
+    short,
+    with_unit,
+    wrapped,
+)
 from unlabeled.dashboards.units import unit_of
 from unlabeled.dashboards.wording import number
 
-INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dde1e6", "#ffffff"
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#c76fa0", "#b98300", "#3b9ad9", "#4b4f58", "#8a5fbf")
-DASHES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1.5, 1.2, 1.5)))
-VARIABLES = {INK: "ink", MUTED: "muted", GRID: "rule", PAPER: "paper"} | {
-    colour: f"series-{index}" for index, colour in enumerate(SERIES)
-}
-"""Colour -> the page's variable for it."""
-
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "unlabeled",
-    "text.parse_math": False,  # a dollar sign in a row's name is a dollar sign
-    "font.family": "DejaVu Sans",  # ships with matplotlib: text is measured alike everywhere
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": GRID,
-    "axes.facecolor": PAPER,
-    "figure.facecolor": PAPER,
-    "xtick.color": GRID,
-    "ytick.color": GRID,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.unicode_minus": True,
-    "legend.frameon": False,
-}
-TIGHT = {"handlelength": 1.3, "handletextpad": 0.5, "columnspacing": 1.3}
-FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+MOST_NAMED = 12  # rows whose curves and points carry their names
 
 
 def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
@@ -93,11 +67,13 @@ def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
             + (f", untrained {unit.value(values['untrained'])}" if np.isfinite(values["untrained"]) else "")
             for row, values in table.iterrows()
         ]
-        return _svg(figure, f"{measure} by row", "; ".join(sentences))
+        return as_svg(figure, f"{measure} by row", "; ".join(sentences))
 
 
 def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
     """Draw one metric over epochs: each row's mean, and the range of its seeds as a band.
+
+    Of more rows than a reader tells apart, the highest, the middle and the lowest are named, the others grey.
 
     Args:
         curve: long frame of that metric: ``row``, ``seed``, ``epoch``, ``value``.
@@ -105,26 +81,27 @@ def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
         rows: every row of the study in reading order, so that a row has one colour in all figures.
     """
     unit = unit_of(metric)
+    by_row = {row: curve[curve["row"] == row].groupby("epoch")["value"].agg(["mean", "min", "max"]) for row in rows}
+    ends = {row: float(by_epoch["mean"].iloc[-1]) for row, by_epoch in by_row.items() if len(by_epoch)}
+    ranked = sorted(ends, key=lambda row: ends[row])
+    named = list(ends) if len(ends) <= MOST_NAMED else [ranked[-1], ranked[len(ranked) // 2], ranked[0]]
     with rc_context(STYLE):
-        columns = max(1, min(3, 52 // (8 + max(len(_short(row)) for row in rows))))
-        legend_lines = -(-len(rows) // columns)
+        columns = max(1, min(3, 52 // (8 + max((len(short(row)) for row in named), default=0))))
+        legend_lines = -(-len(named) // columns)
         figure = Figure(figsize=(4.6, 2.9 + 0.18 * legend_lines), layout="constrained")
         axes = figure.add_subplot()
-        sentences = []
         for place, row in enumerate(rows):
-            by_epoch = curve[curve["row"] == row].groupby("epoch")["value"].agg(["mean", "min", "max"])
-            if by_epoch.empty:
+            if row not in ends:
                 continue
-            colour = SERIES[place % len(SERIES)]
+            by_epoch, colour = by_row[row], SERIES[place % len(SERIES)]
+            if row not in named:
+                axes.plot(by_epoch.index, by_epoch["mean"], color=MUTED, linewidth=0.8, alpha=0.45, zorder=1)
+                continue
             axes.fill_between(
                 by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.16, linewidth=0, zorder=2
             )
             dashes = DASHES[(place + place // len(SERIES)) % len(DASHES)]  # 32 rows differ before colours come back
-            axes.plot(
-                by_epoch.index, by_epoch["mean"], color=colour, linestyle=dashes, label=_short(row), linewidth=1.8
-            )
-            last = by_epoch["mean"].iloc[-1]
-            sentences.append(f"{row} ends at {unit.value(last)}")
+            axes.plot(by_epoch.index, by_epoch["mean"], color=colour, linestyle=dashes, label=short(row), linewidth=1.8)
         axes.set_title(metric, loc="left", fontsize=10, color=INK)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
@@ -133,7 +110,10 @@ def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.yaxis.set_major_formatter(FuncFormatter(unit.axis))
         figure.legend(loc="outside lower left", ncols=columns, fontsize=8.5, labelcolor=INK, handlelength=2.6)
-        return _svg(figure, f"{metric} over epochs", "; ".join(sentences))
+        sentences = [f"{row} ends at {unit.value(ends[row])}" for row in named]
+        if len(named) < len(ends):
+            sentences.append(f"{len(ends) - len(named)} other rows end between")
+        return as_svg(figure, f"{metric} over epochs", "; ".join(sentences))
 
 
 def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> str:
@@ -154,11 +134,11 @@ def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> str:
             if np.isfinite(values["low"]):
                 axes.plot([across] * 2, [values["low"], values["high"]], color=colour, linewidth=2, zorder=3)
             axes.plot(across, values["mean"], "o", markersize=8, mfc=colour, mec=PAPER, mew=1.2, zorder=4)
-            axes.annotate(
-                _short(str(row)), (across, values["mean"]), xytext=(7, 5), textcoords="offset points", fontsize=9
-            )
+            if len(both) <= MOST_NAMED:
+                name, at = short(str(row)), (across, values["mean"])
+                axes.annotate(name, at, xytext=(7, 5), textcoords="offset points", fontsize=9)
         axes.set_xlabel(f"published: {textwrap.shorten(quantity, 48, placeholder='…')}")
-        axes.set_ylabel(f"measured: {_with_unit(measure)}")
+        axes.set_ylabel(f"measured: {with_unit(measure)}")
         axes.tick_params(labelcolor=MUTED)
         axes.margins(0.22)
         axes.grid(color=GRID, linewidth=0.8)
@@ -169,18 +149,7 @@ def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> str:
             f"{row} published {number(values['published_number'])}, measured {unit.value(values['mean'])}"
             for row, values in both.iterrows()
         ]
-        return _svg(figure, f"{measure} against the published numbers", "; ".join(sentences))
-
-
-def inline(svg: str, name: str) -> str:
-    """Prepare a figure for a page: colours and font become the page's, identifiers are kept apart by ``name``."""
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'href="#', f'href="#{name}-', svg)
-    svg = svg.replace("url(#", f"url(#{name}-")
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(f": {colour}", f": var(--{variable})")
-    return svg.replace(f"font-family: {FONTS}", "font-family: inherit")
+        return as_svg(figure, f"{measure} against the published numbers", "; ".join(sentences))
 
 
 def _finish_rows(axes: Axes, rows: list[str], drawn: np.ndarray, measure: str) -> None:
@@ -188,14 +157,14 @@ def _finish_rows(axes: Axes, rows: list[str], drawn: np.ndarray, measure: str) -
     margin = max(0.06 * (high - low), 0.0025 * abs(high), 1e-9)
     axes.set_xlim(low - margin, high + margin)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], fontsize=9)
+    axes.set_yticks(range(len(rows)), [wrapped(row) for row in rows], fontsize=9)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(unit_of(measure).axis))
-    axes.set_xlabel(_with_unit(measure))
+    axes.set_xlabel(with_unit(measure))
 
 
 def _rows_legend(table: pd.DataFrame) -> list[Line2D]:
@@ -209,34 +178,3 @@ def _rows_legend(table: pd.DataFrame) -> list[Line2D]:
         line = Line2D([], [], color=MUTED, marker="|", markersize=11, mew=1.6, linewidth=0, label="untrained encoder")
         handles.append(line)
     return handles
-
-
-def _with_unit(measure: str) -> str:
-    unit = unit_of(measure)
-    return measure if unit.is_fraction or not unit.word else f"{measure}, {unit.word}"
-
-
-def _short(name: str, most: int = 38) -> str:
-    """Cut a long name in its middle: in a grid, names differ at both ends."""
-    half = (most - 1) // 2
-    return name if len(name) <= most else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
-
-
-def _wrapped(name: str) -> str:
-    return "\n".join(textwrap.wrap(_short(name, 44), 24))
-
-
-def _svg(figure: Figure, title: str, description: str) -> str:
-    text = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with warnings.catch_warnings():
-        # The measuring font lacks some scripts; the reader's browser draws the text and has them.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(text, format="svg", metadata=nothing)
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*", f"font-family: {FONTS}", svg)
-    label = html.escape(f"{title}: {description}" if description else title)
-    opening = f'<svg role="img" aria-label="{label}"'
-    head, rest = svg.removeprefix("<svg").split(">", 1)
-    return f"{opening}{head}>\n <title>{html.escape(title)}</title>{rest}"

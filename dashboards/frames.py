@@ -45,7 +45,7 @@ def epochs(study: str, home: str | Path | None = None, *, every: bool = False) -
 
 
 def record(study: str, home: str | Path | None = None) -> dict[str, Any]:
-    """Return the study as it was declared when its newest run was logged."""
+    """Return the study as it was declared when its newest run was logged; nothing where that is not logged."""
     store = Store(find_home(home))
     return _record(store, _runs(store, study))
 
@@ -88,19 +88,18 @@ def _runs(store: Store, study: str, every: bool = False) -> pd.DataFrame:
 
 def _epochs(store: Store, table: pd.DataFrame) -> pd.DataFrame:
     metrics = [name for name in table.columns if "/" in name and ":" not in name and not name.startswith(_ONCE)]
-    long = [
-        {"run_id": run.run_id, "row": run.row, "seed": run.seed, "epoch": epoch, "metric": metric, "value": value}
-        for run in table.itertuples()
-        for metric in metrics
-        for epoch, value in store.history(str(run.run_id), metric)
-    ]
-    return pd.DataFrame(long, columns=["run_id", "row", "seed", "epoch", "metric", "value"])
+    points = pd.DataFrame(
+        [(p.run_id, p.step, p.metric, p.value) for p in store.histories(table["run_id"].tolist(), metrics)],
+        columns=["run_id", "epoch", "metric", "value"],
+    ).drop_duplicates(["run_id", "metric", "epoch"], keep="last")  # a paused driver may have logged one beside another
+    whose = table[["run_id", "row", "seed"]].assign(place=range(len(table)))
+    long = points.merge(whose, on="run_id").sort_values(["place", "metric", "epoch"], kind="stable")
+    return long[["run_id", "row", "seed", "epoch", "metric", "value"]].reset_index(drop=True)
 
 
 def _record(store: Store, table: pd.DataFrame) -> dict[str, Any]:
     path = store.artifact(table["run_id"].iloc[-1], "study.json")
-    assert path is not None, "every run is logged with its study"
-    found: dict[str, Any] = json.loads(path.read_text())
+    found: dict[str, Any] = json.loads(path.read_text()) if path is not None else {}
     return found
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from unlabeled.dashboards import counted, figures, wording
+from unlabeled.dashboards import counted, figures, varied, wording
 from unlabeled.dashboards.inference import mean_interval
+from unlabeled.dashboards.shape import Grid, Line, shape_of
 from unlabeled.dashboards.units import Unit, unit_of
 
 Drawn = tuple[str, str, str]
@@ -107,20 +108,31 @@ def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Mea
     rows, published, found = table(record, runs, measure), _published(record, measure), []
     suffix = "" if measure == record["measure"] else "-" + slug(measure)
     if (rows["n"] > 0).any():
-        caption = (
-            f"{measure}: the mean of each row over seeds with its 95 % interval (Student's t) and every seed as an "
-            "open circle below it. The axis does not start at zero."
-        )
-        if rows["untrained"].notna().any():
-            caption += " A grey bar is the same encoder untrained."
-        drawn = figures.rows_figure(rows, counted.scores(runs, measure), measure)
-        found.append((f"rows{suffix}", drawn, caption))
+        name, drawn, caption = _by_shape(record, runs, rows, measure)
+        found.append((f"{name}{suffix}", drawn, caption))
     numbers = rows[rows["published_number"].notna() & (rows["n"] > 0)]
     if published and len(numbers) >= 3:
         caption = f"Measured against published, with 95 % intervals of the measured means. {_order(numbers)}"
         drawn = figures.published_figure(rows, measure, published["quantity"])
         found.append((f"published{suffix}", drawn, caption))
     return Measured(measure, unit_of(measure), counted.protocol_of(runs, measure), rows, published, found)
+
+
+def _by_shape(record: Mapping[str, Any], runs: pd.DataFrame, rows: pd.DataFrame, measure: str) -> Drawn:
+    """Draw a line over a number, a grid of two fields, or a list of rows, as the study has it."""
+    shape, scores = shape_of(record["rows"], runs), counted.scores(runs, measure)
+    if isinstance(shape, Line) and (rows["n"] > 0).sum() > 1:
+        return "line", varied.line_figure(shape, rows, scores, measure), varied.caption(shape, rows, measure)
+    if isinstance(shape, Grid):
+        return "grid", varied.heat_figure(shape, rows, measure), varied.caption(shape, rows, measure)
+    interval = "with its 95 % interval (Student's t)" if rows["low"].notna().any() else "(too few seeds for intervals)"
+    caption = (
+        f"{measure}: the mean of each row over seeds {interval} and every seed as an open circle below it. "
+        "The axis does not start at zero."
+    )
+    if rows["untrained"].notna().any():
+        caption += " A grey bar is the same encoder untrained."
+    return "rows", figures.rows_figure(rows, scores, measure), caption
 
 
 def _order(numbers: pd.DataFrame) -> str:

@@ -5,64 +5,186 @@ claims held. It needs no JavaScript and fetches nothing; equal runs give equal b
 """
 
 import base64
-import math
-import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
-from unlabeled.dashboards import counted, figures, sections, wording
-from unlabeled.dashboards.inference import LEVEL, MOST_SEEDS, Verdict, verdicts
+from unlabeled.dashboards import counted, figures, sections
+from unlabeled.dashboards.declared import declared
+from unlabeled.dashboards.inference import Verdict, verdicts
 from unlabeled.dashboards.measured import Drawn, Measured, measured, slug
-from unlabeled.dashboards.units import unit_of
+from unlabeled.dashboards.pages import render, write
 
-TEMPLATES = Path(__file__).parent / "templates"
-SYMBOLS = {"held": "✓", "contradicted": "✗", "not decided": "?"}
 PICTURES = {"views": "the views that the method saw", "tsne": "t-SNE of the encoder's features on test images"}
 EPOCH_COLUMNS = ("run_id", "row", "seed", "epoch", "metric", "value")
 
 Artifacts = Mapping[str, Mapping[str, Path | None]]
+Link = tuple[str, str]
+"""Words, and where they lead."""
 
 
-def write_report(
-    record: Mapping[str, Any], runs: pd.DataFrame, epochs: pd.DataFrame, artifacts: Artifacts, out: Path
-) -> Path:
-    """Write a study's report into a folder and return its page.
+@dataclass(frozen=True)
+class Around:
+    """The pages around a study's, as links from its folder.
+
+    Attributes:
+        pages: of the whole site.
+        methods: of the methods that the study's runs used.
+        previous: the study before it.
+        next: the study after it.
+    """
+
+    pages: tuple[Link, ...] = ()
+    methods: tuple[Link, ...] = ()
+    previous: Link | None = None
+    next: Link | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is said of a study's runs, ready to be written.
+
+    Attributes:
+        record: the study as recorded, see :func:`unlabeled.dashboards.declared.declared`.
+        gaps: what the record lacks, in sentences.
+        runs: every run.
+        parts: one per measure, the one that answers the question first.
+        judged: a verdict for each claim.
+        curves: name, SVG and caption of each figure over epochs.
+        curves_left_out: metrics over epochs that are not drawn.
+        artifacts: row -> its pictures.
+    """
+
+    record: Mapping[str, Any]
+    gaps: list[str]
+    runs: pd.DataFrame
+    parts: list[Measured]
+    judged: list[Verdict]
+    curves: list[Drawn]
+    curves_left_out: list[str]
+    artifacts: Artifacts
+
+    @property
+    def title(self) -> str:
+        """The question, or the study's name where none is recorded."""
+        return str(self.record["question"] or self.record["name"])
+
+    @property
+    def done(self) -> pd.DataFrame:
+        """The runs that speak."""
+        return counted.counted(self.runs)
+
+    @property
+    def num_planned(self) -> int:
+        """How many runs the record asks for; 0 where it doesn't say."""
+        return len(self.record["rows"]) * len(self.record["seeds"])
+
+    @property
+    def decisions(self) -> Mapping[str, int]:
+        """How many claims have each decision."""
+        return Counter(verdict.decision for verdict in self.judged)
+
+    @property
+    def dates(self) -> str:
+        """The days on which its first and last run started."""
+        return sections.dates(self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """How long the counted runs took, one after the other."""
+        return float(pd.to_numeric(self.done["seconds"]).sum())
+
+    @property
+    def rows(self) -> list[str]:
+        """All rows: in the record's order, those that only the runs know last."""
+        logged = [str(row) for row in self.runs["row"].dropna()]
+        return list(dict.fromkeys([*self.record["rows"], *logged]))
+
+    def write(self, out: Path, around: Around = Around()) -> Path:
+        """Write the page, its figures and its numbers into a folder, made if needed, and return the page."""
+        page = self._page(around)
+        drawn = [*(figure for one in self.parts for figure in one.figures), *self.curves]
+        out.mkdir(parents=True, exist_ok=True)
+        for stale in out.glob("*.svg"):
+            if stale.stem not in {name for name, _, _ in drawn}:
+                stale.unlink(missing_ok=True)
+        for name, svg, _ in drawn:
+            write(out / f"{name}.svg", svg)
+        tables = {one.metric: one.table for one in self.parts}
+        write(out / "table.csv", pd.concat(tables, names=["measure"]).to_csv() if tables else "measure,row\n")
+        write(out / "runs.csv", self.runs.to_csv(index=False))
+        write(out / "verdicts.csv", verdict_frame(self.judged).to_csv(index=False))
+        write(out / "index.html", page)
+        return out / "index.html"
+
+    def _page(self, around: Around) -> str:
+        done, runs = self.done, self.runs
+        order = [row for row in self.rows if (done["row"] == row).any()]
+        setup_runs, setup_rows = (done, order) if order else (runs, list(dict.fromkeys(runs["row"].dropna())))
+        return render(
+            "report.html.j2",
+            record=self.record,
+            title=self.title,
+            gaps=self.gaps,
+            around=around,
+            measured=self.parts,
+            num_finished=len(done),
+            num_planned=self.num_planned,
+            superseded=int((runs["status"] == "FINISHED").sum()) - len(done),
+            measures=sorted(name for name in runs.columns if name.startswith("test/") and runs[name].notna().any()),
+            verdicts=self.judged,
+            decisions=self.decisions,
+            curves=self.curves,
+            curves_left_out=self.curves_left_out,
+            settings=sections.settings(self.record, setup_runs, setup_rows),
+            setup_rows=setup_rows,
+            costs=sections.costs(done, order),
+            pictures=_pictures(self.artifacts, self.rows),
+            unfinished=sections.unfinished(self.record, runs),
+            provenance=sections.provenance(runs),
+        )
+
+
+def read_report(
+    record: Mapping[str, Any] | None,
+    runs: pd.DataFrame,
+    epochs: pd.DataFrame,
+    artifacts: Artifacts | None = None,
+    name: str = "",
+) -> Report:
+    """Read off a study's runs what there is to say.
 
     Args:
-        record: from ``Study.record``.
+        record: from ``Study.record``, by whatever version; None where none was logged.
         runs: one row per run, finished or not.
         epochs: long frame of metrics over epochs.
         artifacts: row -> its ``views`` and ``tsne`` pictures (PNG), as far as there are any.
-        out: folder for ``index.html``, ``table.csv``, ``runs.csv``, ``verdicts.csv`` and the figures; made if needed.
+        name: the study's, where the record has none.
 
     Raises:
-        UserError: the rows were measured by different protocols; nothing is written then.
+        UserError: the rows were measured by different protocols.
     """
+    read, gaps = declared(record, name)
     runs = counted.with_core(runs)
     epochs = epochs.reindex(columns=list(EPOCH_COLUMNS)) if epochs.empty else epochs
-    parts = [measured(record, runs, measure) for measure in (record["measure"], *record["also"])]
-    judged = verdicts(record["claims"], runs)
-    curves = _curves(runs, epochs, [str(row) for row in parts[0].table.index])
-    page = _page(record, runs, epochs, artifacts, parts, judged, curves)
-    drawn = [*(figure for one in parts for figure in one.figures), *curves]
-    out.mkdir(parents=True, exist_ok=True)
-    for stale in out.glob("*.svg"):
-        if stale.stem not in {name for name, _, _ in drawn}:
-            stale.unlink(missing_ok=True)
-    for name, svg, _ in drawn:
-        _write(out / f"{name}.svg", svg)
-    _write(out / "table.csv", pd.concat({one.metric: one.table for one in parts}, names=["measure"]).to_csv())
-    _write(out / "runs.csv", runs.to_csv(index=False))
-    _write(out / "verdicts.csv", _verdict_frame(judged).to_csv(index=False))
-    _write(out / "index.html", page)
-    return out / "index.html"
+    others = [str(row) for row in dict.fromkeys(runs["row"].dropna()) if row not in read["rows"]]
+    if read["rows"] and others:
+        gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
+    parts = [measured(read, runs, measure) for measure in (read["measure"], *read["also"]) if measure]
+    return Report(
+        record=read,
+        gaps=gaps,
+        runs=runs,
+        parts=parts,
+        judged=verdicts(read["claims"], runs),
+        curves=_curves(runs, epochs, list(dict.fromkeys([*read["rows"], *others]))),
+        curves_left_out=sections.curves(epochs, counted.counted(runs))[1],
+        artifacts=artifacts or {},
+    )
 
 
 def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, rows: list[str]) -> list[Drawn]:
@@ -73,54 +195,6 @@ def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, rows: list[str]) -> list[D
         drawn = figures.epochs_figure(curve, metric, rows)
         found.append((f"curve-{slug(metric)}", drawn, f"{metric} over epochs. {about}".strip()))
     return found
-
-
-def _page(
-    record: Mapping[str, Any],
-    runs: pd.DataFrame,
-    epochs: pd.DataFrame,
-    artifacts: Artifacts,
-    parts: list[Measured],
-    judged: list[Verdict],
-    drawn: list[Drawn],
-) -> str:
-    done = counted.counted(runs)
-    rows = [str(row) for row in parts[0].table.index]
-    order = [row for row in rows if (done["row"] == row).any()]
-    setup_runs, setup_rows = (done, order) if order else (runs, list(dict.fromkeys(runs["row"].dropna())))
-    num_planned = len(record["rows"]) * len(record["seeds"])
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {name: getattr(wording, name) for name in ("probability", "count")}
-    environment.filters["inlined"] = lambda figure: Markup(figures.inline(figure[1], figure[0]))
-    environment.tests["finite"] = math.isfinite
-    return environment.get_template("report.html.j2").render(
-        record=record,
-        measured=parts,
-        num_finished=len(done),
-        num_planned=num_planned,
-        superseded=int((runs["status"] == "FINISHED").sum()) - len(done),
-        measures=sorted(name for name in runs.columns if name.startswith("test/") and runs[name].notna().any()),
-        verdicts=judged,
-        decisions=Counter(verdict.decision for verdict in judged),
-        symbols=SYMBOLS,
-        level=LEVEL,
-        most_seeds=MOST_SEEDS,
-        unit_of=unit_of,
-        curves=drawn,
-        curves_left_out=sections.curves(epochs, done)[1],
-        settings=sections.settings(record, setup_runs, setup_rows),
-        setup_rows=setup_rows,
-        costs=sections.costs(done, order),
-        pictures=_pictures(artifacts, rows),
-        unfinished=sections.unfinished(record, runs),
-        provenance=sections.provenance(runs),
-    )
 
 
 def _pictures(artifacts: Artifacts, rows: list[str]) -> list[dict[str, Any]]:
@@ -138,7 +212,8 @@ def _pictures(artifacts: Artifacts, rows: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _verdict_frame(judged: list[Verdict]) -> pd.DataFrame:
+def verdict_frame(judged: list[Verdict]) -> pd.DataFrame:
+    """Lay verdicts out as a frame, a claim each."""
     columns = ["statement", "source", "measure", "higher", "lower", "at_least", "published", "decision", "reason", "n"]
     columns += ["difference", "low", "high", "p", "p_holm", "effect_size", "seeds_to_decide"]
     lines = []
@@ -150,13 +225,3 @@ def _verdict_frame(judged: list[Verdict]) -> pd.DataFrame:
             | {"seeds_to_decide": verdict.seeds_to_decide}
         )
     return pd.DataFrame(lines, columns=columns).astype({"seeds_to_decide": "Int64"})
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all: a reader never sees half of it."""
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        half.write_text(text, encoding="utf-8")
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)

@@ -106,6 +106,8 @@ def unfinished(record: Mapping[str, Any], runs: pd.DataFrame) -> list[dict[str, 
         for row, seed in planned
         if (row, seed) not in seen
     ]
+    if not record["measure"]:
+        return found
     values = counted.scores(runs, record["measure"])
     measured = {(row, seed) for row in values.columns for seed in values.index[values[row].notna()]}
     found += [
@@ -135,16 +137,21 @@ def curves(epochs: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, str], li
 def provenance(runs: pd.DataFrame) -> dict[str, Any]:
     """Say where the numbers come from: environment, protocols, every run with its fingerprint and link, and dates."""
     tags = {name: _values(runs[name]) for name in sorted(runs.columns) if ":" in name}
-    started = pd.to_datetime(runs["started"], utc=True).dropna()
-    days = [f"{day:%Y-%m-%d}" for day in (started.min(), started.max())] if len(started) else []
     return {
         "environment": {
             n.removeprefix("environment:"): v for n, v in tags.items() if n.startswith("environment:") and v
         },
         "protocols": {n.removeprefix("protocol:"): v for n, v in tags.items() if n.startswith("protocol:") and v},
-        "dates": " to ".join(dict.fromkeys(days)),
+        "dates": dates(runs),
         "runs": [_run(run) for run in runs.to_dict("records")],
     }
+
+
+def dates(runs: pd.DataFrame) -> str:
+    """Return the days on which the first and the last run started, or the one day; nothing where none has."""
+    started = pd.to_datetime(runs["started"], utc=True).dropna()
+    days = [f"{day:%Y-%m-%d}" for day in (started.min(), started.max())] if len(started) else []
+    return " to ".join(dict.fromkeys(days))
 
 
 def _run(run: Mapping[Any, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a person sees while runs go on: a live table on a terminal, a line per finished run elsewhere."""
+"""What a person sees while runs go on: a live table on a terminal; elsewhere lines, when runs start, go on and end."""
 
 import time
 from types import TracebackType
@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Noted, Progress, Started
+
+LINE_SECONDS = 30.0  # at least between two lines of a run on its way, so that a log stays readable
 
 
 class Display:
@@ -47,10 +49,14 @@ class Display:
             active.epoch = len(event.epochs)
             if event.step:
                 self._say(f"[dim]{escape(name)}[/]: goes on after step {event.step}")
+            elif not self.console.is_terminal:
+                self._say(f"{escape(name)}: started")
         elif isinstance(event, Progress):
             active.advance(event)
         elif isinstance(event, EpochDone):
-            active.epoch, active.metrics = event.epoch, event.metrics
+            active.epoch, active.metrics = event.epoch, active.metrics | event.metrics
+            if not self.console.is_terminal and active.is_line_due():
+                self._say(f"{escape(name)}: {active.line()}")
         elif isinstance(event, Noted):
             self._say(f"[yellow]{escape(name)}: {escape(event.text)}[/]")
         else:
@@ -91,6 +97,7 @@ class _Active:
         self.images_per_second = self.seconds_left = 0.0
         self.metrics: dict[str, float] = {}
         self._first: tuple[float, int] | None = None
+        self._said_at = time.monotonic()
 
     def advance(self, event: Progress) -> None:
         self.images_per_second = event.images_per_second
@@ -100,6 +107,20 @@ class _Active:
         elif event.step > self._first[1]:
             per_step = (now - self._first[0]) / (event.step - self._first[1])
             self.seconds_left = per_step * (event.total_steps - event.step)
+
+    def is_line_due(self) -> bool:
+        """Tell whether it is time for a line, and not yet for the last one."""
+        now = time.monotonic()
+        if now - self._said_at < LINE_SECONDS or self.epoch >= self.epochs:
+            return False
+        self._said_at = now
+        return True
+
+    def line(self) -> str:
+        """Say what the table's row says."""
+        epoch, speed, left, loss, knn = self.cells()
+        named = {"images/s": speed, "left": left, "loss": loss, "knn": knn}
+        return ", ".join([f"epoch {epoch}", *(f"{name} {cell}" for name, cell in named.items() if cell)])
 
     def cells(self) -> tuple[str, str, str, str, str]:
         loss, knn = self.metrics.get("train/loss"), self.metrics.get("knn/top1")

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from unlabeled.platform.cluster import is_in_snapshot
 from unlabeled.platform.errors import UserError
 
 
@@ -15,9 +16,14 @@ def make_home(home: str | Path | None = None) -> Path:
     """Return the home, made where it is missing.
 
     Raises:
-        UserError: it can't be made or written to.
+        UserError: it can't be made or written to, or will not last.
     """
     found = find_home(home)
+    if is_in_snapshot(found):
+        raise UserError(
+            f"a job's own folder is thrown away after it, and the home {found} lies there; "
+            "give a folder that lasts, and that all nodes see, with --home or UNLABELED_HOME"
+        )
     try:
         found.mkdir(parents=True, exist_ok=True)
         probe = found / f".writable.{os.getpid()}"

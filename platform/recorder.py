@@ -2,30 +2,36 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import torch
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.display import Display
+from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.protocol import Evaluation
-from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Started
+from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Metrics, Started
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.runtime import load_cached
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import StudyLog
 
+_NAMED = 3  # runs that are named of those that others have
+
 
 @dataclass
 class Outcome:
-    """How a sweep ended: how many runs were there before, and how many ended how."""
+    """How a sweep ended: how many runs were there before, how many ended how, and how many others did meanwhile."""
 
     skipped: int = 0
     finished: int = 0
     failed: int = 0
+    elsewhere: int = 0
     interrupted: bool = False
 
     @property
@@ -35,13 +41,41 @@ class Outcome:
 
 
 class Recorder:
-    """Takes each event of each run to the MLflow store and to the display."""
+    """Takes each event of each run to the MLflow store and to the display.
+
+    As a context it holds leases, so that other drivers on the same store leave its runs alone; leaving it waits until
+    the store has everything.
+    """
 
     def __init__(self, planned: Sequence[PlannedRun], base: RunConfig, home: Path, log: StudyLog) -> None:
         self.planned, self.base, self.home, self.log = list(planned), base, home, log
         self.data = {run.config.data: load_cached(run.config.data) for run in planned}
         self.outcome = Outcome()
-        self._run_ids: dict[int, str] = {}
+        self._display: Display | None = None
+        self._waiting: dict[int, None] = {}  # numbers of runs that nobody here has begun, in order
+        self._run_ids: dict[int, str] = {}  # of runs under way, what the log knows them by
+        self._ours: set[int] = set()  # runs that are leased here and not ended
+        self._dropped: set[int] = set()
+        self._given_up = 0
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        self.log.open(self._say)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.log.close()
+            if self._given_up:
+                raise UserError(
+                    f"{self._given_up} runs were not begun: MLflow at {self.log.store.uri} does not answer, and other "
+                    "drivers may have them in hand; the same command goes on when it does"
+                )
+        except UserError:
+            if error is None:
+                raise
 
     def add(self, run: PlannedRun) -> int:
         """Take in one more run, of a search that plans as it goes, and return its number."""
@@ -58,12 +92,55 @@ class Recorder:
         """Return the numbers of the runs that are yet to be done, and count the others."""
         todo = [n for n in range(len(self.planned)) if not self.log.is_finished(self.fingerprint(n))]
         self.outcome.skipped = len(self.planned) - len(todo)
+        self._waiting = dict.fromkeys(todo)
         return todo
+
+    def next(self, display: Display) -> int | None:
+        """Return the number of the next run to do, leased to this driver; None where others have all that is left.
+
+        Ask again some seconds later, until :attr:`is_over`: runs that others finish are counted, and those whose driver
+        died come here. To be asked after :meth:`unfinished`.
+        """
+        self._display = display
+        others: list[int] = []
+        away: list[int] = []
+        for number in list(self._waiting):
+            claim = self.log.claim(self.fingerprint(number))
+            if claim == "ours":
+                del self._waiting[number]
+                self._ours.add(number)
+                return number
+            if claim in ("done", "failed"):
+                del self._waiting[number]
+                self.outcome.elsewhere += claim == "done"
+                self.outcome.failed += claim == "failed"
+            else:
+                (others if claim == "others" else away).append(number)
+        if others and self.log.look():
+            self._say_who(others)
+        if away and not self._ours and self.log.is_out_of_patience:
+            self._given_up = len(self._waiting)
+            self._waiting.clear()
+        return None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether runs are left that nobody here has begun."""
+        return bool(self._waiting)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no run is left to begin or to wait for, and none is under way here."""
+        return not self._waiting and not self._ours
 
     def take(self, display: Display, number: int, event: Event) -> None:
         """Record one event of a run; Ctrl-C waits until that is done."""
         with _uninterrupted():
-            run_id = self._run_ids.get(number) or self._begin(number)
+            self._display = display
+            planned = self.planned[number]
+            if number in self._dropped or (number not in self._run_ids and not self._begin(number)):
+                return
+            run_id = self._run_ids[number]
             if isinstance(event, Started):
                 self.log.started(run_id, event)
             elif isinstance(event, EpochDone):
@@ -71,32 +148,69 @@ class Recorder:
             elif isinstance(event, Finished):
                 self.log.finished(run_id, event)
                 self.outcome.finished += 1
-                del self._run_ids[number]
+                self._let_go(number)
             elif isinstance(event, Failed):
                 self.log.failed(run_id, event)
                 self.outcome.failed += 1
-                del self._run_ids[number]
-            planned = self.planned[number]
+                self._let_go(number)
             display.show(planned.name, planned.config.epochs, event)
+
+    def stop(self, number: int, reason: str, metrics: Metrics | None = None) -> None:
+        """End a run under way that is not wanted any more: killed, with the reason and some last metrics."""
+        with _uninterrupted():
+            run_id = self._let_go(number)
+            self.log.add(run_id, metrics=metrics, tags={"unlabeled.reason": reason})
+            self.log.killed(run_id)
 
     def interrupt(self) -> None:
         """Mark the runs under way as killed; their checkpoints are kept."""
-        for run_id in self._run_ids.values():
-            self.log.killed(run_id)
-        self.outcome.interrupted = True
+        with _uninterrupted():
+            for run_id in self._run_ids.values():
+                self.log.killed(run_id)
+            self._run_ids.clear()
+            self._ours.clear()
+            self.outcome.interrupted = True
 
-    def _begin(self, number: int) -> str:
-        planned = self.planned[number]
+    def parameters(self, number: int) -> Mapping[str, str]:
+        """Return what is logged of a run as parameters beside its configuration."""
+        return {}
+
+    def _begin(self, number: int) -> bool:
+        """Open a run in the log; False where another driver has it."""
+        planned, fingerprint = self.planned[number], self.fingerprint(number)
+        if self.log.claim(fingerprint) not in ("ours", "away"):
+            self._dropped.add(number)
+            self._say(f"{planned.name}: {self.log.holder(fingerprint)} does it too; what it gives here is not logged")
+            return False
         data = self.data[planned.config.data]
         protocols = Evaluation(planned.config, data, Processor(torch.device("cpu"), "fp32")).protocols()
-        base = self.base.digest(data.checksum)
-        self._run_ids[number] = self.log.begin(planned, self.fingerprint(number), base, data, protocols)
-        return self._run_ids[number]
+        self.log.begin(planned, fingerprint, self.base.digest(data.checksum), data, protocols)
+        if more := self.parameters(number):
+            self.log.add(fingerprint, params=more)
+        self._run_ids[number] = fingerprint
+        self._ours.add(number)
+        return True
+
+    def _let_go(self, number: int) -> str:
+        self._ours.discard(number)
+        return self._run_ids.pop(number)
+
+    def _say_who(self, numbers: Sequence[int]) -> None:
+        named = [f"{self.planned[n].name} ({self.log.holder(self.fingerprint(n))})" for n in numbers[:_NAMED]]
+        more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+        said = f"waiting for runs that others have in hand: {', '.join(named)}{more}"
+        if said != self._said:
+            self._say(said)
+        self._said = said
+
+    def _say(self, line: str) -> None:
+        if self._display is not None:
+            self._display.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back: a database write that it cuts off leaves the database locked, to the next write too."""
+    """Hold Ctrl-C back: a record that it cuts off would leave the run half logged."""
     if threading.current_thread() is not threading.main_thread():  # Ctrl-C is the main thread's
         yield
         return

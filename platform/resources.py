@@ -1,10 +1,13 @@
 """Where and how wide runs go. None of it is part of a run's identity."""
 
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from unlabeled.platform.settings import Settings
+
+Totals = Mapping[str, float]  # what a node has of each resource, by Ray's names
 
 
 class Resources(Settings):
@@ -34,7 +37,35 @@ class Resources(Settings):
             raise ValueError(f"fewest_workers {self.fewest_workers} must be below workers {self.workers}; leave it out")
         return self
 
+    @model_validator(mode="after")
+    def _gpus_are_whole_or_a_share(self) -> Self:
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"gpus_per_run {self.gpus:g} must be a whole number, or below 1 to share a GPU")
+        return self
+
     @property
     def gpus(self) -> float:
         """GPUs per run or worker, once it is known whether there are any."""
         return self.gpus_per_run or 0.0
+
+    @property
+    def each(self) -> dict[str, float]:
+        """What a run or worker takes of a node, by Ray's names."""
+        return {"CPU": float(self.cpus_per_run), **({"GPU": self.gpus} if self.gpus else {})}
+
+    def places(self, nodes: Iterable[Totals]) -> int:
+        """Return how many runs fit at the same time: a worker needs all that it takes on one node.
+
+        >>> Resources(cpus_per_run=3).places([{"CPU": 4.0}, {"CPU": 8.0}])
+        3
+        >>> Resources(gpus_per_run=0.4).places([{"CPU": 16.0, "GPU": 2.0}])  # no run has a share of two GPUs
+        4
+        """
+        fitting = 0
+        for node in nodes:
+            rooms = [int(node.get("CPU", 0.0) // self.cpus_per_run)]
+            if self.gpus:
+                gpus = node.get("GPU", 0.0)
+                rooms.append(int(gpus // self.gpus) if self.gpus >= 1 else int(gpus) * int(1 / self.gpus + 1e-9))
+            fitting += min(rooms)
+        return min(fitting // self.workers, self.at_once or fitting)

@@ -5,27 +5,35 @@ Each run is a trial that trains in a process of its own, a process serving many 
 MLflow.
 """
 
+import contextlib
 import functools
-import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from unlabeled.platform.cluster import cluster, growing
 from unlabeled.platform.display import Display
-from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import Event, Failed
 from unlabeled.platform.recorder import Outcome, Recorder
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.runtime import execute_safely, load_cached
 from unlabeled.platform.study import PlannedRun
-from unlabeled.platform.train import check_fits, check_splits
+from unlabeled.platform.train import check_fits, check_method
 from unlabeled.platform.trial import trial
+from unlabeled.platform.workers import execute_on_workers
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its banner; verbose=0 silences only the old one
+# After Ctrl-C Tune would save itself and wait ten seconds for its processes; a run goes on from MLflow and checkpoints.
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+
+Take = Callable[[int, Event], None]
+OVER = -1  # in the place of a run's number: there are no more
+_ASK_AGAIN_SECONDS = 1.0  # while other drivers have all runs that are left
 
 
 def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
@@ -39,17 +47,23 @@ def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
         check_fits(config, data, resources.workers)
         with torch.device("meta"):
             method = config.method.build(config.encoder.build(data.channels, data.image_px))
-        check_splits(method, config)
+        check_method(method, config)
 
 
 def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:
-    """Do the unfinished runs one after the other in this process, without Ray; it uses all threads that torch takes."""
-    assert resources.workers == 1
-    with display:
-        for number in recorder.unfinished():
+    """Do the unfinished runs one after the other without Ray Tune: in this process, or each on workers of its own.
+
+    In this process a run uses all threads that torch takes.
+    """
+    if not recorder.unfinished():
+        return recorder.outcome
+    several = resources.workers > 1
+    execute = execute_on_workers if several else execute_safely
+    with cluster(resources) if several else contextlib.nullcontext(resources) as given, recorder, display:
+        for number in _in_turn(recorder, display):
             report = functools.partial(recorder.take, display, number)
             try:
-                execute_safely(recorder.planned[number].config, recorder.home, resources, report)
+                execute(recorder.planned[number].config, recorder.home, given, report)
             except KeyboardInterrupt:
                 recorder.interrupt()
                 break
@@ -58,77 +72,131 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
 
 def run_on_tune(recorder: Recorder, display: Display, resources: Resources) -> Outcome:
     """Do the unfinished runs as trials of one Ray Tune sweep."""
-    todo = recorder.unfinished()
-    if not todo:
+    if not recorder.unfinished():
         return recorder.outcome
-    import ray
+    with cluster(resources) as given, recorder, display:
+        fit(recorder, given, functools.partial(_next, recorder, display), functools.partial(recorder.take, display))
+        if not recorder.is_over:
+            recorder.interrupt()
+    return recorder.outcome
+
+
+def _next(recorder: Recorder, display: Display) -> int | None:
+    """Return the next run when Tune has room for one: it is leased then, and not before."""
+    number = recorder.next(display)
+    return number if number is not None or recorder.is_waiting else OVER
+
+
+def _in_turn(recorder: Recorder, display: Display) -> Iterator[int]:
+    """Give the runs as this driver gets their leases, until nothing is left to do or to wait for."""
+    while not recorder.is_over:
+        number = recorder.next(display)
+        if number is not None:
+            yield number
+        elif not recorder.is_over:
+            time.sleep(_ASK_AGAIN_SECONDS)
+
+
+def fit(
+    recorder: Recorder,
+    resources: Resources,
+    next_run: Callable[[], int | None],
+    take: Take,
+    *,
+    lost: Take | None = None,
+    scheduler: Any = None,
+) -> None:
+    """Let Tune do runs in a cluster until there are no more, or Ctrl-C.
+
+    Args:
+        recorder: whose runs they are.
+        resources: as the cluster has completed them.
+        next_run: gives the number of the next run, None where it is not known yet, or ``OVER``.
+        take: gets each event with its run's number.
+        lost: gets the failure of a run whose process was lost too often; ``take`` where it is None.
+        scheduler: a Tune scheduler that says which runs stop.
+    """
     from ray import tune
 
-    resources = _join_cluster(resources)
     own = {"cpu": resources.cpus_per_run, "gpu": resources.gpus}
     if resources.workers > 1:
         own = {"memory": 1}  # a byte, because Tune wants something: the cores and GPUs are for the workers
-    trainable = tune.with_resources(trial, own)
-    runs = [
-        {"number": n, "run": recorder.planned[n].config, "home": recorder.home, "resources": resources} for n in todo
-    ]
+    asking = _asking(next_run, recorder, resources)
+    search_alg = growing(asking, resources) if resources.workers > 1 else asking
     tuner = tune.Tuner(
-        trainable,
-        param_space={"trial": tune.grid_search(runs)},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=resources.at_once),
+        tune.with_resources(trial, own),
+        tune_config=tune.TuneConfig(
+            search_alg=search_alg,
+            scheduler=scheduler,
+            num_samples=-1,
+            # A stopped run's thread ends with its next report; Ray Train workers end only with their owner's process.
+            reuse_actors=scheduler is None or resources.workers == 1,
+            max_concurrent_trials=resources.at_once,
+            trial_dirname_creator=_directory,
+        ),
         run_config=tune.RunConfig(
             name=f"{recorder.log.record['name']}-{os.getpid()}",
             storage_path=str(recorder.home / "tune"),
-            callbacks=[_listener(functools.partial(recorder.take, display))],
+            callbacks=[_listener(take, lost or take)],
             failure_config=tune.FailureConfig(max_failures=resources.retries),
             verbose=0,
         ),
     )
-    try:
-        with display:
-            tuner.fit()
-        if recorder.outcome.finished + recorder.outcome.failed < len(todo):
-            recorder.interrupt()
-    finally:
-        ray.shutdown()
-    return recorder.outcome
+    with contextlib.suppress(KeyboardInterrupt):
+        tuner.fit()
+    if asking.error is not None:
+        raise asking.error
 
 
-def _join_cluster(resources: Resources) -> Resources:
-    """Start or join the Ray cluster; return the resources with what the cluster has decided filled in.
+def _asking(next_run: Callable[[], int | None], recorder: Recorder, resources: Resources) -> Any:
+    """Make what Tune asks for the next run, when it has room for one."""
+    from ray.tune.search import Searcher
 
-    Raises:
-        UserError: one run needs more than the whole cluster has.
-    """
-    import ray
+    class Asking(Searcher):  # Tune keeps a copy on disk, class and all: nothing of ours may be in its closure
+        def __init__(self, next_run: Callable[[], int | None], recorder: Recorder, resources: Resources) -> None:
+            super().__init__()
+            self._next_run, self._recorder, self._resources = next_run, recorder, resources
+            self.error: Exception | None = None
 
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ or "RAY_ADDRESS" in os.environ
-    address = resources.address or (None if in_job else "local")
-    local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
-    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    if resources.gpus_per_run is None:
-        resources = resources.with_field("gpus_per_run", 1.0 if has.get("GPU", 0.0) >= resources.workers else 0.0)
-    fitting: list[int] = []
-    for what, each in (("CPU", float(resources.cpus_per_run)), ("GPU", resources.gpus)):
-        wanted = each * resources.workers
-        if wanted > has.get(what, 0.0):
-            ray.shutdown()
-            there = has.get(what, 0.0)
-            raise UserError(f"a run needs {wanted:g} {what}s, and the cluster has {there:g}; ask for fewer")
-        fitting.append(int(has[what] // wanted) if wanted else fitting[0])
-    if resources.workers > 1:  # Tune can't see what workers take, so it must not start more runs than fit
-        resources = resources.with_field("at_once", min(*fitting, resources.at_once or fitting[0]))
-    return resources
+        def suggest(self, trial_id: str) -> Any:
+            try:
+                number = self._next_run()
+            except Exception as error:  # Tune would wrap it
+                self.error, number = error, OVER
+            if number is None:
+                return None
+            if number == OVER:
+                return self.FINISHED
+            planned = self._recorder.planned[number]
+            given = {"run": planned.config, "home": self._recorder.home, "resources": self._resources}
+            return {"trial": {"number": number, **given}}
+
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            pass
+
+        def save(self, checkpoint_path: str) -> None:
+            pass  # what is done is in MLflow
+
+        def restore(self, checkpoint_path: str) -> None:
+            pass
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
+
+    return Asking(next_run, recorder, resources)
 
 
-def _listener(take: Callable[[int, Event], None]) -> Any:
+def _directory(trial: Any) -> str:
+    return str(trial.trial_id)  # Tune's own is made of the settings, and too long for a file system
+
+
+def _listener(take: Take, lost: Take) -> Any:
     """Make the Tune callback that hands each trial's events on; here, so that importing this file imports no Ray."""
     from ray.tune import Callback
 
     class Listener(Callback):
-        def __init__(self, take: Callable[[int, Event], None]) -> None:
-            self._take = take
+        def __init__(self, take: Take, lost: Take) -> None:
+            self._take, self._lost = take, lost
 
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune keeps a copy of its callbacks on disk to restore a sweep from; ours restores from MLflow
@@ -140,6 +208,6 @@ def _listener(take: Callable[[int, Event], None]) -> Any:
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             reason = f"its process was lost {trial.num_failures} times, the last time with: {trial.get_error()}"
-            self._take(trial.config["trial"]["number"], Failed(reason.splitlines()[0]))
+            self._lost(trial.config["trial"]["number"], Failed(reason.splitlines()[0]))
 
-    return Listener(take)
+    return Listener(take, lost)

@@ -98,7 +98,7 @@ def of_folder(run: RunConfig, place: Path | str) -> RunConfig:
 MISTAKES = {
     "no such command": (["runn"], r"No such command 'runn'. Did you mean 'run'\?; see `unlabeled --help`"),
     "no such option": (["run", "simclr", "--sett", "x"], r"--sett .*--set.*; see `unlabeled run --help`"),
-    "no method": (["run"], r"Missing argument 'METHOD'|Missing argument 'method'"),
+    "no method": (["run"], r"name a METHOD or give a --config; the methods are: simclr, moco"),
     "method": (["run", "simclrr"], r"no method is called 'simclrr'; did you mean 'simclr'\? There are: "),
     "study": (["study", "run", "projection-haed"], r"no study .*'projection-haed'; did you mean 'projection-head'\?"),
     "study to show": (["study", "show", "nothing"], r"no study is called 'nothing'; There are: .*projection-head"),
@@ -374,6 +374,7 @@ def test_show_lists_every_setting_as_set_takes_it(unlabeled: Unlabeled) -> None:
 
 
 COMMANDS = ["", "run", "report", "ui", "augment", "methods", "study", "study list", "study show", "study run"]
+COMMANDS += ["search", "search list", "search show", "search run"]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "data", "data list", "data download"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from unlabeled.platform.cli import data, look, run, study
+from unlabeled.platform.cli import data, look, run, search, send, study, submit
 from unlabeled.platform.errors import UserError
 
 _MISUSE: Any = typer.BadParameter.__base__  # click's UsageError, which typer has from click or a copy, by its version
@@ -20,9 +20,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study.app, name="study")
+app.add_typer(search.app, name="search")
 app.add_typer(data.app, name="data")
-for command in (run.run, look.report, look.ui, look.augment, look.methods):
+for command in (run.run, look.report, look.ui, send.send, look.augment, look.methods):
     app.command()(command)
+app.command(context_settings={"ignore_unknown_options": True})(submit.submit)
 
 
 def main() -> None:
@@ -38,4 +40,7 @@ def main() -> None:
             command = error.ctx.command_path if error.ctx else "unlabeled"
             print(f"unlabeled: {mistake}; see `{command} --help`", file=sys.stderr)
         code = 2
+    except typer.Abort:  # Ctrl-C before anything was begun
+        print("stopped", file=sys.stderr)
+        code = 130
     sys.exit(code)

@@ -2,23 +2,61 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unlabeled.platform.cli.options import DataRoot, Home, from_here, use_data_root
 from unlabeled.platform.errors import UserError, unknown
 
+if TYPE_CHECKING:
+    from unlabeled.dashboards.website import About
+
 
 def report(
-    name: Annotated[str, typer.Argument(help="Study's name, or `runs` for those of `unlabeled run`.")],
+    name: Annotated[
+        str | None, typer.Argument(help="Study's name, or `runs` for those of `unlabeled run`.", show_default=False)
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Report every study that has runs, as one site.")] = False,
     home: Home = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="reports/NAME in home")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to.", show_default="reports/NAME in home, with --all reports/")
+    ] = None,
 ) -> None:
-    """Write a study's report from what is logged."""
-    from unlabeled.dashboards.publish import publish
+    """Write a study's report, or all studies' as a site, from what is logged."""
+    if (name is not None) == all_:
+        raise UserError("report takes a study's name or --all, one of them; `unlabeled study list` lists the studies")
+    from unlabeled.dashboards.publish import publish, publish_all
 
-    print(publish(name, home, out))
+    if name is not None:
+        print(publish(name, home, out))
+        return
+    from unlabeled.dashboards.website import Declared
+    from unlabeled.studies import STUDIES
+
+    declared = [Declared(study.name, study.question, study.cost) for study in STUDIES.values()]
+    found = publish_all(home, out, declared, _methods_say())
+    print(found.page)
+    problems = {**{study: f"not reported: {why}" for study, why in found.failed.items()}, **found.not_logged}
+    for study, why in problems.items():
+        print(f"{study}: {why}", file=sys.stderr)
+    if found.failed:
+        sys.exit(1)
+
+
+def _methods_say() -> "list[About]":
+    """Return what each method's file says on top: the idea, the paper, what differs from it."""
+    import inspect
+
+    from unlabeled.dashboards.website import About
+    from unlabeled.methods import METHODS
+
+    found = []
+    for name, config in METHODS.items():
+        text = inspect.cleandoc(sys.modules[config.__module__].__doc__ or name)
+        head, *paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+        found.append(About(name, head, tuple(words for words in paragraphs if not words.startswith("Shapes"))))
+    return found
 
 
 def ui(

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 def run(
-    method: Annotated[str, typer.Argument(help="Method to pretrain with; `unlabeled methods` lists them.")],
+    method: Annotated[
+        str | None,
+        typer.Argument(help="Method to pretrain with; `unlabeled methods` lists them. --config names its own."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Start from this RunConfig (config.json among a run's artifacts).")
     ] = None,
@@ -41,15 +44,18 @@ def run(
     """Pretrain and evaluate once: in this process, or on several workers."""
     use_data_root(data_root)
     from unlabeled.methods import METHODS
+    from unlabeled.platform.cluster import is_in_job
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.resources import Resources
     from unlabeled.platform.study import Study
     from unlabeled.platform.sweep import run_here, run_on_tune
 
-    if method not in METHODS:
+    if method is None and config is None:
+        raise UserError(f"name a METHOD or give a --config; the methods are: {', '.join(METHODS)}")
+    if method is not None and method not in METHODS:
         raise unknown("method", method, METHODS)
-    base = _read_config(config) if config else RunConfig(method=METHODS[method].checked())
-    if base.method.name != method:
+    base = _read_config(config) if config else RunConfig(method=METHODS[str(method)].checked())
+    if method is not None and base.method.name != method:
         raise UserError(f"{config} is a run of {base.method.name!r}, not of {method!r}; name that method")
     for path, value in parse_changes(set_, micro_batch).items():
         base = base.with_field(path, value)
@@ -60,11 +66,11 @@ def run(
         expected="Nothing in particular.",
         cost="one run each",
         profiles={"single": base},
-        rows={method: {}},
+        rows={base.method.name: {}},
         seeds=(base.seed,),
     )
     resources = Resources.checked(workers=workers, fewest_workers=fewest_workers, retries=retries, address=address)
-    how = run_on_tune if workers > 1 or address else run_here
+    how = run_on_tune if workers == 1 and (address or is_in_job()) else run_here
     outcome = sweep(study, base, "single", home, resources, how)
     finish(study.name, outcome, home)
 

@@ -23,7 +23,7 @@ from unlabeled.platform.cli.options import (
     parse_seeds,
     use_data_root,
 )
-from unlabeled.platform.cli.sweeping import find_study, finish, sweep
+from unlabeled.platform.cli.sweeping import find_study, finish, say_plan, sweep
 
 app = typer.Typer(help="List, show and run studies.", no_args_is_help=True)
 
@@ -81,6 +81,7 @@ def study_run(
     gpus_per_run: GpusPerRun = None,
     retries: Retries = 2,
     address: Address = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and for how long.")] = False,
 ) -> None:
     """Run what is unfinished of a study, and write its report."""
     use_data_root(data_root)
@@ -99,5 +100,9 @@ def study_run(
         retries=retries,
         address=address,
     )
-    outcome = sweep(study, study.base(profile, parse_changes(set_, micro_batch)), profile, home, resources, run_on_tune)
+    base = study.base(profile, parse_changes(set_, micro_batch))
+    if dry_run:
+        say_plan(study, base, profile, home, resources)
+        return
+    outcome = sweep(study, base, profile, home, resources, run_on_tune)
     finish(study.name, outcome, home)

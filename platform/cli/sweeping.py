@@ -9,6 +9,7 @@ from unlabeled.platform.errors import unknown
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.recorder import Outcome
+    from unlabeled.platform.resources import Resources
     from unlabeled.platform.study import Study
 
 
@@ -23,12 +24,14 @@ def find_study(name: str) -> "Study":
 
 def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, how: Any) -> "Outcome":
     """Check a study's runs, do what is unfinished of them, and say what was done before."""
+    from unlabeled.platform.cluster import take_sigterm_as_ctrl_c
     from unlabeled.platform.display import Display
     from unlabeled.platform.home import make_home
     from unlabeled.platform.recorder import Recorder
     from unlabeled.platform.sweep import check_runs
     from unlabeled.platform.track import Store
 
+    take_sigterm_as_ctrl_c()
     planned = study.runs(base, profile)
     check_runs(planned, resources)
     place = make_home(home)
@@ -40,6 +43,25 @@ def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, re
     return outcome
 
 
+def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: "Resources") -> None:
+    """Check a study's runs and the cluster, and print what running it would do."""
+    from unlabeled.platform.cluster import cluster, nodes
+    from unlabeled.platform.home import find_home
+    from unlabeled.platform.plan import Plan, logged_runs
+    from unlabeled.platform.sweep import check_runs
+
+    planned = study.runs(base, profile)
+    check_runs(planned, resources)
+    place = find_home(home)
+    with cluster(resources) as given:
+        at_once = given.places(nodes())
+    plan = Plan.of(planned, base, logged_runs(place, study.name), at_once)
+    print(f"{study.name}: {plan.summary}; home {place}")
+    for line in plan.lines():
+        print(line)
+    print("nothing was started")
+
+
 def finish(name: str, outcome: "Outcome", home: Path | None) -> None:
     """Write the report, say where it lies, and leave with the exit code that tells how it went."""
     from unlabeled.dashboards.publish import publish
@@ -47,7 +69,8 @@ def finish(name: str, outcome: "Outcome", home: Path | None) -> None:
     if outcome.interrupted:
         print("stopped; the same command goes on from the checkpoints", file=sys.stderr)
         sys.exit(130)
-    print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before")
+    elsewhere = f", {outcome.elsewhere} were done by other drivers meanwhile" if outcome.elsewhere else ""
+    print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before{elsewhere}")
     print(f"report: {publish(name, home)}")
     if outcome.failed:
         print(

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pandas as pd
 import pytest
 
-from unlabeled.dashboards import counted, figures
+from unlabeled.dashboards import counted, drawing, figures
 from unlabeled.dashboards.measured import table
 
 MEASURE = "test/linear/top1"
@@ -82,7 +82,7 @@ def test_curves_are_means_with_the_range_of_seeds():
 
 def test_inline_takes_the_pages_colours_and_keeps_identifiers_apart(drawn):
     svg = drawn()[0]
-    one, two = figures.inline(svg, "one"), figures.inline(svg, "two")
+    one, two = drawing.inline(svg, "one"), drawing.inline(svg, "two")
     assert not re.findall(r"#[0-9a-f]{6}", one)
     assert "var(--series-2)" in one
     assert "<style" not in one

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from unlabeled.dashboards.measured import table
-from unlabeled.dashboards.report import TEMPLATES, write_report
+from unlabeled.dashboards.pages import TEMPLATES
+from unlabeled.dashboards.report import read_report
 from unlabeled.platform.errors import UserError
 
 MEASURE = "test/linear/top1"
@@ -57,7 +58,7 @@ def write(tmp_path, record, runs, epochs):
         frame = runs() if frame is None else frame
         if curves is None:
             curves = epochs(runs()).query("metric in ['train/loss', 'health/rankme', 'train/images_per_second']")
-        path = write_report(study or record(), frame, curves, artifacts or {}, tmp_path / "report")
+        path = read_report(study or record(), frame, curves, artifacts or {}).write(tmp_path / "report")
         assert path == tmp_path / "report" / "index.html"
         return Page(path)
 

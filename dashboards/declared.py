@@ -1,0 +1,96 @@
+"""A study as its runs recorded it, read whatever version wrote it: what can't be read is named, never filled in."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+_TEXTS = ("question", "source", "expected", "cost", "profile", "measure")
+_PUBLISHED = ("source", "setting", "quantity", "rows", "measure")
+_CLAIM = ("statement", "higher", "lower", "measure", "at_least")
+
+
+def declared(found: Mapping[str, Any] | None, study: str = "") -> tuple[dict[str, Any], list[str]]:
+    """Return a study's record with every part that a report asks for, and what it lacks, in sentences.
+
+    An absent text is empty, an absent list has nothing in it. A claim or a published table that can't be read as a
+    whole is left out and named.
+
+    Args:
+        found: the logged ``study.json``; None or empty where none was found.
+        study: its name, where the record has none.
+    """
+    if not isinstance(found, Mapping) or not found:
+        found, gaps = {}, ["No study.json is logged with its runs, so only the runs themselves can be shown."]
+    else:
+        gaps = [f"Its record has no {name}." for name in _TEXTS if not isinstance(found.get(name), str)]
+    record: dict[str, Any] = {name: found[name] if isinstance(found.get(name), str) else "" for name in _TEXTS}
+    record["name"] = found["name"] if isinstance(found.get("name"), str) else study
+
+    def part(name: str, kind: Callable[[Any], bool], empty: Any) -> Any:
+        value = found.get(name, empty)
+        if found and (name not in found or not kind(value)):
+            gaps.append(f"Its record has no {name}{'' if name not in found else ' in a form that can be read'}.")
+        return value if kind(value) else empty
+
+    record["rows"] = part("rows", _is_rows, {})
+    record["seeds"] = part("seeds", lambda value: _is_list(value) and all(isinstance(s, int) for s in value), [])
+    record["also"] = part("also", lambda value: _is_list(value) and all(isinstance(m, str) for m in value), [])
+    tables = part("published", _is_list, [])
+    record["published"] = [_as_published(table) for table in tables if _is_published(table)]
+    for number, table in enumerate(tables, start=1):
+        if not _is_published(table):
+            gaps.append(f"Published table {number} lacks {_lacks(table, _PUBLISHED)}, and is left out.")
+    claims = part("claims", _is_list, [])
+    record["claims"] = [_as_claim(claim) for claim in claims if _is_claim(claim)]
+    for number, claim in enumerate(claims, start=1):
+        if not _is_claim(claim):
+            words = claim.get("statement") if isinstance(claim, Mapping) else None
+            name = f"“{words}”" if isinstance(words, str) else f"Claim {number}"
+            gaps.append(f"{name} lacks {_lacks(claim, _CLAIM)}, so it can't be judged.")
+    if record["rows"]:
+        gaps += [
+            f"“{claim['statement']}” compares the row {row!r}, which the study does not have."
+            for claim in record["claims"]
+            for row in (claim["higher"], claim["lower"])
+            if row not in record["rows"]
+        ]
+    return record, gaps
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(fields, Mapping) for fields in value.values())
+
+
+def _is_published(table: Any) -> bool:
+    return (
+        isinstance(table, Mapping)
+        and all(isinstance(table.get(name), str) for name in _PUBLISHED if name != "rows")
+        and isinstance(table.get("rows"), Mapping)
+    )
+
+
+def _as_published(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {**table, "rows": {str(row): str(number) for row, number in table["rows"].items()}}
+
+
+def _is_claim(claim: Any) -> bool:
+    return (
+        isinstance(claim, Mapping)
+        and all(isinstance(claim.get(name), str) for name in _CLAIM[:-1])
+        and isinstance(claim.get("at_least"), int | float)
+        and math.isfinite(claim["at_least"])
+    )
+
+
+def _as_claim(claim: Mapping[str, Any]) -> dict[str, Any]:
+    of_lower = claim.get("lower_measure") or claim["measure"]  # claims of two measures came later
+    return {"source": "", "published": "", **claim, "lower_measure": of_lower}
+
+
+def _lacks(part: Any, names: Sequence[str]) -> str:
+    absent = [name for name in names if name not in part] if isinstance(part, Mapping) else []
+    return " and ".join(absent) or "a form that can be read"

@@ -1,0 +1,94 @@
+"""What all figures share: colours, fonts, and the way from a matplotlib figure to SVG text in a page.
+
+Drawn with matplotlib's objects on its SVG backend, without pyplot's global figures. Text stays text, so that it can be
+read out, searched and set in the page's font. A figure by itself is drawn on white; :func:`inline` hands its colours to
+the page, which has a light and a dark set of them. The series colours follow Okabe and Ito (2008), which people with
+any colour vision can tell apart, darkened where they were too pale on white.
+"""
+
+import html
+import io
+import re
+import textwrap
+import warnings
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from unlabeled.dashboards.units import unit_of
+
+INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dde1e6", "#ffffff"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#c76fa0", "#b98300", "#3b9ad9", "#4b4f58", "#8a5fbf")
+DASHES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1.5, 1.2, 1.5)))
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "rule", PAPER: "paper"} | {
+    colour: f"series-{index}" for index, colour in enumerate(SERIES)
+}
+"""Colour -> the page's variable for it."""
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unlabeled",
+    "text.parse_math": False,  # a dollar sign in a row's name is a dollar sign
+    "font.family": "DejaVu Sans",  # ships with matplotlib: text is measured alike everywhere
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": GRID,
+    "axes.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "legend.frameon": False,
+}
+TIGHT = {"handlelength": 1.3, "handletextpad": 0.5, "columnspacing": 1.3}
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+
+
+def inline(svg: str, name: str) -> str:
+    """Prepare a figure for a page: colours and font become the page's, identifiers are kept apart by ``name``."""
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = svg.replace("url(#", f"url(#{name}-")
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(f": {colour}", f": var(--{variable})")
+    return svg.replace(f"font-family: {FONTS}", "font-family: inherit")
+
+
+def with_unit(measure: str) -> str:
+    """Return a metric's name as an axis has it: with its unit where values don't carry it."""
+    unit = unit_of(measure)
+    return measure if unit.is_fraction or not unit.word else f"{measure}, {unit.word}"
+
+
+def short(name: str, most: int = 38) -> str:
+    """Cut a long name in its middle: in a grid, names differ at both ends."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
+
+
+def wrapped(name: str) -> str:
+    """Break a row's name into lines that fit beside an axis."""
+    return "\n".join(textwrap.wrap(short(name, 44), 24))
+
+
+def as_svg(figure: Figure, title: str, description: str) -> str:
+    """Write a figure as SVG with its title and what it shows in words, and nothing that changes from day to day."""
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with warnings.catch_warnings():
+        # The measuring font lacks some scripts; the reader's browser draws the text and has them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(text, format="svg", metadata=nothing)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*", f"font-family: {FONTS}", svg)
+    label = html.escape(f"{title}: {description}" if description else title)
+    opening = f'<svg role="img" aria-label="{label}"'
+    head, rest = svg.removeprefix("<svg").split(">", 1)
+    return f"{opening}{head}>\n <title>{html.escape(title)}</title>{rest}"

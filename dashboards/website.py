@@ -1,0 +1,254 @@
+"""The reports of all studies as one site: what there is, what each study found, what each method did, every claim.
+
+Plain files: no server, no JavaScript, nothing fetched. Equal runs give equal bytes.
+"""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from unlabeled.dashboards.counted import counted
+from unlabeled.dashboards.drawing import SERIES
+from unlabeled.dashboards.figures import MOST_NAMED
+from unlabeled.dashboards.inference import Verdict
+from unlabeled.dashboards.measured import Measured, slug
+from unlabeled.dashboards.pages import render, write
+from unlabeled.dashboards.report import Around, Link, Report, verdict_frame
+
+GROUPS = {
+    "contradicted": "Measured clearly otherwise than claimed.",
+    "held": "Measured as claimed.",
+    "not decided": "The seeds so far leave it open.",
+}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A study as it is declared now, whether or not it has run.
+
+    Attributes:
+        name: as in ``unlabeled study run NAME``.
+        question: what it asks.
+        cost: runs times minutes, on what.
+    """
+
+    name: str
+    question: str
+    cost: str
+
+
+@dataclass(frozen=True)
+class About:
+    """What a method says of itself.
+
+    Attributes:
+        name: as in ``method.name``.
+        head: its first sentence.
+        text: the paragraphs after it: the paper, what differs from it.
+    """
+
+    name: str
+    head: str
+    text: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search in the store, which has no report of its own here.
+
+    Attributes:
+        name: its experiment.
+        question: what it asks.
+        num_runs: how many runs it has.
+        num_finished: how many of them finished.
+    """
+
+    name: str
+    question: str
+    num_runs: int
+    num_finished: int
+
+
+@dataclass(frozen=True)
+class Used:
+    """A row of a study that trained with a method."""
+
+    study: str
+    title: str
+    row: str
+    measured: Measured | None
+    values: Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim of a study with its verdict, and the place of the claim in the study."""
+
+    study: str
+    place: int
+    verdict: Verdict
+
+
+def write_site(
+    out: Path,
+    reports: Mapping[str, Report],
+    studies: Sequence[Declared] = (),
+    methods: Sequence[About] = (),
+    searches: Sequence[Searched] = (),
+    failed: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the site into a folder and return its first page.
+
+    ``index.html``, ``claims.html`` and ``claims.csv``, a folder for each report, and a page for each method. Pages of
+    methods that are neither used nor handed in any more are taken away.
+
+    Args:
+        out: the folder; made if needed.
+        reports: study -> its report, in reading order.
+        studies: all that are declared; those without a report are listed as not yet run.
+        methods: what the methods say of themselves.
+        searches: listed beside the studies.
+        failed: study -> why it could not be reported.
+    """
+    failed = failed or {}
+    waiting = [study for study in studies if study.name not in {*reports, *failed}]
+    used = used_by(reports)
+    told = {about.name: about for about in methods}
+    abouts = [*methods, *(About(name, name) for name in used if name not in told)]
+    judged = [
+        Judged(study, place, verdict)
+        for study, report in reports.items()
+        for place, verdict in enumerate(report.judged, start=1)
+    ]
+    groups = {decision: [one for one in judged if one.verdict.decision == decision] for decision in GROUPS}
+    out.mkdir(parents=True, exist_ok=True)
+    for study, around in _arounds(reports, abouts).items():
+        reports[study].write(out / study, around)
+    shared = {"reports": reports, "waiting": waiting, "failed": failed, "searches": searches, "groups": groups}
+    rows = {about.name: used.get(about.name, []) for about in abouts}
+    links = {about.name: f"methods/{slug(about.name)}.html" for about in abouts}
+    _write_methods(out / "methods", abouts, rows)
+    write(out / "claims.csv", _claims_frame(reports).to_csv(index=False))
+    write(out / "claims.html", render("claims-page.html.j2", about=GROUPS, judged=judged, **shared))
+    cards = {
+        study: (strip(report.parts[0]), extremes(report.parts[0])) if report.parts else ("", [])
+        for study, report in reports.items()
+    }
+    write(
+        out / "index.html",
+        render("index.html.j2", cards=cards, abouts=abouts, used=rows, links=links, judged=judged, **shared),
+    )
+    return out / "index.html"
+
+
+def used_by(reports: Mapping[str, Report]) -> dict[str, list[Used]]:
+    """Return method -> every row of every study whose counted runs trained with it."""
+    found: dict[str, list[Used]] = {}
+    for study, report in reports.items():
+        done = counted(report.runs)
+        if "method.name" not in done:
+            continue
+        table = report.parts[0].table if report.parts else pd.DataFrame()
+        for row in report.rows:
+            for method in dict.fromkeys(done.loc[done["row"] == row, "method.name"].dropna().astype(str)):
+                values = table.loc[row].to_dict() if row in table.index else {"n": 0}
+                part = report.parts[0] if report.parts else None
+                found.setdefault(method, []).append(Used(study, report.title, row, part, values))
+    return found
+
+
+def strip(one: Measured) -> Markup:
+    """Draw a measure's rows as a strip of dots with intervals and the untrained encoder, small enough for a list."""
+    table = one.table[one.table["n"] > 0]
+    if table.empty:
+        return Markup("")
+    bounds = table[["low", "high"]].clip(0.0, 1.0) if one.unit.is_fraction else table[["low", "high"]]
+    drawn = np.concatenate([table["mean"], table["untrained"], *bounds.to_numpy().T])
+    low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
+    pitch = min(12.0, 120.0 / len(table))
+
+    def across(value: float) -> str:
+        return f"{8 + 224 * ((value - low) / (high - low) if high > low else 0.5):.1f}"
+
+    marks = []
+    for place, (mean, start, (left, right)) in enumerate(
+        zip(table["mean"], table["untrained"], bounds.to_numpy(), strict=True)
+    ):
+        colour = f"var(--series-{place % len(SERIES)})" if len(table) <= MOST_NAMED else "var(--ink)"
+        y = f"{8 + pitch * (place + 0.5):.1f}"
+        if math.isfinite(start):
+            top, bottom = (f"{8 + pitch * (place + part):.1f}" for part in (0.1, 0.9))
+            x = across(start)
+            marks.append(f'<line x1="{x}" x2="{x}" y1="{top}" y2="{bottom}" stroke="var(--muted)" stroke-width="1.5"/>')
+        if math.isfinite(left):
+            x1, x2 = across(left), across(right)
+            marks.append(f'<line x1="{x1}" x2="{x2}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"/>')
+        size = f"{max(2.0, min(4.0, 0.45 * pitch)):.1f}"
+        marks.append(f'<circle cx="{across(mean)}" cy="{y}" r="{size}" fill="{colour}"/>')
+    words = html.escape(
+        f"{one.metric} of {len(table)} rows: "
+        + "; ".join(f"{row} {one.unit.value(mean)}" for row, mean in table["mean"].items())
+    )
+    height = f"{16 + pitch * len(table):.0f}"
+    return Markup(f'<svg role="img" aria-label="{words}" viewBox="0 0 240 {height}">{"".join(marks)}</svg>')
+
+
+def extremes(one: Measured) -> list[tuple[str, str, str]]:
+    """Return the rows that measure most and least with their values, and the untrained encoder's mean."""
+    table = one.table[one.table["n"] > 0]
+    if table.empty:
+        return []
+    found = [("Highest", str(table["mean"].idxmax()), one.unit.value(float(table["mean"].max())))]
+    if len(table) > 1:
+        found.append(("Lowest", str(table["mean"].idxmin()), one.unit.value(float(table["mean"].min()))))
+    if one.has_untrained:
+        found.append(("Untrained", "mean of rows", one.unit.value(float(table["untrained"].mean()))))
+    return found
+
+
+def site_links(up: str) -> tuple[Link, ...]:
+    """Return the links that every page has, from a folder that is ``up`` from the site's."""
+    return (
+        ("All studies", f"{up}index.html"),
+        ("All claims", f"{up}claims.html"),
+        ("Methods", f"{up}index.html#methods"),
+    )
+
+
+def _arounds(reports: Mapping[str, Report], methods: Sequence[About]) -> dict[str, Around]:
+    """Return each study's links: the site, its methods, the studies before and after it."""
+    names, by_name = list(reports), {about.name: about for about in methods}
+    found = {}
+    for place, name in enumerate(names):
+        done = counted(reports[name].runs)
+        of_runs = dict.fromkeys(done["method.name"].dropna().astype(str)) if "method.name" in done else {}
+        beside = [names[place + step] if 0 <= place + step < len(names) else None for step in (-1, 1)]
+        before, after = ((reports[n].title, f"../{n}/index.html") if n else None for n in beside)
+        links = tuple((method, f"../methods/{slug(method)}.html") for method in of_runs if method in by_name)
+        found[name] = Around(site_links("../"), links, before, after)
+    return found
+
+
+def _write_methods(folder: Path, abouts: Sequence[About], used: Mapping[str, list[Used]]) -> None:
+    folder.mkdir(exist_ok=True)
+    ours = {f"{slug(about.name)}.html" for about in abouts}
+    for stale in folder.glob("*.html"):
+        if stale.name not in ours:
+            stale.unlink()
+    for about in abouts:
+        page = render("method.html.j2", about=about, used=used[about.name], pages=site_links("../"))
+        write(folder / f"{slug(about.name)}.html", page)
+
+
+def _claims_frame(reports: Mapping[str, Report]) -> pd.DataFrame:
+    frames = [verdict_frame(report.judged).assign(study=study) for study, report in reports.items()]
+    filled = [frame for frame in frames if len(frame)] or [verdict_frame([]).assign(study="")]
+    together = pd.concat(filled, ignore_index=True)
+    return together[["study", *(name for name in together.columns if name != "study")]]

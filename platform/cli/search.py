@@ -1,0 +1,196 @@
+"""``unlabeled search``: list, show and run searches."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from unlabeled.platform.cli.options import (
+    Address,
+    AtOnce,
+    CpusPerRun,
+    DataRoot,
+    FewestWorkers,
+    GpusPerRun,
+    Home,
+    Profile,
+    Retries,
+    Set,
+    Workers,
+    as_set,
+    parse_changes,
+    use_data_root,
+)
+from unlabeled.platform.errors import unknown
+
+if TYPE_CHECKING:
+    from unlabeled.platform.search import Search
+    from unlabeled.platform.search.course import Course
+    from unlabeled.platform.search.strategy import PrunerName, SamplerName
+
+SAMPLERS = ("tpe", "random", "cmaes", "nsga2")
+PRUNERS = ("asha", "median", "none")
+
+SearchName = Annotated[str, typer.Argument(help="Search's name; `unlabeled search list` lists them.")]
+
+app = typer.Typer(help="List, show and run searches over hyperparameters and augmentations.", no_args_is_help=True)
+
+
+@app.command("list")
+def search_list() -> None:
+    """List the searches and their questions."""
+    from unlabeled.studies.searches import SEARCHES
+
+    for name, search in SEARCHES.items():
+        print(f"{name:24} {search.question}")
+
+
+@app.command("show")
+def search_show(name: SearchName, profile: Profile = "laptop") -> None:
+    """Show what a search asks, its space, and the run around which it searches."""
+    search = find_search(name)
+    base = search.base(profile)
+    print(f"{search.question}\n\nsource    {search.source}\nexpected  {search.expected}\ncost      {search.cost}")
+    aims = ", ".join(f"{objective.direction} {objective.metric}" for objective in search.objectives)
+    print(f"objective {aims}; trials {search.trials}, pruned on {search.prune_on}")
+    print(f"winner    the best {search.best} over {search.further_seeds} further seeds, then test against the base\n")
+    print("space")
+    for path, dimension in search.space.items():
+        print(f"  {path:32} {dimension.summary}")
+    print("\nconstraints")
+    for constraint in search.constraints:
+        print(f"  {constraint.sentence}")
+    print(f"\nbase run, profile {profile}; what is not searched can be changed with --set PATH=VALUE")
+    whole = base.parameters()
+    for path, value in base.flat().items():
+        if not any(path == searched or path.startswith(f"{searched}.") for searched in search.space):
+            print(f"  {path:32} {as_set(value, otherwise=whole[path])}")
+
+
+@app.command("run")
+def search_run(
+    name: SearchName,
+    profile: Profile = "laptop",
+    set_: Set = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trials in all, those done before included.", show_default="the search's own"),
+    ] = None,
+    sampler: Annotated[str, typer.Option(help=f"What proposes points: {', '.join(SAMPLERS)}.")] = "tpe",
+    pruner: Annotated[
+        str | None,
+        typer.Option(help=f"What stops trials: {', '.join(PRUNERS)}.", show_default="asha; none with two objectives"),
+    ] = None,
+    prune_on: Annotated[
+        str | None, typer.Option(help="Metric that trials are stopped by.", show_default="the search's own")
+    ] = None,
+    best: Annotated[
+        int | None, typer.Option(min=0, help="Trials to repeat over further seeds.", show_default="the search's own")
+    ] = None,
+    further_seeds: Annotated[
+        int | None, typer.Option(min=0, help="Further seeds to repeat over.", show_default="the search's own")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the sampler; --set seed=N is the runs'.")] = 0,
+    home: Home = None,
+    data_root: DataRoot = None,
+    workers: Workers = 1,
+    fewest_workers: FewestWorkers = None,
+    at_once: AtOnce = None,
+    cpus_per_run: CpusPerRun = 1,
+    gpus_per_run: GpusPerRun = None,
+    retries: Retries = 2,
+    address: Address = None,
+) -> None:
+    """Search, name the winner over further seeds, and measure it on test; goes on where it was stopped."""
+    use_data_root(data_root)
+    for what, given, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner or "none", PRUNERS)):
+        if given not in known:
+            raise unknown(what, given, known)
+    search = find_search(name)
+    fields = {"prune_on": prune_on, "best": best, "further_seeds": further_seeds, "trials": trials}
+    search = search.with_fields({field: value for field, value in fields.items() if value is not None})
+    base = search.base(profile, parse_changes(set_))
+    from unlabeled.platform.resources import Resources
+    from unlabeled.platform.search.start import start
+
+    resources = Resources.checked(
+        cpus_per_run=cpus_per_run,
+        gpus_per_run=gpus_per_run,
+        workers=workers,
+        fewest_workers=fewest_workers,
+        at_once=at_once,
+        retries=retries,
+        address=address,
+    )
+    proposing = cast("SamplerName", sampler)
+    stopping = cast("PrunerName", pruner or ("none" if search.second else "asha"))
+    course = start(search, base, profile, home, resources, sampler=proposing, pruner=stopping, seed=seed)
+    finish(course)
+
+
+def find_search(name: str) -> "Search":
+    """Return the search of that name, or say which there are."""
+    from unlabeled.studies.searches import SEARCHES
+
+    if name not in SEARCHES:
+        raise unknown("search", name, SEARCHES)
+    return SEARCHES[name]
+
+
+def finish(course: "Course") -> None:
+    """Say how a search ended, and leave with the exit code that tells it."""
+    from unlabeled.platform.search.summary import counts
+
+    found = counts(course)
+    if course.recorder.outcome.interrupted:
+        print("stopped; the same command goes on from the checkpoints", file=sys.stderr)
+        sys.exit(130)
+    print(
+        f"{found['finished']} trials finished, {found['pruned']} pruned, {found['failed']} failed; "
+        f"{found['rejected']} points were rejected"
+    )
+    folder = course.memory.path.parent
+    if course.search.second:
+        print(f"Pareto front: {', '.join(f'trial {number}' for number in course.memory.front())}")
+    if course.winner is None:
+        print(
+            f"no winner: no trial finished, or none of its repetitions; {folder / 'search.json'} says why",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    _say_winner(course)
+    print(f"winner: {folder / 'winner.json'}; `unlabeled run --config {folder / 'winner.json'}` runs it")
+    if course.recorder.outcome.failed:
+        print(f"failed runs: {course.recorder.outcome.failed}; {folder / 'search.json'} says why", file=sys.stderr)
+
+
+def _say_winner(course: "Course") -> None:
+    import pandas as pd
+
+    from unlabeled.dashboards.inference import paired_difference
+    from unlabeled.platform.search.recording import shown
+
+    wanted = course.search.objective.metric
+    for contender in course.contenders:
+        scores = ", ".join(shown(wanted, value) for value in contender.scores.values())
+        print(f"trial {contender.trial}: {wanted} {shown(wanted, contender.mean)} over further seeds ({scores})")
+    assert course.winner is not None
+    point = course.memory.all()[course.winner].params
+    print(f"winner: trial {course.winner}, {', '.join(f'{name}={_short(value)}' for name, value in point.items())}")
+    metric = f"test/{wanted.removeprefix('validation/')}"
+    winner, default = (
+        pd.Series({seed: found[metric] for seed, found in course.tested[row].items() if metric in found}, dtype=float)
+        for row in ("winner", "default")
+    )
+    found = paired_difference(winner, default).interval
+    if not found.n:
+        return
+    interval = f" (95 % interval {found.low:+.1%} to {found.high:+.1%})" if found.low == found.low else ""
+    print(
+        f"{metric} over seeds {', '.join(map(str, winner.index))}: winner {shown(metric, winner.mean())}, "
+        f"default {shown(metric, default.mean())}, difference {found.mean:+.1%}{interval}"
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

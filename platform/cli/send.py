@@ -1,0 +1,23 @@
+"""``unlabeled send``: send what waits for a store that did not answer."""
+
+from unlabeled.platform.cli.options import Home
+
+
+def send(home: Home = None) -> None:
+    """Send the results that wait in the home for an MLflow store that was away."""
+    from unlabeled.platform.home import make_home
+    from unlabeled.platform.track import Store, send_waiting
+
+    place = make_home(home)
+    if not any(place.glob("outbox/*.jsonl")):
+        print(f"nothing waits in {place}")
+        return
+    store = Store(place)
+    sent, elsewhere = send_waiting(store)
+    print(f"sent the results of {sent} runs to {store.uri}")
+    for uri, runs in elsewhere.items():
+        own = f"sqlite:///{(place / 'mlflow.db').absolute()}"
+        how = (
+            "unlabeled send without MLFLOW_TRACKING_URI" if uri == own else f"MLFLOW_TRACKING_URI={uri} unlabeled send"
+        )
+        print(f"{runs} more wait for {uri}; send them with `{how}`")

@@ -1,0 +1,145 @@
+"""What running a study would do: which runs are done, which would be run, how many at once, and for how long."""
+
+import heapq
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Self
+
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.display import duration
+from unlabeled.platform.runtime import load_cached
+from unlabeled.platform.study import PlannedRun
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """What the store says of a run.
+
+    Attributes:
+        status: MLflow's: FINISHED, FAILED, KILLED, RUNNING.
+        row: the row that it measures.
+        base: the digest of all its other settings but the seed, and of its data.
+        seconds: how long it took, if it is finished.
+    """
+
+    status: str
+    row: str
+    base: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A run of the study, and what is known of it.
+
+    Attributes:
+        run: the run.
+        status: its status in the store; empty where it is not there.
+        seconds: how long it took, or what runs like it took on average; None where no run like it is finished.
+    """
+
+    run: PlannedRun
+    status: str
+    seconds: float | None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it would be skipped."""
+        return self.status == "FINISHED"
+
+    @property
+    def what(self) -> str:
+        """What would become of it."""
+        return {"": "to do", "FINISHED": "done", "FAILED": "tried again"}.get(self.status, "goes on")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a study, and how they would go.
+
+    Attributes:
+        steps: the runs in order.
+        at_once: how many the cluster has room for.
+    """
+
+    steps: tuple[PlannedStep, ...]
+    at_once: int
+
+    @classmethod
+    def of(cls, planned: Sequence[PlannedRun], base: RunConfig, logged: Mapping[str, LoggedRun], at_once: int) -> Self:
+        """Compare what is planned with what is logged, by fingerprint.
+
+        A run takes as long as finished runs of its row did on average, if all but their seed was the same.
+        """
+        steps = []
+        for run in planned:
+            checksum = load_cached(run.config.data).checksum
+            known = logged.get(run.config.fingerprint(checksum))
+            alike = [
+                other.seconds
+                for other in logged.values()
+                if (other.status, other.row, other.base) == ("FINISHED", run.row, base.digest(checksum))
+            ]
+            is_done = known is not None and known.status == "FINISHED"
+            seconds = known.seconds if known is not None and is_done else fmean(alike) if alike else None
+            steps.append(PlannedStep(run, known.status if known is not None else "", seconds))
+        return cls(tuple(steps), at_once)
+
+    @property
+    def to_do(self) -> list[PlannedStep]:
+        """The runs that are not finished."""
+        return [step for step in self.steps if not step.is_done]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it would take, start-up apart; None where that can't be known of a run."""
+        lanes = [0.0] * max(1, min(self.at_once, len(self.to_do)))
+        for step in self.to_do:
+            if step.seconds is None:
+                return None
+            heapq.heapreplace(lanes, lanes[0] + step.seconds)  # the next run goes where there is room first
+        return max(lanes)
+
+    @property
+    def summary(self) -> str:
+        """The counts in a sentence."""
+        return f"{len(self.steps) - len(self.to_do)} of {len(self.steps)} runs are done, {len(self.to_do)} to do"
+
+    def lines(self) -> Iterator[str]:
+        """Say each run and its time, then how many go at once and for how long."""
+        width = max(len(step.run.name) for step in self.steps)
+        for step in self.steps:
+            took = "" if step.seconds is None else f"{'' if step.is_done else 'about '}{duration(step.seconds)}"
+            yield f"  {step.run.name:{width}}  {step.what:11}  {took}".rstrip()
+        if not self.to_do:
+            return
+        if self.seconds is not None:
+            yield f"{self.at_once} at once, about {duration(self.seconds)} and the start-up"
+        else:
+            unknown = dict.fromkeys(step.run.row for step in self.to_do if step.seconds is None)
+            yield (
+                f"{self.at_once} at once; how long can't be known: no finished run here is like "
+                f"{', '.join(unknown)} in all but the seed"
+            )
+
+
+def logged_runs(home: Path, study: str) -> dict[str, LoggedRun]:
+    """Read a study's runs, by fingerprint; none, and nothing made, where there is no store yet."""
+    if "MLFLOW_TRACKING_URI" not in os.environ and not (home / "mlflow.db").is_file():
+        return {}
+    from unlabeled.platform.track import Store, frame
+
+    store = Store(home)
+    if store.client.get_experiment_by_name(study) is None:
+        return {}
+    table = frame(store.runs(study))
+    if table.empty:
+        return {}
+    columns = (table[name] for name in ("fingerprint", "status", "row", "base", "seconds"))
+    return {
+        fingerprint: LoggedRun(status, row, base, float(seconds))
+        for fingerprint, status, row, base, seconds in zip(*columns, strict=True)
+    }

@@ -1,0 +1,166 @@
+"""A connection to an MLflow store: the one in the home, or the server that ``MLFLOW_TRACKING_URI`` names."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
+
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.track import embedded
+from unlabeled.platform.track.faults import AwayError, DeniedError, first_line, kind_of
+from unlabeled.platform.track.leases import new_ledger
+
+PAGE = 1000  # runs read at a time
+REPORT = "unlabeled.report"  # the tag of the run that holds a study's report, which is none of the study's runs
+VIEW = "mlflow.sharedViewState.study"  # the tag of an experiment that the UI reads for viewStateShareKey=study
+_OPENING_SECONDS = 5  # how long a server may take to answer the first call
+
+
+class Connection:
+    """The MLflow store of a home, or the one that ``MLFLOW_TRACKING_URI`` names.
+
+    Raises:
+        UserError: it can't be opened: no such home or file, no answer, no permission, another MLflow version.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(home / 'mlflow.db').absolute()}"
+        if self.is_embedded and not home.is_dir():  # MLflow would make a folder of a mistyped name
+            raise UserError(f"there is no home {home}; give the one that the runs are in with --home or UNLABELED_HOME")
+        try:
+            with _one_at_a_time(home if self.is_embedded else None), _quick_answer():
+                self.client = MlflowClient(tracking_uri=self.uri)
+                self.client.search_experiments(max_results=1)
+        except Exception as error:  # whatever the store is, what can't be opened is one clear line
+            raise UserError(_cannot_open(self.uri, error)) from None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is a file here, so that artifacts lie in the home."""
+        return self.uri.startswith("sqlite:")
+
+    def open_experiment(self, record: Mapping[str, Any]) -> tuple[Experiment, str]:
+        """Return a study's experiment, made where there is none, and the id of its ledger.
+
+        Raises:
+            UserError: it was deleted, is somebody else's, or the store can't be written.
+        """
+        self._check_writable()
+        name = record["name"]
+        try:
+            found = self.client.get_experiment_by_name(name) or self._make_experiment(record)
+        except (MlflowException, OSError) as error:
+            raise UserError(_cannot_open(self.uri, error)) from None
+        if found.lifecycle_stage == "deleted":
+            raise UserError(
+                f"the MLflow experiment {name!r} was deleted; restore it with "
+                f"`mlflow experiments restore -x {found.experiment_id}`, or use another --home"
+            )
+        ledger = found.tags.get("unlabeled.ledger")
+        if ledger is None:
+            raise UserError(
+                f"the MLflow experiment {name!r} in {self.uri} was not made by unlabeled, and may hold others' runs; "
+                f"rename it with `mlflow experiments rename -x {found.experiment_id} --new-name OTHER`, "
+                "or use another store"
+            )
+        return found, ledger
+
+    def runs_of(self, experiment_id: str) -> Iterator[Run]:
+        """Give all runs of an experiment, oldest first, read a page at a time."""
+        store = self.client._tracking_client.store
+        if self.is_embedded and hasattr(store, "ManagedSessionMaker"):
+            yield from embedded.runs_of(store, experiment_id)
+            return
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment_id], max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _make_experiment(self, record: Mapping[str, Any]) -> Experiment:
+        place = (self.home / "artifacts" / record["name"]).absolute().as_uri() if self.is_embedded else None
+        ledger = new_ledger(self.client, record["name"])
+        tags = {
+            "mlflow.note.content": _description(record),
+            "mlflow.experimentKind": "custom_model_development",
+            "unlabeled.ledger": ledger,
+        }
+        try:
+            self.client.create_experiment(record["name"], artifact_location=place, tags=tags)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            self.client.delete_run(ledger)  # another driver was quicker, and its ledger is the study's
+        found = self.client.get_experiment_by_name(record["name"])
+        assert found is not None
+        return found
+
+    def _check_writable(self) -> None:
+        path = Path(self.uri.removeprefix("sqlite:///"))
+        for place in (path, path.parent) if self.is_embedded else ():  # SQLite makes files beside its own
+            if place.exists() and not _is_writable(place):
+                raise UserError(
+                    f"the MLflow store {self.uri} can't be written: no permission for {place}; "
+                    "get it, or give another place with --home or UNLABELED_HOME"
+                )
+
+
+def _is_writable(place: Path) -> bool:
+    return os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+@contextmanager
+def _one_at_a_time(home: Path | None) -> Iterator[None]:
+    """Let one process at a time open a home's store: opening a new one makes its tables, which is done once."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # who may not write here makes no tables
+            if home is not None:
+                fcntl.flock(stack.enter_context((home / ".opening").open("w")), fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _quick_answer() -> Iterator[None]:
+    """Let MLflow's calls wait seconds, not minutes: a wrong address should say so at once."""
+    quick = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(_OPENING_SECONDS), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    before = {name: os.environ[name] for name in quick}
+    os.environ |= quick
+    try:
+        yield
+    finally:
+        os.environ |= before
+
+
+def _description(record: Mapping[str, Any]) -> str:
+    claims = "\n".join(f"- {claim['statement']} ({claim['source']})" for claim in record["claims"])
+    return f"**{record['question']}**\n\n{record['expected']}\n\nSource: {record['source']}\n\n{claims}"
+
+
+def _cannot_open(uri: str, error: Exception) -> str:
+    reason = first_line(error)
+    if "schema" in str(error) or "revision" in str(error):
+        return (
+            f"the MLflow store {uri} was written by another MLflow version ({reason}); upgrade a copy of it with "
+            f"`mlflow db upgrade {uri}`, install the MLflow that wrote it, or use another --home"
+        )
+    kind = kind_of(error)
+    if kind is DeniedError:
+        return (
+            f"the MLflow server {uri} keeps us out: {reason}; check MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and your permissions there"
+        )
+    if kind is AwayError and uri.startswith("http"):
+        return f"the MLflow server {uri} does not answer: {reason}; check MLFLOW_TRACKING_URI, and that the server runs"
+    return f"the MLflow store {uri} can't be opened: {reason}; check the path or server, or use another --home"

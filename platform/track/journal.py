@@ -1,0 +1,119 @@
+"""The journal: what a driver has to write to MLflow, on its disk and in order, until MLflow has it.
+
+One file per driver in ``outbox/`` of the home: a line of JSON says which store and study it is for, then an entry a
+line. Entries are only ever appended; how far they are sent is a number in a file beside it. A crash between sending and
+that number sends some again, so entries are such that sending them twice changes nothing. A file is locked while its
+driver lives (on a shared home, as far as its file system carries locks to other machines; those over NFS do).
+
+Entries, each with ``run`` (its fingerprint), ``do`` and ``at`` (milliseconds since 1970):
+
+* ``open``: ``name``, ``tags``, ``params``, ``dataset`` and ``config``, or the same run goes on
+* ``log``: ``metrics``, ``params``, ``tags``, and ``epoch`` where the metrics are an epoch's
+* ``end``: ``status``, ``tags``, and ``files``, a folder to upload, or none
+"""
+
+import fcntl
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Entry = dict[str, Any]
+_MOST = 400  # entries sent at a time
+
+
+class Journal:
+    """One driver's journal, appended to by one thread and read by another. It is locked while its driver lives."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.changed = threading.Condition()
+        self._file = path.open("a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise BlockingIOError(f"{path} is in use") from None
+        self._sent_path = path.with_suffix(".sent")
+        self._sent = int(self._sent_path.read_text() or 0) if self._sent_path.is_file() else 0
+
+    @classmethod
+    def start(cls, home: Path, driver: str, header: Mapping[str, Any]) -> "Journal":
+        """Begin a journal with what it is for."""
+        folder = home / "outbox"
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = cls(folder / f"{driver.replace(':', '-')}.jsonl")
+        journal.append({**header, "driver": driver})
+        journal._sent = journal.path.stat().st_size
+        return journal
+
+    @classmethod
+    def left(cls, home: Path) -> Iterator["Journal"]:
+        """Give the journals that drivers left behind which are no more, the oldest first."""
+        for path in sorted((home / "outbox").glob("*.jsonl"), key=lambda path: path.stat().st_mtime):
+            try:
+                journal = cls(path)
+            except (BlockingIOError, FileNotFoundError):  # its driver lives, or another command just sent it
+                continue
+            try:
+                if not journal.header:
+                    journal.remove()
+                elif path.exists():
+                    yield journal
+            finally:
+                journal.close()
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What the journal is for; empty where its driver died writing it."""
+        with self.path.open("rb") as file:
+            line = file.readline()
+            self._sent = max(self._sent, file.tell())
+        return json.loads(line) if line.endswith(b"\n") else {}
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Write an entry; it outlives this process from then on."""
+        with self.changed:
+            self._file.write(json.dumps(entry).encode() + b"\n")
+            self._file.flush()
+            self.changed.notify()
+
+    def waiting(self) -> tuple[list[Entry], int]:
+        """Return the next entries to send, and what to acknowledge when they are sent."""
+        entries: list[Entry] = []
+        place = self._sent
+        with self.path.open("rb") as file:
+            file.seek(place)
+            while len(entries) < _MOST and (line := file.readline()).endswith(b"\n"):  # a torn line has no end
+                entries.append(json.loads(line))
+                place += len(line)
+        return entries, place
+
+    def acknowledge(self, place: int) -> None:
+        """Note that all before ``place`` is sent."""
+        half = self._sent_path.with_suffix(".tmp")
+        half.write_text(str(place))
+        half.replace(self._sent_path)
+        self._sent = place
+
+    @property
+    def has_more(self) -> bool:
+        """Whether entries wait."""
+        return self.path.stat().st_size > self._sent
+
+    def runs_waiting(self) -> set[str]:
+        """Return the fingerprints of the runs that have unsent entries."""
+        with self.path.open("rb") as file:
+            file.seek(self._sent)
+            return {json.loads(line)["run"] for line in file if line.endswith(b"\n")}
+
+    def close(self) -> None:
+        """Let others have it."""
+        self._file.close()
+
+    def remove(self) -> None:
+        """Take the file away, all being sent."""
+        self.path.unlink(missing_ok=True)
+        self._sent_path.unlink(missing_ok=True)
+        self.close()

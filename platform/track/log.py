@@ -1,0 +1,311 @@
+"""What the driver logs of a study's runs: into its journal at once, and from there to MLflow by a thread of its own."""
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from unlabeled.platform.data import Data
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.events import EpochDone, Failed, Finished, Metrics, Started
+from unlabeled.platform.study import PlannedRun
+from unlabeled.platform.track import sender as sending
+from unlabeled.platform.track.connection import Connection
+from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, told_apart
+from unlabeled.platform.track.journal import Journal
+from unlabeled.platform.track.leases import LEDGERS, Leases, said
+from unlabeled.platform.track.sender import Sender
+from unlabeled.platform.track.writer import Writer, find_run
+
+LOOK_SECONDS = 2.0  # between looks at what other drivers have in hand
+Claim = Literal["ours", "done", "failed", "others", "away"]
+
+
+class StudyLog:
+    """Logs the runs of one study. The calls for a run: claim, begin, started, epoch ..., then finished, failed, killed.
+
+    Between ``open`` and ``close`` it holds leases and sends; ``close`` waits until MLflow has everything.
+
+    Attributes:
+        record: the study, from ``Study.record``.
+        experiment: its MLflow experiment.
+    """
+
+    def __init__(self, store: Connection, record: Mapping[str, Any]) -> None:
+        self.store, self.record = store, record
+        self.experiment, ledger = store.open_experiment(record)
+        send_waiting(store, record["name"])  # first, so that what an earlier command finished is not done again
+        self.leases = Leases(store.client, ledger)
+        self._statuses = {run.data.tags.get("unlabeled.fingerprint"): run.info.status for run in store.runs_of(self.id)}
+        self._sender: Sender | None = None
+        self._looked = 0.0
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client, to read with."""
+        return self.store.client
+
+    @property
+    def id(self) -> str:
+        """The experiment's id."""
+        identity: str = self.experiment.experiment_id
+        return identity
+
+    def is_finished(self, fingerprint: str) -> bool:
+        """Tell whether the run is complete in the store."""
+        return self._statuses.get(fingerprint) == "FINISHED"
+
+    def open(self, say: Callable[[str], None]) -> None:
+        """Begin to hold leases and to send; ``say`` takes lines for a person."""
+        header = {"uri": self.store.uri, "experiment": self.id, "record": self.record}
+        try:
+            self.leases.beat()
+        except (AwayError, DeniedError, RefusedError) as error:
+            raise UserError(f"the MLflow store {self.store.uri} can't be written: {error}") from None
+        writer = Writer(self.store.client, self.id, self.record, finds=False)
+        writer.known = {fingerprint for fingerprint in self._statuses if fingerprint}
+        journal = Journal.start(self.store.home, self.leases.driver.name, header)
+        self._sender = Sender(journal, writer, self.leases, say)
+        self._sender.start()
+
+    def claim(self, fingerprint: str) -> Claim:
+        """Ask for a run: it is ours to do, was done or failed elsewhere meanwhile, or others have it in hand.
+
+        "away" says that nobody can tell, because MLflow does not answer and other drivers may have it. A driver that
+        was alone on the study does not wait for an answer.
+        """
+        assert self._sender is not None, "open comes first"
+        if end := self.leases.end_since_joined(fingerprint):
+            return "done" if end == "FINISHED" else "failed"
+        try:
+            if not self._sender.is_away:
+                if not self.leases.take(fingerprint):
+                    return "others"
+                if self.leases.times(fingerprint) > 1 and self._finished_meanwhile(fingerprint):
+                    self.leases.end(fingerprint, "FINISHED")
+                    return "done"
+                return "ours"
+        except (AwayError, DeniedError) as error:
+            self._sender.note_away(error)
+        except RefusedError as error:
+            raise UserError(
+                f"MLflow refused a lease of {self.record['name']}: {error}; if somebody deleted the experiment "
+                f"{LEDGERS} or a run in it, restore it with `mlflow experiments restore` or `mlflow runs restore`"
+            ) from None
+        if not self.leases.is_alone():
+            return "away"
+        self.leases.claim(fingerprint)
+        return "ours"
+
+    def look(self) -> bool:
+        """Read what other drivers have in hand, if that was some seconds ago; tell whether it was read."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        try:
+            self.leases.refresh()
+        except (AwayError, DeniedError) as error:
+            assert self._sender is not None
+            self._sender.note_away(error)
+            return False
+        return True
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether MLflow has been away for longer than it is worth waiting with nothing to do."""
+        return self._sender is not None and self._sender.seconds_away > sending.PATIENCE_SECONDS
+
+    def holder(self, fingerprint: str) -> str:
+        """Say who has a run in hand."""
+        holder = self.leases.holder(fingerprint)
+        return said(holder) if holder else "another process"
+
+    def begin(self, planned: PlannedRun, fingerprint: str, base: str, data: Data, protocols: Mapping[str, str]) -> None:
+        """Open the run's MLflow run, the same one as before where it has one."""
+        tags = {
+            "unlabeled.study": self.record["name"],
+            "unlabeled.row": planned.row,
+            "unlabeled.seed": str(planned.seed),
+            "unlabeled.profile": self.record["profile"],
+            "unlabeled.fingerprint": fingerprint,
+            "unlabeled.base": base,
+            "mlflow.source.name": "unlabeled",
+            **{f"protocol:{metric}": how for metric, how in protocols.items()},
+            **{f"environment:{name}": value for name, value in _versions().items()},
+        }
+        sizes = {"pretrain": len(data.pretrain), "train": len(data.train), "validation": len(data.validation)}
+        dataset = {
+            "name": data.name,
+            "digest": data.checksum[:16],
+            "source_type": "unlabeled",
+            "source": json.dumps({"source": data.source, "licence": data.licence}),
+            "profile": json.dumps({**sizes, "test": len(data.test), "classes": len(data.classes)}),
+        }
+        self._append(
+            fingerprint,
+            "open",
+            name=planned.name,
+            tags=tags,
+            params={path: str(value) for path, value in planned.config.parameters().items()},
+            config=planned.config.model_dump(mode="json", serialize_as_any=True),
+            dataset=dataset,
+        )
+
+    def add(
+        self,
+        fingerprint: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        metrics: Metrics | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log more of a run under way."""
+        self._append(fingerprint, "log", params=params or {}, metrics=metrics or {}, tags=tags or {})
+
+    def started(self, fingerprint: str, event: Started) -> None:
+        """Log where the run computes, and the epochs that an interrupted driver did not get to log."""
+        self._append(fingerprint, "log", tags={f"environment:{k}": v for k, v in event.environment.items()})
+        for epoch, metrics in enumerate(event.epochs, start=1):
+            self.epoch(fingerprint, EpochDone(epoch, metrics))
+
+    def epoch(self, fingerprint: str, event: EpochDone) -> None:
+        """Log an epoch's metrics, once."""
+        self._append(fingerprint, "log", epoch=event.epoch, metrics=event.metrics)
+
+    def finished(self, fingerprint: str, event: Finished) -> None:
+        """Log the final metrics and files, and end the run."""
+        self._append(fingerprint, "log", metrics=event.metrics)
+        self._append(fingerprint, "end", status="FINISHED", files=str(event.files) if event.files != Path() else None)
+
+    def failed(self, fingerprint: str, event: Failed) -> None:
+        """End the run as failed, with its reason."""
+        self._append(fingerprint, "log", tags={"unlabeled.reason": event.reason[:5000]})
+        self._append(fingerprint, "end", status="FAILED")
+
+    def killed(self, fingerprint: str) -> None:
+        """End the run as stopped from outside; its checkpoints are kept."""
+        self._append(fingerprint, "end", status="KILLED")
+
+    def close(self) -> None:
+        """Wait until MLflow has everything, and give the leases back.
+
+        Raises:
+            UserError: MLflow stays away or keeps us out. The results wait on disk, and the line says how to send them.
+        """
+        if self._sender is None:
+            return
+        sender, journal = self._sender, self._sender.journal
+        self._sender = None
+        reason = sender.finish()
+        waiting = journal.runs_waiting()
+        if reason is None:
+            with contextlib.suppress(AwayError, DeniedError, RefusedError):  # others find out by its silence
+                self.leases.leave()
+            journal.remove()
+            if sender.refused:
+                fingerprint, why = next(iter(sender.refused.items()))
+                raise UserError(
+                    f"MLflow refused what {len(sender.refused)} runs logged, such as run {fingerprint}: {why}; "
+                    "their checkpoints are kept, and the same command tries them again"
+                )
+            return
+        journal.close()
+        raise UserError(
+            f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {self.store.uri} takes nothing "
+            f"({reason}); send them with `unlabeled send --home {self.store.home}` when it does"
+        )
+
+    def flush(self) -> None:
+        """Wait until what was logged so far is sent, or the store is away."""
+        if self._sender is not None:
+            self._sender.flush()
+
+    def logged(self, fingerprint: str) -> Run | None:
+        """Return the MLflow run of a run of this study, what was logged so far in it; None where it has none."""
+        self.flush()
+        with told_apart():
+            return find_run(self.store.client, self.id, fingerprint)
+
+    def _finished_meanwhile(self, fingerprint: str) -> bool:
+        assert self._sender is not None
+        self._sender.writer.known.add(fingerprint)
+        with told_apart():
+            found = find_run(self.store.client, self.id, fingerprint)
+        return found is not None and found.info.status == "FINISHED"
+
+    def _append(self, fingerprint: str, what: str, **fields: Any) -> None:
+        assert self._sender is not None, "open comes first"
+        entry = {"run": fingerprint, "do": what, "at": int(time.time() * 1000), **fields}
+        self._sender.journal.append(entry)
+
+
+def send_waiting(store: Connection, study: str | None = None) -> tuple[int, dict[str, int]]:
+    """Send what drivers that are no more left in the home's outbox for this store, of one study or all.
+
+    Returns:
+        How many runs were sent, and store -> how many wait for other stores.
+
+    Raises:
+        UserError: the store stopped to answer; nothing is lost.
+    """
+    sent = 0
+    elsewhere: dict[str, int] = {}
+    for journal in Journal.left(store.home):
+        uri, waiting = journal.header["uri"], journal.runs_waiting()
+        if study not in (None, journal.header["record"]["name"]):
+            continue
+        if uri != store.uri:
+            elsewhere[uri] = elsewhere.get(uri, 0) + len(waiting)
+            continue
+        try:
+            sent += len(waiting) - len(_send_left(store, journal))
+        except (AwayError, DeniedError) as error:
+            raise UserError(
+                f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {uri} takes nothing ({error}); "
+                f"send them with `unlabeled send --home {store.home}` when it does"
+            ) from None
+        journal.remove()
+    return sent, elsewhere
+
+
+def _send_left(store: Connection, journal: Journal) -> set[str]:
+    """Send a dead driver's journal under leases of our own; return the runs that others have done since."""
+    header = journal.header
+    _, ledger = store.open_experiment(header["record"])
+    leases = Leases(store.client, ledger)
+    leases.beat()
+    leases.forget(header["driver"])  # it is dead, for its journal was free to lock
+    for fingerprint in journal.runs_waiting():
+        if leases.holder(fingerprint) in (header["driver"], None) and leases.end_of(fingerprint) is None:
+            leases.take(fingerprint)
+    writer = Writer(store.client, header["experiment"], header["record"], finds=True)
+    sender = Sender(journal, writer, leases, say=lambda line: None)
+    sender.send_all()
+    leases.leave()
+    return sender.lost
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Return what code and libraries run here."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+        cwd=Path(__file__).resolve().parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {name: version(name) for name in ("torch", "torchvision", "ray", "mlflow", "optuna")}
+    found["python"] = sys.version.split()[0]
+    found["commit"] = commit.stdout.strip() or os.environ.get("UNLABELED_COMMIT") or "not in a git checkout"
+    return found

@@ -1,0 +1,47 @@
+"""What MLflow's UI shows of a study beyond its runs: the report, and the columns that the study is about."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mlflow.entities import RunTag
+
+from unlabeled.platform.track.connection import REPORT, VIEW
+from unlabeled.platform.track.store import Store
+
+
+def log_report(store: Store, study: str, folder: Path, description: str, tags: Mapping[str, str]) -> str:
+    """Log a report's files as artifacts of a run of its own, and return that run's id, the same one every time.
+
+    Args:
+        store: where the study is.
+        study: its name.
+        folder: the report's files.
+        description: Markdown, shown above them.
+        tags: what the list of runs may show of it.
+
+    Raises:
+        MlflowException: the store can't be written.
+    """
+    experiment = store.experiment(study).experiment_id
+    found = store.client.search_runs([experiment], filter_string=f"tags.`{REPORT}` = 'true'", max_results=1)
+    run = found[0] if found else store.client.create_run(experiment, tags={REPORT: "true"}, run_name="report")
+    run_id: str = run.info.run_id
+    named = {"mlflow.note.content": description, "mlflow.source.name": "unlabeled", **tags}
+    store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in named.items()])
+    store.client.log_artifacts(run_id, str(folder), "report")
+    store.client.set_terminated(run_id, "FINISHED", end_time=run.info.start_time)  # it took no time of its own
+    return run_id
+
+
+def set_view(store: Store, study: str, measures: Sequence[str], parameters: Sequence[str], tags: Sequence[str]) -> None:
+    """Choose the columns of the study's page in the UI, which by itself shows neither parameters nor metrics.
+
+    It is a shared view, as the UI's own Share makes them, sorted by the first measure; :meth:`Store.pages` leads to it.
+    """
+    columns = [f"metrics.`{name}`" for name in measures]
+    columns += [f"params.`{name}`" for name in parameters] + [f"tags.`{name}`" for name in tags]
+    state: dict[str, object] = {"selectedColumns": columns}
+    if measures:
+        state |= {"orderByKey": columns[0], "orderByAsc": False}
+    store.client.set_experiment_tag(store.experiment(study).experiment_id, VIEW, json.dumps(state))

@@ -1,0 +1,68 @@
+"""Logged runs as one tidy frame."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from mlflow.entities import Run, RunStatus
+
+_KEPT_TAGS = ("protocol:", "environment:")
+
+
+def frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """Lay runs out as one tidy frame, a row each, in the order given; one pass, so that pages need not be kept.
+
+    Columns: ``run_id, name, study, row, seed, profile, base, status, reason, fingerprint, started, seconds,
+    experiment_id``, parameters by their dotted path with their types restored, last metric values by their slash name,
+    and the tags ``protocol:...`` and ``environment:...``.
+    """
+    columns: dict[str, list[Any]] = {}
+    paths: set[str] = set()
+    one: dict[str, str] = {}  # equal texts once: most runs of a study share most of theirs
+    count = 0
+    for run in runs:
+        for name, value in _row(run).items():
+            column = columns.setdefault(name, [])
+            column.extend([None] * (count - len(column)))
+            column.append(one.setdefault(value, value) if isinstance(value, str) else value)
+        paths |= run.data.params.keys()
+        count += 1
+    for column in columns.values():
+        column.extend([None] * (count - len(column)))
+    table = pd.DataFrame({name: pd.Series(column) for name, column in columns.items()})
+    for name in paths:
+        table[name] = _typed(table[name])
+    return table
+
+
+def _row(run: Run) -> dict[str, Any]:
+    tags = run.data.tags
+    ended = run.info.end_time or run.info.start_time
+    return {
+        "run_id": run.info.run_id,
+        "name": run.info.run_name,
+        "study": tags.get("unlabeled.study", ""),
+        "row": tags.get("unlabeled.row", ""),
+        "seed": int(tags.get("unlabeled.seed", 0)),
+        "profile": tags.get("unlabeled.profile", ""),
+        "base": tags.get("unlabeled.base", ""),
+        "status": RunStatus.to_string(RunStatus.from_string(run.info.status)),
+        "reason": tags.get("unlabeled.reason", ""),
+        "fingerprint": tags.get("unlabeled.fingerprint", ""),
+        "started": pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),
+        "seconds": run.data.metrics.get("system/wall_seconds", (ended - run.info.start_time) / 1000),
+        "experiment_id": run.info.experiment_id,
+        **run.data.params,
+        **run.data.metrics,
+        **{name: value for name, value in tags.items() if name.startswith(_KEPT_TAGS)},
+    }
+
+
+def _typed(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Restore numbers and truth values that MLflow keeps as text; a column that holds anything else stays text."""
+    if column.dropna().isin(["True", "False"]).all():
+        return column.map({"True": True, "False": False})
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return column

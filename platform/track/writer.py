@@ -1,0 +1,163 @@
+"""From a journal's entries to MLflow's calls: few of them a run, and the same result if an entry is written twice."""
+
+import json
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from unlabeled.platform.track.faults import RefusedError, told_apart
+from unlabeled.platform.track.journal import Entry
+
+_MOST_PARAMETER = 6000  # characters that MLflow takes
+_WHOLE = "unlabeled.described"  # the tag of a run that has its parameters, data and texts
+_MOST_METRICS, _MOST_OTHERS = 1000, 100  # in one call
+
+
+@dataclass
+class _Open:
+    """A run under way: its MLflow run, and the last epoch that is logged."""
+
+    run_id: str
+    artifacts: ArtifactRepository
+    epoch: int = 0
+    params: Collection[str] = ()  # that it has from before; they can't be changed
+    is_new: bool = False
+
+
+class Writer:
+    """Writes the runs of one study's experiment.
+
+    Args:
+        client: of the store.
+        experiment: its id.
+        record: the study, logged with every run.
+        finds: whether a run may be there already: looks before making one. (The search reads all runs' tags.)
+    """
+
+    def __init__(self, client: MlflowClient, experiment: str, record: Mapping[str, Any], *, finds: bool) -> None:
+        self._client, self._experiment, self._finds = client, experiment, finds
+        self._record = json.dumps(record, indent=2)
+        self._open: dict[str, _Open] = {}
+        self.known: set[str] = set()  # fingerprints that may have an MLflow run
+        self._tried: set[str] = set()  # fingerprints whose run we may have made without learning of it
+
+    def write(self, fingerprint: str, entries: Sequence[Entry]) -> None:
+        """Write consecutive entries of one run.
+
+        Raises:
+            AwayError, DeniedError, RefusedError: as the store answers.
+        """
+        opened = next((entry for entry in entries if entry["do"] == "open"), None)
+        ended = next((entry for entry in entries if entry["do"] == "end"), None)
+        with told_apart():
+            run = self._open.get(fingerprint) or self._find_or_make(fingerprint, opened)
+            self._open[fingerprint] = run
+            describes = opened if run.is_new else None
+            if describes is not None:
+                self._describe(run, describes)
+            self._log(run, describes, entries)
+            run.is_new = False
+            if ended is not None:
+                if ended.get("files"):
+                    run.artifacts.log_artifacts(ended["files"])  # type: ignore[no-untyped-call]
+                self._client.set_terminated(run.run_id, ended["status"], end_time=ended["at"])
+                if fingerprint in self._tried:
+                    self._clear(fingerprint, run.run_id)
+
+    def forget(self, fingerprint: str) -> None:
+        """Let go of a run whose end is acknowledged."""
+        self._open.pop(fingerprint, None)
+
+    def _find_or_make(self, fingerprint: str, opened: Entry | None) -> _Open:
+        looks = self._finds or opened is None or fingerprint in self.known | self._tried
+        run = find_run(self._client, self._experiment, fingerprint) if looks else None
+        if run is not None:
+            return self._go_on(run)
+        if opened is None:
+            raise RefusedError("its MLflow run was deleted")
+        try:
+            made = self._client.create_run(
+                self._experiment, start_time=opened["at"], tags=opened["tags"], run_name=opened["name"]
+            )
+        except (MlflowException, OSError):
+            self._tried.add(fingerprint)  # a call that fails may have made it nevertheless, or may yet
+            raise
+        return _Open(made.info.run_id, self._artifacts(made), is_new=True)
+
+    def _go_on(self, run: Run) -> _Open:
+        run_id = run.info.run_id
+        logged = self._client.get_metric_history(run_id, "train/loss")
+        if run.info.status != "RUNNING":
+            self._client.update_run(run_id, status="RUNNING")
+        if "unlabeled.reason" in run.data.tags:
+            self._client.delete_tag(run_id, "unlabeled.reason")
+        last = max((metric.step for metric in logged), default=0)
+        return _Open(run_id, self._artifacts(run), last, set(run.data.params), is_new=_WHOLE not in run.data.tags)
+
+    def _log(self, run: _Open, opened: Entry | None, entries: Sequence[Entry]) -> None:
+        metrics: list[Metric] = []
+        tags: dict[str, str] = {}
+        last = run.epoch
+        for entry in entries:
+            tags |= entry.get("tags", {}) if entry["do"] != "open" else {}
+            epoch = entry.get("epoch")
+            if epoch is not None and epoch <= last:
+                continue
+            last = epoch or last
+            metrics += [Metric(name, value, entry["at"], last) for name, value in entry.get("metrics", {}).items()]
+        given = [opened, *entries] if opened else [entry for entry in entries if entry["do"] != "open"]
+        texts = {path: text for entry in given for path, text in entry.get("params", {}).items()}
+        params = [Param(path, text[:_MOST_PARAMETER]) for path, text in texts.items() if path not in run.params]
+        if opened is not None:
+            tags[_WHOLE] = "yes"
+        every_tag = [RunTag(name, text) for name, text in tags.items()]
+        while metrics or params or every_tag:
+            self._client.log_batch(
+                run.run_id, metrics[:_MOST_METRICS], params[:_MOST_OTHERS], every_tag[:_MOST_OTHERS], synchronous=True
+            )
+            del metrics[:_MOST_METRICS], params[:_MOST_OTHERS], every_tag[:_MOST_OTHERS]
+        run.epoch = last  # not before: what could not be sent is sent again
+
+    def _artifacts(self, run: Run) -> ArtifactRepository:
+        """Return where a run's files go; the client would ask for the run again to find out."""
+        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self._client.tracking_uri)
+
+    def _describe(self, run: _Open, opened: Entry) -> None:
+        """Log the data and the texts that a run is understood and repeated by."""
+        dataset = DatasetInput(Dataset(**opened["dataset"]), tags=[InputTag("mlflow.data.context", "pretraining")])
+        try:
+            self._client.log_inputs(run.run_id, datasets=[dataset])
+        except MlflowException as error:
+            if "IntegrityError" not in str(error):
+                raise
+            self._client.log_inputs(run.run_id, datasets=[dataset])  # another driver was first to name this data set
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "config.json").write_text(json.dumps(opened["config"], indent=2))
+            Path(folder, "study.json").write_text(self._record)
+            run.artifacts.log_artifacts(folder)  # type: ignore[no-untyped-call]
+
+    def _clear(self, fingerprint: str, run_id: str) -> None:
+        """Delete what a call made that we had given up."""
+        for stray in find_runs(self._client, self._experiment, fingerprint):
+            if stray.info.run_id != run_id:
+                self._client.delete_run(stray.info.run_id)
+        self._tried.discard(fingerprint)
+
+
+def find_run(client: MlflowClient, experiment: str, fingerprint: str) -> Run | None:
+    """Return the MLflow run of a fingerprint in an experiment, the oldest if there are several."""
+    return next(iter(find_runs(client, experiment, fingerprint)), None)
+
+
+def find_runs(client: MlflowClient, experiment: str, fingerprint: str) -> list[Run]:
+    """Return the MLflow runs of a fingerprint in an experiment, the oldest first."""
+    same = f"tags.`unlabeled.fingerprint` = '{fingerprint}'"
+    return list(client.search_runs([experiment], filter_string=same, order_by=["attributes.start_time ASC"]))

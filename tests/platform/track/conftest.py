@@ -1,0 +1,78 @@
+"""MLflow servers of the tests' own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for fake_driver, which is a script too
+
+
+class Server:
+    """An MLflow server on a port and a folder of its own: SQLite behind it, artifacts through it."""
+
+    def __init__(self, folder: Path, backend: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.folder, self.backend = folder, backend
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.backend, "--serve-artifacts"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port)]
+        command += ["--host", "127.0.0.1", "--workers", "1"]
+        quiet = {**os.environ, "PYTHONWARNINGS": "ignore", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        quiet["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # half of its start, and nothing here uses it
+        quiet.pop("MLFLOW_TRACKING_URI", None)
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(command, env=quiet, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 120.0
+        while True:
+            assert self._process.poll() is None, (self.folder / "server.log").read_text()
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=2):
+                    return
+            except OSError:
+                assert time.monotonic() < deadline, (self.folder / "server.log").read_text()
+                time.sleep(0.1)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server and all that it started."""
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
+    def stop(self) -> None:
+        """End it, as a machine that goes down does."""
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Server]:
+    """A server that is up for the whole session."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_store, folder)
+    server = Server(folder, f"sqlite:///{folder / 'mlflow.db'}")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server, named as the store by the environment; up again if the test before has ended it."""
+    if running._process is None or running._process.poll() is not None:
+        running.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", running.uri)
+    return running

@@ -1,0 +1,240 @@
+"""Studies as jobs on a real cluster with its job server and token authentication: submitted, stopped, submitted again.
+
+The cluster's processes are the test's own, on ports and in a folder of their own.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from unlabeled.dashboards import frames
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+IN = Path(sys.executable).parent
+STUDY = "projection-head"
+EPOCHS = 25
+LONG = {"epochs": str(EPOCHS), "evaluation__every_epochs": str(EPOCHS)}
+ANSI_AND_THE_LIKE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x9b]")
+
+MakeDriver = Callable[..., Any]
+
+
+class JobServer:
+    """A cluster of one node that takes jobs.
+
+    Attributes:
+        address: of its dashboard.
+        environment: what a user of it has set.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        port, dashboard, client = free_ports(3)
+        self.address = f"http://127.0.0.1:{dashboard}"
+        token = folder / "token"
+        token.write_text(secrets.token_hex(32))
+        self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "UNLABELED_HOME", "UNLABELED_DATA"):
+            self.environment.pop(name, None)
+        command = [str(IN / "ray"), "start", "--head", "--block", "--include-dashboard=true", "--disable-usage-stats"]
+        command += ["--num-cpus", "2", "--port", str(port), "--dashboard-port", str(dashboard)]
+        command += ["--ray-client-server-port", str(client), "--dashboard-agent-listen-port", "0"]
+        self.log = folder / "cluster.log"
+        with self.log.open("wb") as log:
+            self._head = subprocess.Popen(
+                [*command, "--temp-dir", str(folder / "ray")],
+                cwd=folder,
+                # `python` is this one, in the jobs too; and no half a minute of draining at the end
+                env={
+                    **self.environment,
+                    "PATH": f"{IN}:{os.environ['PATH']}",
+                    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+                },
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 60.0
+        while self.ray("job", "list").returncode != 0:
+            assert self._head.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+
+    def ray(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.run(str(IN / "ray"), *words[:2], "--address", self.address, *words[2:])
+
+    def unlabeled(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "unlabeled", *words, **environment)
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+
+    def told_of(self, job: str) -> str:
+        """Return what Ray's supervisor of a job says of its end."""
+        return (self.folder / "ray" / "session_latest" / "logs" / "jobs" / f"supervisor-{job}.log").read_text()
+
+    def shutdown(self) -> None:
+        ours = [self._head_process, *self._head_process.children(recursive=True)] if self._head.poll() is None else []
+        self._head.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._head.wait(timeout=20)
+        for process in psutil.wait_procs(ours, timeout=5)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._head.wait()
+
+    @property
+    def _head_process(self) -> psutil.Process:
+        return psutil.Process(self._head.pid)
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[JobServer]:
+    """A job server; in a short path, because sockets lie there."""
+    folder = Path(tempfile.mkdtemp(prefix="jobs", dir="/tmp"))
+    server = JobServer(folder)
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout that differs from the installed code: its trials log where their code lies."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    for folder in ("platform", "methods", "studies", "dashboards", "unlabeled"):
+        shutil.copytree(ROOT / folder, checkout / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    with (checkout / "platform" / "runtime.py").open("a") as code:
+        code.write(
+            "\n\n_given = _environment\n\n\n"
+            "def _environment(processor):\n    return {**_given(processor), 'code': __file__}\n"
+        )
+    return checkout
+
+
+def wait_for(what: Callable[[], bool], seconds: float, told: Callable[[], str]) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.2)
+
+
+def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
+    server: JobServer, checkout: Path, home: Path, driver: MakeDriver
+) -> None:
+    words = driver(home, "study", "run", STUDY, **LONG).command[3:]  # without python -m unlabeled
+    submitted = server.run(
+        *(str(IN / "ray"), "job", "submit", "--address", server.address, "--no-wait", "--submission-id", "first"),
+        *("--working-dir", str(checkout), "--", "python", "-m", "unlabeled", *words, "--seeds", "0"),
+    )
+    assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+    log = lambda: server.ray("job", "logs", "first").stdout  # noqa: E731
+    wait_for(lambda: any(home.glob("work/*/step-*.pt")), 120, log)
+    assert server.ray("job", "stop", "first").returncode == 0
+    assert "terminated gracefully with SIGTERM" in server.told_of("first"), "Ray waits three seconds before it kills"
+
+    runs = frames.runs(STUDY, home)
+    assert "KILLED" in set(runs["status"])
+    assert "RUNNING" not in set(runs["status"]), log()
+    assert any(home.glob("work/*/step-*.pt")), "checkpoints are kept"
+    code = runs["environment:code"].dropna()
+    assert len(code) > 0
+    assert code.str.contains(r"/working_dir_files/_ray_pkg_\w+/unlabeled/platform/runtime\.py$").all(), code.tolist()
+    said = log()
+    assert "seed 0: started" in said
+    assert "stopped; the same command goes on from the checkpoints" in said
+    assert not ANSI_AND_THE_LIKE.search(said.partition("Running entrypoint")[2]), repr(said)
+    assert "Traceback" not in said
+
+    again = server.unlabeled(
+        "submit", "study", STUDY, "--address", server.address, *words[words.index("--home") :], "--seeds", "0"
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "goes on after step" in again.stdout
+    assert f"report: {home}/reports/{STUDY}/index.html" in again.stdout
+    after = frames.runs(STUDY, home)
+    assert after["status"].tolist() == ["FINISHED"] * 3
+    assert set(runs["run_id"]) <= set(after["run_id"])
+    losses = frames.epochs(STUDY, home).query("metric == 'train/loss'")
+    per_run = losses.groupby("run_id")["epoch"].apply(tuple)
+    assert (per_run == tuple(range(1, EPOCHS + 1))).all(), per_run.to_dict()
+
+
+def test_a_job_without_a_home_is_refused_there_as_here(server: JobServer, checkout: Path) -> None:
+    here = server.unlabeled("submit", "study", STUDY, "--address", server.address)
+    assert here.returncode == 2
+    assert "a job's own folder is thrown away after it" in here.stderr
+    # What is not asked here is seen there: a relative home starts in the job's own folder.
+    ask = [str(IN / "ray"), "job", "submit", "--address", server.address, "--working-dir", str(checkout)]
+    there = server.run(*ask, "--", "python", "-c", "from unlabeled.platform.home import make_home; make_home()")
+    assert there.returncode == 1
+    assert re.search(r"UserError: a job's own folder is thrown away after it, and the home .* lies there", there.stdout)
+
+
+def test_a_job_that_fails_gives_its_exit_code(server: JobServer) -> None:
+    failed = server.unlabeled("submit", "study", STUDY, "--address", server.address, "--home", "/proc/runs")
+    assert failed.returncode == 2, failed.stdout + failed.stderr
+    assert "the home /proc/runs can't be written" in failed.stdout
+
+
+def test_a_wrong_or_missing_token_is_one_line(server: JobServer, tmp_path: Path) -> None:
+    words = ("submit", "run", "simclr", "--address", server.address, "--home", "/nowhere")
+    wrong = server.unlabeled(*words, RAY_AUTH_TOKEN="another", RAY_AUTH_TOKEN_PATH="")
+    missing = server.unlabeled(*words, HOME=str(tmp_path), RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN_PATH="")
+    for refused in (wrong, missing):
+        assert refused.returncode == 2
+        assert len(refused.stderr.splitlines()) == 1
+        assert f"the cluster at {server.address} wants its token" in refused.stderr
+
+
+def test_more_runs_go_at_once_when_a_node_joins(home: Path, driver: MakeDriver) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    with contextlib.ExitStack() as stack:
+        stack.callback(cluster.shutdown)
+        study = driver(home, "study", "run", STUDY, **{**LONG, "epochs": "1000"})
+        process = study.start("--seeds", "0", "--address", cluster.address)
+        stack.callback(process.kill)
+        assert len(under_way(home)) == 1
+        cluster.add_node(num_cpus=1)
+        wait_for(lambda: len(under_way(home)) == 2, 60, study.log.read_text)
+        process.terminate()
+        assert process.wait(timeout=30) == 130, study.log.read_text()
+    assert "RUNNING" not in set(frames.runs(STUDY, home)["status"])
+
+
+def under_way(home: Path) -> set[Path]:
+    return {path.parent for path in home.glob("work/*/step-*.pt")}
