@@ -6,7 +6,7 @@ gradients, which computes the batch's own gradient.
 Source: Chen, Fan, Girshick, He (2020), arXiv:2003.04297, table 3; Gao, Zhang, Han, Callan (2021), arXiv:2101.06983.
 Expected: at one batch size MoCo needs less memory and time; a large batch end to end needs many times the memory;
 caching takes that back, for embedding everything twice.
-Cost: laptop 12 runs. Nobody has timed any profile yet.
+Cost: laptop 12 runs, one at a time (--at-once 1), or they slow each other down. Nobody has timed the others.
 
 The laptop's queue holds as many negatives as its large batch has. Memory on a CPU is what training adds to the process.
 """
@@ -45,7 +45,7 @@ STUDY = Study(
             method=SimCLRConfig(views=two_views(MOCO_V2_SMALL), temperature=0.2, head=(256, 128)),
             data=DataConfig(name="fashion-mnist-12k", train_images=8192),
             optimizer=SGD_OF_MOCO,
-            epochs=1,
+            epochs=2,
             evaluation=LIGHT,
         ),
         "workstation": RunConfig(

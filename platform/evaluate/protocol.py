@@ -17,6 +17,13 @@ from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 
 
+_COSTS = {
+    "system/training_memory_mb": "what the steps after the first add to the process, and the size of weights, "
+    "gradients and the optimiser's state (of a GPU: its tensors)",
+    "system/training_seconds": "in training steps, their views included; not in evaluation and checkpoints",
+}
+
+
 @dataclass(frozen=True)
 class _Reading:
     """What a probe reads: a layer's features (none named: the encoder's output), of the class or a transformation."""
@@ -86,9 +93,9 @@ class Evaluation:
         return found
 
     def protocols(self) -> dict[str, str]:
-        """Return metric -> how it is measured, for every ``top1`` metric that a run can have."""
+        """Return metric -> how it is measured, for every ``top1`` metric that a run can have, and for its costs."""
         config = self.run.evaluation
-        how = {}
+        how = dict(_COSTS)
         if config.follow is not None:
             how[f"{config.follow.name}/top1"] = (
                 f"{config.follow.protocol} on up to {config.follow_images} validation pictures, "
