@@ -16,7 +16,6 @@ from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 
-
 _COSTS = {
     "system/training_memory_mb": "what the steps after the first add to the process, and the size of weights, "
     "gradients and the optimiser's state (of a GPU: its tensors)",
