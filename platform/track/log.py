@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import EpochDone, Failed, Finished, Metrics, Started
-from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import sender as sending
 from unlabeled.platform.track.connection import Connection
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, told_apart
@@ -26,6 +24,10 @@ from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.leases import LEDGERS, Leases, said
 from unlabeled.platform.track.sender import Sender
 from unlabeled.platform.track.writer import Writer, find_run
+
+if TYPE_CHECKING:  # torch, which they import, takes 300 MB and two seconds that reading runs does not need
+    from unlabeled.platform.data import Data
+    from unlabeled.platform.study import PlannedRun
 
 LOOK_SECONDS = 2.0  # between looks at what other drivers have in hand
 Claim = Literal["ours", "done", "failed", "others", "away"]
@@ -130,7 +132,9 @@ class StudyLog:
         holder = self.leases.holder(fingerprint)
         return said(holder) if holder else "another process"
 
-    def begin(self, planned: PlannedRun, fingerprint: str, base: str, data: Data, protocols: Mapping[str, str]) -> None:
+    def begin(
+        self, planned: "PlannedRun", fingerprint: str, base: str, data: "Data", protocols: Mapping[str, str]
+    ) -> None:
         """Open the run's MLflow run, the same one as before where it has one."""
         tags = {
             "unlabeled.study": self.record["name"],

@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +244,8 @@ def test_the_home_is_as_given_then_the_environments_then_runs_here(
     monkeypatch.setenv("UNLABELED_HOME", str(tmp_path / "elsewhere"))
     assert find_home() == tmp_path / "elsewhere"
     assert find_home("given") == tmp_path / "given"
+
+
+def test_reading_runs_does_without_torch() -> None:
+    code = "import sys; from unlabeled.dashboards import frames, publish; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
