@@ -7,8 +7,8 @@ Measured:
   memory grows by from the first quarter on. Targets: at most 0.12 s a run, MLflow included; a ratio of at most 1.3; at
   most 20 KiB a run. ``UNLABELED_BENCHMARK_RUNS`` sets the number.
 * Stores of 2,500, 5,000 and 10,000 runs, each read by ``frames.runs`` in a process of its own: wall seconds, and the
-  process's peak memory, imports included. (Not ``ru_maxrss``, which begins at the parent's.) Targets for the largest: at
-  most 20 s and 1 GiB; a cost per run of at most 1.3 times the smallest's.
+  process's peak memory, imports included. (Not ``ru_maxrss``, which begins at the parent's.) Targets for the largest:
+  at most 20 s and 1 GiB; a cost per run of at most 1.3 times the smallest's.
 """
 
 import io
