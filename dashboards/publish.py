@@ -16,6 +16,7 @@ from unlabeled.dashboards import frames, sections
 from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.measured import slug
 from unlabeled.dashboards.report import Around, Report, read_report
+from unlabeled.dashboards.search_report import SearchReport, is_search, search_report
 from unlabeled.dashboards.website import About, Declared, Searched, site_links, write_site
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.home import find_home, make_home
@@ -62,7 +63,11 @@ def publish(
     logged = frames.read(study, home)
     if logged is None:
         raise UserError(f"no run of {study!r} has begun in {find_home(home)}; start with `unlabeled study run {study}`")
-    report = read_report(logged.record, logged.runs, logged.epochs, logged.pictures, study)
+    report = (
+        search_report(logged, Store(find_home(home)), find_home(home), study)
+        if is_search(logged)
+        else read_report(logged.record, logged.runs, logged.epochs, logged.pictures, study)
+    )
     folder = Path(out) if out else make_home(home) / "reports" / study
     page = report.write(folder, _around(report, folder))
     problem = _log(Store(find_home(home)), study, report)
@@ -89,16 +94,15 @@ def publish_all(
     order = {study.name: place for place, study in enumerate(studies)}
     names = sorted(_names(store), key=lambda name: (order.get(name, len(order)), name))
     reports: dict[str, Report] = {}
-    searches: list[Searched] = []
+    searches: dict[str, SearchReport] = {}
     failed: dict[str, str] = {}
     for name in names:
         try:
             logged = frames.read(name, home)
             if logged is None:
                 continue
-            if logged.record.get("kind") == "search":
-                finished = int((logged.runs["status"] == "FINISHED").sum())
-                searches.append(Searched(name, str(logged.record.get("question", "")), len(logged.runs), finished))
+            if is_search(logged):
+                searches[name] = search_report(logged, store, find_home(home), name)
             else:
                 reports[name] = read_report(logged.record, logged.runs, logged.epochs, logged.pictures, name)
         except UserError as error:
@@ -106,8 +110,16 @@ def publish_all(
         except Exception as error:  # whatever is wrong with one study's records, the others have their reports
             failed[name] = f"what is logged of it can't be read ({type(error).__name__}: {error})"
     folder = Path(out) if out else make_home(home) / "reports"
-    found = Published(write_site(folder, reports, studies, methods, searches, failed), list(reports), failed)
-    for name, report in reports.items():
+    listed = [
+        Searched(name, one.title, len(one.runs), int((one.runs["status"] == "FINISHED").sum()), f"{name}/index.html")
+        for name, one in searches.items()
+    ]
+    page = write_site(folder, reports, studies, methods, listed, failed)
+    for name, one in searches.items():
+        one.write(folder / name, _around(one, folder / name))
+    found = Published(page, [*reports, *searches], failed)
+    written: dict[str, Report | SearchReport] = {**reports, **searches}
+    for name, report in written.items():
         problem = _log(store, name, report)
         if problem:
             found.not_logged[name] = problem
@@ -125,7 +137,7 @@ def _names(store: Store) -> list[str]:
     return found
 
 
-def _around(report: Report, folder: Path) -> Around:
+def _around(report: Report | SearchReport, folder: Path) -> Around:
     """Return the links of a report that is written by itself: those of the site that it stands in, if it does."""
     site = folder.parent
     if not (site / "claims.html").is_file():
@@ -152,17 +164,21 @@ def _columns(report: Report) -> tuple[list[str], list[str], list[str]]:
     )
 
 
-def _log(store: Store, study: str, report: Report) -> str:
+def _log(store: Store, study: str, report: Report | SearchReport) -> str:
     """Log a report; return what went wrong, if anything, because the report itself is there."""
-    verdicts = "\n".join(f"- **{v.decision}**: {v.claim['statement']} {v.reason}" for v in report.judged)
-    where = "The page is `report/index.html` among the artifacts."
-    description = f"**{report.title}**\n\n{verdicts or 'No claims to judge.'}\n\n{where}"
-    tags = {f"verdicts.{name.replace(' ', '_')}": str(number) for name, number in report.decisions.items()}
+    tags: dict[str, str] = {}
+    if isinstance(report, SearchReport):
+        found, columns = report.answer, report.columns
+    else:
+        verdicts = "\n".join(f"- **{v.decision}**: {v.claim['statement']} {v.reason}" for v in report.judged)
+        found, columns = verdicts or "No claims to judge.", _columns(report)
+        tags = {f"verdicts.{name.replace(' ', '_')}": str(number) for name, number in report.decisions.items()}
+    description = f"**{report.title}**\n\n{found}\n\nThe page is `report/index.html` among the artifacts."
     try:
         with tempfile.TemporaryDirectory() as folder:  # written afresh: the site's links lead nowhere from MLflow
             report.write(Path(folder))
             log_report(store, study, Path(folder), description, tags)
-        set_view(store, study, *_columns(report))
+        set_view(store, study, *columns)
     except Exception as error:  # a store that is read-only or away keeps nobody from reading the page
         return (
             f"the report is written, but not logged to MLflow: {str(error).splitlines()[0] if str(error) else error!r}"

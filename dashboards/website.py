@@ -61,19 +61,21 @@ class About:
 
 @dataclass(frozen=True)
 class Searched:
-    """A search in the store, which has no report of its own here.
+    """A search in the store.
 
     Attributes:
         name: its experiment.
         question: what it asks.
         num_runs: how many runs it has.
         num_finished: how many of them finished.
+        page: its report, from the site's folder; empty where it has none.
     """
 
     name: str
     question: str
     num_runs: int
     num_finished: int
+    page: str = ""
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,8 @@ def test_a_run_ends_in_a_report_and_its_own_config_is_the_same_run(
         "1 finished, 0 failed, 0 were done before",
         f"report: {page}",
     ]
-    assert re.fullmatch(r"1/1 simclr seed 0 test/linear/top1 \d+\.\d%, \d+ s\n", first.err), "no escape codes, no table"
+    lines = r"simclr seed 0: started\n1/1 simclr seed 0 test/linear/top1 \d+\.\d%, \d+ s\n"
+    assert re.fullmatch(lines, first.err), "no escape codes, no table"
     assert "What do single runs give?" in page.read_text()
     (run,) = frames.runs("runs", home).itertuples()
     own = Store(home).artifact(str(run.run_id), "config.json")
