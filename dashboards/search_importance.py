@@ -1,0 +1,98 @@
+"""How much each sampled parameter mattered to the objective: fANOVA over the finished trials, as Optuna computes it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from unlabeled.dashboards.search_trials import Parameter
+from unlabeled.dashboards.wording import count
+
+FEWEST_TRIALS = 8
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Each parameter's share, the largest first.
+
+    Attributes:
+        shares: name -> share of all parameters'; they sum to 1. Empty where none can be said.
+        how: by which method and on how many trials, or why there are none: a few sentences.
+    """
+
+    shares: dict[str, float]
+    how: str
+
+
+def importance(table: pd.DataFrame, points: pd.DataFrame, space: Sequence[Parameter]) -> Importance:
+    """Judge the parameters by the objective (the first, where there are two) of the finished trials.
+
+    By fANOVA (Hutter, Hoos, Leyton-Brown 2014). It asks for every parameter of every trial, so one whose operation is
+    out stands at the middle of its range, as they put inactive ones at their default: then a strength explains only
+    what the presence of its operation doesn't. Optuna's PED-ANOVA takes trials as they are, but it compares the best
+    few with all, and found the parameter that decided in none of six simulated searches of 16 trials, where this found
+    it in all.
+    """
+    finished = table.index[(table["state"] == "finished") & table["value"].notna()]
+    values = table.loc[finished, "value"]
+    asked = [one for one in space if one.name in points and points.loc[finished, one.name].nunique() > 1]
+    if len(finished) < FEWEST_TRIALS:
+        need = f"it needs at least {FEWEST_TRIALS}, because fewer can't tell a parameter from chance"
+        return Importance({}, f"Left out: {count(len(finished), 'trial')} finished, and {need}.")
+    if not asked:
+        return Importance({}, "Left out: no parameter has two values among the finished trials.")
+    if values.nunique() < 2:
+        return Importance({}, "Left out: every finished trial has the same objective.")
+    found = _evaluated(values, points.loc[finished], asked)
+    total = sum(value for value in found.values() if math.isfinite(value))
+    if not total > 0:
+        return Importance({}, "Left out: no parameter tells the finished trials apart.")
+    shares = {name: value / total for name, value in sorted(found.items(), key=lambda item: (-item[1], item[0]))}
+    how = (
+        f"fANOVA on {count(len(finished), 'finished trial')}: how much of the objective's variance a forest explains "
+        "by each parameter alone, as shares. "
+    )
+    if points.loc[finished, [one.name for one in asked]].isna().any(axis=None):
+        how += "A parameter whose operation is out stands at the middle of its range. "
+    how += "Pruned and failed trials have no objective and do not count; few trials make a rough order, no more."
+    return Importance(shares, how)
+
+
+def _evaluated(values: "pd.Series[float]", points: pd.DataFrame, asked: Sequence[Parameter]) -> dict[str, float]:
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator
+    from optuna.trial import create_trial
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = {one.name: _distribution(one, points[one.name]) for one in asked}
+    study = optuna.create_study()
+    for value, values_of_trial in zip(values, points.to_dict("records"), strict=True):
+        point = {one.name: _value(one, values_of_trial[one.name]) for one in asked}
+        study.add_trial(create_trial(params=point, distributions=distributions, value=float(value)))
+    return dict(FanovaImportanceEvaluator(seed=0).evaluate(study, params=list(distributions)))
+
+
+def _distribution(parameter: Parameter, values: "pd.Series[Any]") -> Any:
+    """Return Optuna's distribution, widened to values that lie outside a record of another version."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if parameter.choices:
+        return CategoricalDistribution(parameter.choices)
+    numbers = [_number(parameter, value) for value in values.dropna()]
+    bounds = [_number(parameter, one) for one in (parameter.low, parameter.high) if math.isfinite(one)]
+    return FloatDistribution(min([*bounds, *numbers]), max([*bounds, *numbers]))
+
+
+def _value(parameter: Parameter, value: Any) -> Any:
+    if value is not None:
+        return value if parameter.choices else _number(parameter, value)
+    if parameter.choices:
+        return parameter.choices[0]
+    return (_number(parameter, parameter.low) + _number(parameter, parameter.high)) / 2
+
+
+def _number(parameter: Parameter, value: float) -> float:
+    """Return a number as it was sampled: its logarithm where that was even."""
+    return math.log(value) if parameter.is_log and value > 0 else float(value)
