@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def report(
     name: Annotated[
-        str | None, typer.Argument(help="Name of a study or search, or `runs` for those of `unlabeled run`.", show_default=False)
+        str | None,
+        typer.Argument(help="Name of a study or search, or `runs` for those of `unlabeled run`.", show_default=False),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Report every study that has runs, as one site.")] = False,
     home: Home = None,
