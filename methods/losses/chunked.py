@@ -66,14 +66,14 @@ class _ChoosePositive(torch.autograd.Function):
             sum_B1 = negative_BN.sub_(shift_B1).exp_().sum(dim=1, keepdim=True)
             log_odds_B1 = positive_B1 - shift_B1 - sum_B1.log()
             loss_V1[chunk] = -F.logsigmoid(log_odds_B1)
-            won_B1 = (positive_B1 - shift_B1).exp()
-            all_B1 = sum_B1 + won_B1
-            spread_B1 = torch.special.entr(negative_BN).sum(dim=1, keepdim=True) + torch.special.entr(won_B1)
-            entropy_V1[chunk] = all_B1.log() + spread_B1 / all_B1
+            wrong_B1 = torch.sigmoid(-log_odds_B1)  # the probability of all negatives together
+            weight_BN = negative_BN.mul_(wrong_B1 / sum_B1.clamp_min(torch.finfo(sum_B1.dtype).tiny))
+            torch.mm(weight_BN, candidate_ND, out=to_anchor_VD[chunk])
+            # log Z less the mean score; that of the negatives is their weighted sum's, which the gradient has anyway.
+            mean_B1 = (anchor_BD * to_anchor_VD[chunk]).sum(dim=1, keepdim=True) + (1.0 - wrong_B1) * positive_B1
+            entropy_V1[chunk] = (loss_V1[chunk] + positive_B1 - mean_B1).clamp_min(0.0)
             if any(ctx.needs_input_grad):
-                wrong_B1 = torch.sigmoid(-log_odds_B1)  # the probability of all negatives together
-                weight_BN = negative_BN.mul_(wrong_B1 / sum_B1.clamp_min(torch.finfo(sum_B1.dtype).tiny))
-                torch.mm(weight_BN, candidate_ND, out=to_anchor_VD[chunk]).addcmul_(positive_BD, wrong_B1, value=-1)
+                to_anchor_VD[chunk].addcmul_(positive_BD, wrong_B1, value=-1)
                 torch.mul(anchor_BD, -wrong_B1, out=to_positive_VD[chunk])
                 if to_candidate_ND is not None:
                     to_candidate_ND.addmm_(weight_BN.T, anchor_BD)
