@@ -29,7 +29,6 @@ from rich.console import Console
 from benchmarks.command import python
 from benchmarks.compare import Row
 from unlabeled.platform import sweep
-from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.display import Display
 from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Started
@@ -37,6 +36,7 @@ from unlabeled.platform.recorder import Recorder
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.study import Study
 from unlabeled.platform.track import Store
+from unlabeled.platform.trial import unpacked
 from unlabeled.studies.projection_head import STUDY as PROJECTION_HEAD
 
 RUNS = int(os.environ.get("UNLABELED_BENCHMARK_RUNS", "600"))
@@ -89,9 +89,8 @@ def say_as_a_run_does(config: dict[str, Any]) -> None:
     """Report what a run of some epochs reports, and write what it writes, without the work between."""
     from ray import tune
 
-    given = config["trial"]
-    run: RunConfig = given["run"]
-    files = Path(given["home"], "work", run.fingerprint("none"), "files")
+    run, home, _ = unpacked(config)
+    files = Path(home, "work", run.fingerprint("none"), "files")
     files.mkdir(parents=True, exist_ok=True)
     (files / "encoder.txt").write_text("no weights")
     tune.report({"event": Started({"host": "here", "processor": "none"}, 0, [])})

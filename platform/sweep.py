@@ -22,7 +22,7 @@ from unlabeled.platform.resources import Resources
 from unlabeled.platform.runtime import execute_safely, load_cached
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train import check_fits, check_method
-from unlabeled.platform.trial import trial
+from unlabeled.platform.trial import packed, trial
 from unlabeled.platform.workers import execute_on_workers
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
@@ -30,6 +30,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its banner; verbose=0 silences only the old one
 # After Ctrl-C Tune would save itself and wait ten seconds for its processes; a run goes on from MLflow and checkpoints.
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # nor does it need Tune's record of all trials meanwhile
 
 Take = Callable[[int, Event], None]
 OVER = -1  # in the place of a run's number: there are no more
@@ -167,9 +168,7 @@ def _asking(next_run: Callable[[], int | None], recorder: Recorder, resources: R
                 return None
             if number == OVER:
                 return self.FINISHED
-            planned = self._recorder.planned[number]
-            given = {"run": planned.config, "home": self._recorder.home, "resources": self._resources}
-            return {"trial": {"number": number, **given}}
+            return packed(number, self._recorder.planned[number].config, self._recorder.home, self._resources)
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
             pass
@@ -204,10 +203,10 @@ def _listener(take: Take, lost: Take) -> Any:
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **_: Any
         ) -> None:
-            self._take(trial.config["trial"]["number"], result["event"])
+            self._take(trial.config["number"], result["event"])
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             reason = f"its process was lost {trial.num_failures} times, the last time with: {trial.get_error()}"
-            self._lost(trial.config["trial"]["number"], Failed(reason.splitlines()[0]))
+            self._lost(trial.config["number"], Failed(reason.splitlines()[0]))
 
     return Listener(take, lost)

@@ -3,29 +3,45 @@
 Apart from the driver's code, so that a worker imports neither MLflow nor what a person looks at.
 """
 
+import base64
+import pickle
+import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from unlabeled.platform.config import RunConfig
 from unlabeled.platform.events import Event
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.runtime import execute_safely
 from unlabeled.platform.workers import execute_on_workers
 
 
+def packed(number: int, run: RunConfig, home: Path, resources: Resources) -> dict[str, Any]:
+    """Return what :func:`trial` takes, small: Tune keeps the settings of every trial, as text and more than once."""
+    words = zlib.compress(pickle.dumps((run, home, resources)))
+    return {"number": number, "packed": base64.b64encode(words).decode("ascii")}
+
+
+def unpacked(config: Mapping[str, Any]) -> tuple[RunConfig, Path, Resources]:
+    """Return what was :func:`packed`."""
+    given: tuple[RunConfig, Path, Resources] = pickle.loads(zlib.decompress(base64.b64decode(config["packed"])))
+    return given
+
+
 def trial(config: Mapping[str, Any]) -> None:
-    """Execute the run that ``config["trial"]`` holds, and report its events to Tune."""
+    """Execute the run that the driver :func:`packed`, and report its events to Tune."""
     from ray import tune
 
-    given = config["trial"]
-    resources: Resources = given["resources"]
+    run, home, resources = unpacked(config)
 
     def report(event: Event) -> None:
         tune.report({"event": event})
 
     if resources.workers > 1:
-        execute_on_workers(given["run"], given["home"], resources, report)
+        execute_on_workers(run, home, resources, report)
     else:
         torch.set_num_threads(resources.cpus_per_run)
-        execute_safely(given["run"], given["home"], resources, report)
+        execute_safely(run, home, resources, report)

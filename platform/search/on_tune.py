@@ -41,7 +41,7 @@ def _stopping(course: Course) -> Any:
             self._course = course
 
         def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
-            stops = self._course.stops(trial.config["trial"]["number"], result["event"])
+            stops = self._course.stops(trial.config["number"], result["event"])
             return str(self.STOP if stops else self.CONTINUE)
 
         def __getstate__(self) -> dict[str, Any]:
