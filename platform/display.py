@@ -71,7 +71,7 @@ class Display:
             self._say(f"{place} {escape(name)} [red]failed[/]: {escape(event.reason)}")
             return
         value = event.metrics.get(self.measure)
-        answer = f"{self.measure} [bold]{_shown(self.measure, value)}[/], " if value is not None else ""
+        answer = f"{self.measure} [bold]{shown(self.measure, value)}[/], " if value is not None else ""
         left = (time.monotonic() - self._started) / self.done * (self.total - self.done)
         remaining = f", about {duration(left)} left" if self.done < self.total else ""
         self._say(f"{place} {escape(name)} {answer}{duration(event.metrics['system/wall_seconds'])}{remaining}")
@@ -134,8 +134,15 @@ class _Active:
         )
 
 
-def _shown(metric: str, value: float) -> str:
-    return f"{value:.1%}" if metric.endswith("top1") else f"{value:,.4g}"
+def shown(metric: str, value: float) -> str:
+    """Write a metric's value as people read it.
+
+    >>> shown("validation/linear/top1", 0.8312), shown("search/images_seen", 40000.0), shown("health/rankme", 31.2345)
+    ('83.1%', '40,000', '31.23')
+    """
+    if metric.endswith("top1"):
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:

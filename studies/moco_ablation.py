@@ -9,7 +9,7 @@ Cost: laptop 18 runs. Nobody has timed any profile yet.
 
 from unlabeled.platform.augment import MOCO_V1, MOCO_V1_SMALL, MOCO_V2, MOCO_V2_SMALL, ViewPlan, two_views
 from unlabeled.platform.study import Claim, Published, Study
-from unlabeled.studies.bases import MOCO_RUN, changed
+from unlabeled.studies.bases import MOCO_RUN
 from unlabeled.studies.tables import numbers
 
 SOURCE = "Chen et al. 2020, arXiv:2003.04297, table 1"
@@ -48,7 +48,7 @@ STUDY = Study(
     source=SOURCE,
     expected="The head helps most, then the augmentation; both add up; the schedule adds little, more epochs more.",
     cost="laptop: 18 runs, not timed yet",
-    profiles=changed(MOCO_RUN, {}),
+    profiles=MOCO_RUN,
     rows=rows(two_views(MOCO_V1_SMALL), two_views(MOCO_V2_SMALL), (256, 128), MOCO_RUN["laptop"].epochs),
     scaled={
         "workstation": rows(two_views(MOCO_V1_SMALL), two_views(MOCO_V2_SMALL), (512, 128), 200),

@@ -1,4 +1,4 @@
-"""The papers' tables as they lie in ``published/``: numbers are read from there, never typed into a study."""
+"""The papers' tables as they lie in ``published/``: the numbers beside a study's rows are read from there."""
 
 import csv
 from collections.abc import Mapping

@@ -168,7 +168,7 @@ def _say_winner(course: "Course") -> None:
     import pandas as pd
 
     from unlabeled.dashboards.inference import paired_difference
-    from unlabeled.platform.search.recording import shown
+    from unlabeled.platform.display import shown
 
     wanted = course.search.objective.metric
     for contender in course.contenders:

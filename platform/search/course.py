@@ -11,13 +11,14 @@ from typing import Any
 
 from unlabeled.platform import checkpoint
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.display import shown
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Metrics, Started
 from unlabeled.platform.runtime import load_cached
 from unlabeled.platform.search.built import field_of, read_back
 from unlabeled.platform.search.declared import IMAGES_SEEN, Search, validated_only
 from unlabeled.platform.search.memory import Memory
-from unlabeled.platform.search.recording import Role, SearchDisplay, SearchRecorder, Stage, shown
+from unlabeled.platform.search.recording import Role, SearchDisplay, SearchRecorder, Stage
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.sweep import OVER
 

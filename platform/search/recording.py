@@ -9,7 +9,7 @@ from typing import Any, Literal
 from rich.markup import escape
 
 from unlabeled.platform.config import RunConfig, plain
-from unlabeled.platform.display import Display, duration
+from unlabeled.platform.display import Display, duration, shown
 from unlabeled.platform.events import Failed, Finished, Metrics
 from unlabeled.platform.recorder import Recorder
 from unlabeled.platform.search.declared import IMAGES_SEEN
@@ -109,14 +109,3 @@ class SearchDisplay(Display):
 
     def _after(self) -> str:
         return f"; best so far {escape(self.best)}" if self.best else ""
-
-
-def shown(metric: str, value: float) -> str:
-    """Write a metric's value as people read it.
-
-    >>> shown("validation/linear/top1", 0.8312), shown("search/images_seen", 40000.0), shown("health/rankme", 31.2345)
-    ('83.1%', '40,000', '31.23')
-    """
-    if metric.endswith("top1"):
-        return f"{value:.1%}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"

@@ -3,8 +3,6 @@
 import contextlib
 import functools
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from unlabeled.platform.commit import commit
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import EpochDone, Failed, Finished, Metrics, Started
 from unlabeled.platform.track import sender as sending
@@ -302,14 +301,7 @@ def _send_left(store: Connection, journal: Journal) -> set[str]:
 @functools.cache
 def _versions() -> dict[str, str]:
     """Return what code and libraries run here."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-        cwd=Path(__file__).resolve().parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     found = {name: version(name) for name in ("torch", "torchvision", "ray", "mlflow", "optuna")}
     found["python"] = sys.version.split()[0]
-    found["commit"] = commit.stdout.strip() or os.environ.get("UNLABELED_COMMIT") or "not in a git checkout"
+    found["commit"] = commit() or "not in a git checkout"
     return found
