@@ -10,7 +10,7 @@ from pydantic import Field
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import EncoderConfig
-from unlabeled.platform.evaluate import KNN, Linear, ProbeConfig
+from unlabeled.platform.evaluate import KNN, FeatureProbe, Linear, ProbeConfig
 from unlabeled.platform.evaluate.transformations import Name as Transformation
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import AdamW, OptimizerConfig
@@ -27,7 +27,8 @@ class EvaluationConfig(Settings):
             that kNN votes from.
         follow: the probe that is followed, on validation. None follows label-free health alone.
         final: the probes run once at the end: on ``splits``, and where test is one, on test with the encoder untrained.
-        layers: further layers that the final probes read, by the method's names for them: ``head``.
+        layers: further layers that the final probes read: the encoder's blocks (``block1``, ...), and those that the
+            method names: ``head``.
         transformations: changes of the pictures that the final probes have to tell, besides the class.
         splits: which splits the final probes are scored on. Whoever chooses between runs leaves test out.
         tsne_images: how many test pictures the t-SNE picture shows; 0 draws none.
@@ -35,7 +36,7 @@ class EvaluationConfig(Settings):
 
     every_epochs: int = Field(default=1, ge=1)
     follow_images: int = Field(default=500, ge=2)
-    follow: ProbeConfig | None = KNN()
+    follow: FeatureProbe | None = KNN()
     final: tuple[ProbeConfig, ...] = (KNN(), Linear())
     layers: tuple[str, ...] = ()
     transformations: tuple[Transformation, ...] = ()

@@ -1,20 +1,26 @@
 """A pretrained encoder as files: weights as safetensors, and what it takes to use them."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from unlabeled.platform.checkpoint import write_atomically
-from unlabeled.platform.data import Data
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import PictureFormat
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import MethodConfig
+from unlabeled.platform.settings import Settings
 
 _README = """# A pretrained encoder
 
 ```python
+import unlabeled.methods  # some methods' encoders look at pictures in a way of their own
 from unlabeled.platform.export import load_encoder
+
 encoder = load_encoder("{folder}")
 features = encoder(images)  # float [B, {channels}, {image_px}, {image_px}], (pixels / 255 - mean) / std -> [B, {dim}]
 ```
@@ -23,28 +29,33 @@ mean {mean}, std {std}; pretrained on {data}. The weights are `encoder.safetenso
 """
 
 
-def save_encoder(encoder: Encoder, config: EncoderConfig, data: Data, folder: Path) -> None:
+class _Card(Settings):
+    """The part of ``encoder.json`` that comes in kinds."""
+
+    method: MethodConfig
+
+
+def save_encoder(encoder: Encoder, run: RunConfig, pictures: PictureFormat, folder: Path) -> None:
     """Write ``encoder.safetensors``, ``encoder.json`` and a README of three lines of code."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     save_file(weights, folder / "encoder.safetensors")
-    shape = {
-        "channels": data.channels,
-        "image_px": data.image_px,
-        "mean": data.mean,
-        "std": data.std,
-        "dim": encoder.dim,
+    shape = {**asdict(pictures), "dim": encoder.dim}
+    parts = {
+        name: json.loads(part.canonical_json()) for name, part in (("encoder", run.encoder), ("method", run.method))
     }
-    card = {"encoder": config.model_dump(mode="json"), "data": data.name, **shape}
+    card = {**parts, "data": run.data.name, **shape}
     write_atomically(folder / "encoder.json", json.dumps(card, indent=2).encode())
-    write_atomically(folder / "README.md", _README.format(folder="path/to/encoder", data=data.name, **shape).encode())
+    write_atomically(
+        folder / "README.md", _README.format(folder="path/to/encoder", data=run.data.name, **shape).encode()
+    )
 
 
 def load_encoder(folder: str | Path) -> Encoder:
     """Build the encoder that :func:`save_encoder` wrote, with its weights, in eval mode on the CPU.
 
     Raises:
-        UserError: the folder lacks one of the two files.
+        UserError: the folder lacks one of the two files, or the method is not known: ``import unlabeled.methods``.
     """
     folder = Path(folder)
     for name in ("encoder.json", "encoder.safetensors"):
@@ -52,6 +63,8 @@ def load_encoder(folder: str | Path) -> Encoder:
             raise UserError(f"no {name} in {folder}; give the encoder folder among a run's artifacts")
     card = json.loads((folder / "encoder.json").read_text())
     with torch.random.fork_rng():
-        encoder = EncoderConfig(**card["encoder"]).build(card["channels"], card["image_px"])
+        method = _Card.checked(method=card["method"]).method
+        pictures = PictureFormat(card["channels"], card["image_px"], tuple(card["mean"]), tuple(card["std"]))
+        encoder = method.make_encoder(EncoderConfig(**card["encoder"]), pictures)
     encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
     return encoder.eval()

@@ -1,7 +1,7 @@
 """The contract between the engine and a method: the engine trains any :class:`Method` and never asks which it is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -9,9 +9,9 @@ from pydantic import field_validator
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import POLICIES, ViewPlan
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, PictureFormat
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import unknown
 from unlabeled.platform.settings import Variant
 
@@ -26,12 +26,14 @@ class Batch:
         draws: random numbers for these rows at this step, the same however the global batch is split over workers:
             whatever a method draws in ``forward`` (masks, rotations, permutations) comes from here.
         labels: int64 [B], for methods that declare ``needs_labels``; None for the others.
+        captions: a text for each image, for methods that declare ``needs_captions``; None for the others.
     """
 
     views: tuple[Tensor, ...]
     index: Tensor
     draws: Draws
     labels: Tensor | None = None
+    captions: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +53,15 @@ class MethodConfig(Variant):
     """Hyperparameters of one method, and how to build it. A kind's ``name`` is the method's name everywhere.
 
     Attributes:
+        paper: whose method it is: authors, year, where to find it.
         needs_labels: whether batches must bring labels.
+        needs_captions: whether batches must bring captions.
         num_views: how many views of an image it takes; None is any number.
     """
 
+    paper: ClassVar[str] = ""
     needs_labels: ClassVar[bool] = False
+    needs_captions: ClassVar[bool] = False
     num_views: ClassVar[int | None] = None
 
     views: ViewPlan
@@ -73,9 +79,20 @@ class MethodConfig(Variant):
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the method can't train on this data in a global batch shared by so many workers."""
 
+    def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
+        """Make the encoder that the method trains and probes read; weights come from torch's global generator.
+
+        A method that looks at pictures in a way of its own (at lightness only, or with an encoder for each half of the
+        colours) wraps the configured one, so that whoever gets pictures' features from it gets them in the same way.
+        """
+        return config.build(pictures.channels, pictures.image_px)
+
     @abstractmethod
-    def build(self, encoder: Encoder) -> "Method":
-        """Make the module that trains ``encoder``; weights come from torch's global generator."""
+    def build(self, encoder: Encoder, data: Data) -> "Method":
+        """Make the module that trains ``encoder``; weights come from torch's global generator.
+
+        What the method must know of the data (how many classes, which colours there are) it takes from ``data`` now.
+        """
 
 
 class Method(nn.Module, ABC):
@@ -100,11 +117,35 @@ class Method(nn.Module, ABC):
         """Return the loss of one batch, and what to log of it."""
 
     def layers(self) -> Mapping[str, nn.Module]:
-        """Return the places that probes may read besides the encoder's output: name -> [B, C, H, W] to [B, D]."""
+        """Return places behind the encoder's output that probes may read: name -> [B, C, H, W] to [B, D]."""
+        return {}
+
+    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+        """Return what the method makes of some pictures, for people to look at.
+
+        Args:
+            images: float [B, C, H, W], normalised like views.
+            draws: of these rows.
+
+        Returns:
+            name -> the columns of a figure, in order: title -> [B, C, h, w], normalised like ``images``.
+        """
         return {}
 
     def after_step(self, progress: float) -> None:
         """Follow an optimiser step; ``progress`` in (0, 1] is the share of steps done. Default: nothing."""
+
+
+class ImageTextMethod(Method):
+    """A method that puts pictures and texts into one space. Abstract."""
+
+    @abstractmethod
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Return unit vectors [B, D] of normalised pictures [B, C, H, W]."""
+
+    @abstractmethod
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Return unit vectors [n, D] of n texts."""
 
 
 class EmbeddingMethod(Method):

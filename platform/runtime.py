@@ -15,7 +15,7 @@ from unlabeled.platform import checkpoint, collective
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate.pictures import draw_tsne, draw_views_of
+from unlabeled.platform.evaluate.pictures import draw_pictures_of, draw_tsne, draw_views_of
 from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.events import (
     EpochDone,
@@ -29,6 +29,7 @@ from unlabeled.platform.events import (
 )
 from unlabeled.platform.export import save_encoder
 from unlabeled.platform.memory import TrainingMemory
+from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.train import Training, build_method
@@ -172,7 +173,9 @@ class _Clock:
 
 def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, evaluation: Evaluation) -> Metrics:
     """Measure the encoder before training, once for all runs that start from the same weights."""
-    further = run.method.canonical_json() if run.evaluation.layers else ""  # layers behind the encoder are the method's
+    own_eyes = type(run.method).make_encoder is not MethodConfig.make_encoder
+    asks_method = run.evaluation.layers or any(probe.asks_method for probe in run.evaluation.final)
+    further = run.method.canonical_json() if own_eyes or asks_method else ""
     what = (
         further,
         run.encoder.canonical_json(),
@@ -192,8 +195,9 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
 
 def _write_files(run: RunConfig, data: Data, training: Training, folder: Path, processor: Processor) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    save_encoder(training.method.encoder, run.encoder, data, folder / "encoder")
+    save_encoder(training.method.encoder, run, data.format, folder / "encoder")
     draw_views_of(run, data, folder / "views.png")
+    draw_pictures_of(training.method, run, data, processor, folder / "pictures")
     if run.evaluation.tsne_images and data.test.labels is not None:
         draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")
 

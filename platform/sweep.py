@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from unlabeled.platform.cluster import cluster, growing
 from unlabeled.platform.display import Display
 from unlabeled.platform.events import Event, Failed
@@ -21,7 +19,7 @@ from unlabeled.platform.recorder import Outcome, Recorder
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.runtime import execute_safely, load_cached
 from unlabeled.platform.study import PlannedRun
-from unlabeled.platform.train import check_fits, check_method
+from unlabeled.platform.train import check_built
 from unlabeled.platform.trial import packed, trial
 from unlabeled.platform.workers import execute_on_workers
 
@@ -44,11 +42,7 @@ def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
         UserError: a run doesn't fit its data, its encoder, or the way that it should be split.
     """
     for run in planned:
-        config, data = run.config, load_cached(run.config.data)
-        check_fits(config, data, resources.workers)
-        with torch.device("meta"):
-            method = config.method.build(config.encoder.build(data.channels, data.image_px))
-        check_method(method, config)
+        check_built(run.config, load_cached(run.config.data), resources.workers)
 
 
 def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:

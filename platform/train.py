@@ -21,6 +21,7 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
 from unlabeled.platform.processor import Processor
 
@@ -132,7 +133,11 @@ class Training:
         if self.run.method.needs_labels:
             assert self.data.pretrain.labels is not None
             labels = self.processor.put(self.data.pretrain.labels[index])
-        return Batch(views=views, index=index, draws=draws.within("method"), labels=labels)
+        captions = None
+        if self.run.method.needs_captions:
+            assert self.data.pretrain.captions is not None
+            captions = tuple(self.data.pretrain.captions[i] for i in index.tolist())
+        return Batch(views=views, index=index, draws=draws.within("method"), labels=labels, captions=captions)
 
     def state(self) -> State:
         """Return all that the rest of the run depends on."""
@@ -232,9 +237,9 @@ def build_method(run: RunConfig, data: Data, processor: Processor) -> Method:
     """
     with torch.random.fork_rng():
         torch.manual_seed(key(run.seed, "encoder"))
-        encoder = run.encoder.build(data.channels, data.image_px)
+        encoder = run.method.make_encoder(run.encoder, data.format)
         torch.manual_seed(key(run.seed, "method"))
-        method = run.method.build(encoder)
+        method = run.method.build(encoder, data)
     return method.to(device=processor.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -270,6 +275,8 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
         raise UserError(
             f"{run.method.name} needs labels, and {data.name} has pictures without; choose another data set"
         )
+    if run.method.needs_captions and data.pretrain.captions is None:
+        raise UserError(f"{run.method.name} needs captions, and {data.name} has none; choose another, such as emoji")
     if run.method.num_views not in (None, len(run.method.views.views)):
         raise UserError(
             f"{run.method.name} takes {run.method.num_views} views of an image, and its plan has "
@@ -278,17 +285,34 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
     run.method.check(run.batch_size, workers, data)
 
 
-def check_method(method: Method, run: RunConfig) -> None:
-    """Check that a method can be trained and read as the run asks.
+def check_built(run: RunConfig, data: Data, workers: int = 1) -> Method:
+    """Check all that can be checked without training; return the run's method, built without memory for its weights.
 
     Raises:
-        UserError: micro-batches are wanted of a method that needs its batch whole, or a layer that it does not have.
+        UserError: see :func:`check_fits` and :func:`check_method`; or the encoder doesn't fit.
+    """
+    check_fits(run, data, workers)
+    with torch.device("meta"):
+        method = run.method.build(run.method.make_encoder(run.encoder, data.format), data)
+    check_method(method, run)
+    return method
+
+
+def check_method(method: Method, run: RunConfig) -> None:
+    """Check that a method can be trained and measured as the run asks.
+
+    Raises:
+        UserError: micro-batches are wanted of a method that needs its batch whole, a layer that it does not have, or a
+            probe that can't measure it.
     """
     if run.micro_batch is not None and method.split == "whole":
         raise UserError(f"{run.method.name} needs its batch whole, so micro_batch can't cut it; leave it out")
+    known = layers(method)
     for layer in run.evaluation.layers:
-        if layer not in method.layers():
-            raise unknown(f"layer of {run.method.name}", layer, method.layers())
+        if layer not in known:
+            raise unknown(f"layer of {run.method.name}", layer, known)
+    for probe in run.evaluation.final:
+        probe.check(method)
 
 
 def _nearest(wanted: int, allowed: list[int]) -> str:

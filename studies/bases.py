@@ -44,7 +44,7 @@ SIMCLR_RUN: Mapping[str, RunConfig] = {
 
 MOCO_RUN: Mapping[str, RunConfig] = {
     "laptop": RunConfig(
-        method=MoCoConfig(views=two_views(MOCO_V2_SMALL), momentum=0.9, queue=2048, head=(256, 128), symmetric=True),
+        method=MoCoConfig(views=two_views(MOCO_V2_SMALL), momentum=0.97, queue=1024, head=(256, 128), symmetric=True),
         data=LAPTOP_DATA,
         optimizer=AdamW(learning_rate=2e-3, warmup_epochs=1),
         epochs=8,

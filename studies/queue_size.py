@@ -19,7 +19,7 @@ STUDY = Study(
     expected="More negatives are better, with less and less to gain.",
     cost="laptop: 15 runs, not timed yet",
     profiles=MOCO_RUN,
-    rows={f"queue {place}": {"method.queue": 512 * 2**place} for place in range(1, 6)},
+    rows={f"queue {place}": {"method.queue": 256 * 2**place} for place in range(1, 6)},
     scaled={
         profile: {
             f"queue {place}": {"method.queue": length, **({"batch_size": 256} if profile == "workstation" else {})}

@@ -43,6 +43,7 @@ class MoCoConfig(MethodConfig):
     """
 
     name = "moco"
+    paper = "He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297"
     num_views: ClassVar[int | None] = 2
     views: ViewPlan = two_views(MOCO_V2)
     temperature: float = Field(default=0.2, gt=0.0)
@@ -72,7 +73,7 @@ class MoCoConfig(MethodConfig):
             )
         check_groups("method.bn_groups", self.bn_groups, batch_size, workers)
 
-    def build(self, encoder: Encoder) -> "MoCo":
+    def build(self, encoder: Encoder, data: Data) -> "MoCo":
         """Make MoCo around an encoder, whose batch norms it groups."""
         return MoCo(self, encoder)
 

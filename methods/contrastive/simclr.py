@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from unlabeled.methods.losses import Mining, margin_triplet, nt_logistic, nt_xent_with_top1
 from unlabeled.methods.parts import projection_head
 from unlabeled.platform.augment import SIMCLR, ViewPlan, two_views
+from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.method import Batch, EmbeddingMethod, MethodConfig, StepResult
 
@@ -36,6 +37,7 @@ class SimCLRConfig(MethodConfig):
     """
 
     name = "simclr"
+    paper = "Chen et al. 2020, arXiv:2002.05709"
     num_views: ClassVar[int | None] = 2
     views: ViewPlan = two_views(SIMCLR)
     temperature: float = Field(default=0.1, gt=0.0)
@@ -53,7 +55,7 @@ class SimCLRConfig(MethodConfig):
             raise ValueError(f"cosine false is for nt-xent; {self.loss} compares by cosine only")
         return self
 
-    def build(self, encoder: Encoder) -> "SimCLR":
+    def build(self, encoder: Encoder, data: Data) -> "SimCLR":
         """Make SimCLR around an encoder."""
         return SimCLR(self, encoder)
 

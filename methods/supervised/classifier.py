@@ -9,14 +9,12 @@ Shapes: B images per worker.
 from typing import ClassVar
 
 import torch.nn.functional as F
-from pydantic import Field
 from torch import nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.augment import SIMCLR, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 
 cross_entropy = in_full_precision(F.cross_entropy)
@@ -27,26 +25,17 @@ class SupervisedConfig(MethodConfig):
 
     Attributes:
         views: one view of each image.
-        classes: how many the data has.
     """
 
     name = "supervised"
+    paper = "SimCLR's table 1, arXiv:2002.05709"
     needs_labels: ClassVar[bool] = True
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(SIMCLR,))
-    classes: int = Field(default=10, ge=2)
 
-    def check(self, batch_size: int, workers: int, data: Data) -> None:
-        """Raise UserError where the data has another number of classes."""
-        if len(data.classes) != self.classes:
-            raise UserError(
-                f"method.classes {self.classes} is not the {len(data.classes)} classes of {data.name}; "
-                f"set method.classes to {len(data.classes)}"
-            )
-
-    def build(self, encoder: Encoder) -> "Supervised":
-        """Make the classifier around an encoder."""
-        return Supervised(self, encoder)
+    def build(self, encoder: Encoder, data: Data) -> "Supervised":
+        """Make the classifier of the data's classes around an encoder."""
+        return Supervised(encoder, len(data.classes))
 
 
 class Supervised(Method):
@@ -54,9 +43,9 @@ class Supervised(Method):
 
     split = "per-sample"
 
-    def __init__(self, config: SupervisedConfig, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, classes: int) -> None:
         super().__init__(encoder)
-        self.classifier = nn.Linear(encoder.dim, config.classes)
+        self.classifier = nn.Linear(encoder.dim, classes)
 
     def forward(self, batch: Batch) -> StepResult:
         """Return the cross-entropy of the labels, and how often the largest logit is right."""

@@ -1,6 +1,7 @@
 """A page that shows what a view plan does to images: each row an original and augmented versions of it."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,26 +32,33 @@ def draw_views(images: Tensor, plan: ViewPlan, columns: int = 8, seed: int = 0) 
     Returns:
         An RGB picture; small images are enlarged without smoothing, so that their pixels can be seen.
     """
+    columns_shown: list[tuple[str, Tensor]] = [("original", as_float(images))]
+    for repeat in range(-(-columns // len(plan.views))):
+        draws = Draws(torch.arange(len(images), device=images.device), seed, "picture", repeat)
+        columns_shown += [(f"view {place}", view) for place, view in enumerate(plan(images, draws), start=1)]
+    return draw_columns(columns_shown[: columns + 1], plan.summary)
+
+
+def draw_columns(columns: Sequence[tuple[str, Tensor]], header: str) -> "Image":
+    """Draw columns of images side by side, a row for each image, under a header and the columns' titles.
+
+    Args:
+        columns: title and float [N, C, H, W] in [0, 1], C 1 or 3; C, H and W may differ between columns.
+        header: text above, which may be long.
+    """
     from PIL import Image as PillowImage
     from PIL import ImageDraw, ImageFont
 
-    views: list[Tensor] = [as_float(images)]
-    labels = ["original"]
-    for repeat in range(-(-columns // len(plan.views))):
-        draws = Draws(torch.arange(len(images), device=images.device), seed, "picture", repeat)
-        views += plan(images, draws)
-        labels += [f"view {place + 1}" for place in range(len(plan.views))]
-    grid = _grid([_tiles(view) for view in views[: columns + 1]])
-
-    lines = textwrap.wrap(plan.summary, width=max(20, grid.shape[1] // 7))  # a letter is about 7 pixels wide
+    grid = _grid([_tiles(images) for _, images in columns])
+    lines = textwrap.wrap(header, width=max(20, grid.shape[1] // 7))  # a letter is about 7 pixels wide
     header_px = _LINE_PX * (len(lines) + 1)
     page = PillowImage.new("RGB", (grid.shape[1], grid.shape[0] + header_px), "white")
     page.paste(PillowImage.fromarray(grid.numpy()), (0, header_px))
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=_FONT_PX)
     for row, line in enumerate(lines):
         pen.text((_GAP_PX, row * _LINE_PX + 2), line, fill="black", font=font)
-    pitch = (grid.shape[1] - _GAP_PX) // (columns + 1)
-    for column, label in enumerate(labels[: columns + 1]):
+    pitch = (grid.shape[1] - _GAP_PX) // len(columns)
+    for column, (label, _) in enumerate(columns):
         pen.text((_GAP_PX + column * pitch, len(lines) * _LINE_PX + 2), label, fill="dimgrey", font=font)
     return page
 

@@ -132,6 +132,17 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     Raises:
         UserError: there are not C numbers of each, or a standard deviation is not above 0.
     """
+    mean_C11, std_C11 = _statistics(images, mean, std)
+    return images.sub(mean_C11).div_(std_C11)
+
+
+def denormalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Undo :func:`normalize`, and clip to [0, 1]; arguments and errors are the same."""
+    mean_C11, std_C11 = _statistics(images, mean, std)
+    return (images * std_C11 + mean_C11).clamp_(0.0, 1.0)
+
+
+def _statistics(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
     channels = images.shape[1]
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
         raise UserError(
@@ -139,4 +150,4 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
             f"got mean {tuple(mean)} and std {tuple(std)}"
         )
     mean_C11, std_C11 = (images.new_tensor(values).view(-1, 1, 1) for values in (mean, std))
-    return images.sub(mean_C11).div_(std_C11)
+    return mean_C11, std_C11

@@ -10,7 +10,7 @@ torch.Size([4, 1, 28, 28])
 from unlabeled.platform.data.catalogue import DATASETS, CatalogueEntry
 from unlabeled.platform.data.config import DataConfig
 from unlabeled.platform.data.images import ArrayImages, FileImages, Images
-from unlabeled.platform.data.load import Data, data_root, download, load
+from unlabeled.platform.data.load import Data, PictureFormat, data_root, download, load
 
 __all__ = [
     "DATASETS",
@@ -20,6 +20,7 @@ __all__ = [
     "DataConfig",
     "FileImages",
     "Images",
+    "PictureFormat",
     "data_root",
     "download",
     "load",

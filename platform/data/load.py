@@ -18,6 +18,23 @@ TEST_FRACTION = 0.2  # carved for test where a set comes without one
 
 
 @dataclass(frozen=True)
+class PictureFormat:
+    """What the pictures look like that an encoder gets: (pixels in [0, 1] - mean) / std.
+
+    Attributes:
+        channels: 1 or 3.
+        image_px: height and width.
+        mean: per channel.
+        std: per channel.
+    """
+
+    channels: int
+    image_px: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Data:
     """A data set. Every split is in a fixed shuffled order, so the first few of any are a fair sample.
 
@@ -50,6 +67,11 @@ class Data:
     checksum: str
     licence: str
     source: str
+
+    @property
+    def format(self) -> PictureFormat:
+        """What its pictures look like to an encoder."""
+        return PictureFormat(self.channels, self.image_px, self.mean, self.std)
 
     def summary(self) -> str:
         """Say in one line what there is."""

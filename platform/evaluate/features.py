@@ -1,6 +1,7 @@
 """Frozen features: what an encoder, or a layer behind it, makes of pictures in eval mode."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,22 @@ class Features:
     def __len__(self) -> int:
         return len(self.x)
 
+    def take(self, rows: Tensor) -> "Features":
+        """Return those of some rows, int64 [M]."""
+        return Features(self.x[rows], None if self.labels is None else self.labels[rows])
+
+
+@contextlib.contextmanager
+def in_eval_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module and its parts in eval mode for a while."""
+    was_training = {part: part.training for part in module.modules()}  # its parts may be in different modes
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in was_training.items():
+            part.training = mode
+
 
 @torch.no_grad()
 def extract(
@@ -46,22 +63,19 @@ def extract(
         at_most: how many.
         change: how to change them, and what they are labelled by instead; None takes clean pictures and their labels.
     """
-    was_training = {part: part.training for part in module.modules()}  # a layer's parts may be in different modes
-    module.eval()
     index = torch.arange(len(images))
     if images.labels is not None:
         index = index[images.labels >= 0]
     index = index[:at_most]
     chunks, told = [], []
-    for rows in torch.split(index, CHUNK):
-        x = processor.put(images.batch(rows)).float() / 255.0
-        if change is not None:
-            x, labels = change(x, rows)
-            told.append(labels)
-        with processor.autocast():
-            chunks.append(module(processor.layout(normalize(x, data.mean, data.std))).float())
-    for part, mode in was_training.items():
-        part.training = mode
+    with in_eval_mode(module):
+        for rows in torch.split(index, CHUNK):
+            x = processor.put(images.batch(rows)).float() / 255.0
+            if change is not None:
+                x, labels = change(x, rows)
+                told.append(labels)
+            with processor.autocast():
+                chunks.append(module(processor.layout(normalize(x, data.mean, data.std))).float())
     if told:
         return Features(torch.cat(chunks), torch.cat(told))
     return Features(torch.cat(chunks), None if images.labels is None else images.labels[index].to(processor.device))

@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor
 
 from unlabeled.platform.evaluate.features import Features
-from unlabeled.platform.evaluate.probe import ProbeConfig, Score
+from unlabeled.platform.evaluate.probe import FeatureProbe, Score
 
 CHUNK = 1024  # test pictures compared at a time
 
 
-class KNN(ProbeConfig):
+class KNN(FeatureProbe):
     """Weighted kNN; ``top1`` is the share of test pictures whose winning label is theirs.
 
     Attributes:

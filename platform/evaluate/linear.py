@@ -15,10 +15,10 @@ from pydantic import Field
 from torch import Tensor
 
 from unlabeled.platform.evaluate.features import Features
-from unlabeled.platform.evaluate.probe import ProbeConfig, Score
+from unlabeled.platform.evaluate.probe import FeatureProbe, Score
 
 
-class Linear(ProbeConfig):
+class Linear(FeatureProbe):
     """Logistic regression; ``top1`` is its accuracy, ``converged`` 1.0 if the tolerance was met.
 
     Attributes:

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import torch
 
-from unlabeled.platform.augment.picture import draw_views
+from unlabeled.platform.augment import denormalize, normalize
+from unlabeled.platform.augment.picture import draw_columns, draw_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
+from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.evaluate.features import extract
+from unlabeled.platform.evaluate.features import extract, in_eval_mode
+from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 
 
@@ -16,6 +19,21 @@ def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -
     """Draw the first training pictures and the views that the run's plan makes of them, as a PNG."""
     images = data.pretrain.batch(torch.arange(min(num_images, len(data.pretrain))))
     draw_views(images, run.method.views, columns=8, seed=run.seed).save(path)
+
+
+def draw_pictures_of(
+    method: Method, run: RunConfig, data: Data, processor: Processor, folder: Path, num_images: int = 8
+) -> None:
+    """Draw what the method makes of the first test pictures, a PNG for each of its figures; it is left as it was."""
+    index = torch.arange(min(num_images, len(data.test)))
+    images = processor.put(data.test.batch(index)).float() / 255.0
+    draws = Draws(processor.put(index), run.seed, "pictures")
+    with torch.no_grad(), in_eval_mode(method), processor.autocast():
+        figures = method.pictures(processor.layout(normalize(images, data.mean, data.std)), draws)
+    for name, columns in figures.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        shown = [(title, denormalize(made.float(), data.mean, data.std).cpu()) for title, made in columns.items()]
+        draw_columns(shown, f"{run.method.name}: {name}").save(folder / f"{name}.png")
 
 
 def draw_tsne(encoder: Encoder, run: RunConfig, data: Data, processor: Processor, path: Path) -> None:

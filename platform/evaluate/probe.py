@@ -1,23 +1,63 @@
-"""The contract of a probe: a versioned protocol that scores frozen features."""
+"""The contract of probes: versioned protocols that score what was learned.
 
+Most read frozen features; some need the method itself, to train its encoder further or to ask its text tower.
+"""
+
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unlabeled.platform.data import Data
 from unlabeled.platform.evaluate.features import Features
+from unlabeled.platform.method import Method
+from unlabeled.platform.processor import Processor
 from unlabeled.platform.settings import Variant
 
 Score = Callable[[Features], Mapping[str, float]]
 
 
 class ProbeConfig(Variant):
-    """A probe is a value: its fields are its settings, and calling it measures.
+    """A probe is a value: its fields are its settings.
 
     Attributes:
         version: raised whenever the same settings would give other numbers; reports do not mix versions.
+        asks_method: whether it scores the whole method and not only its encoder, so that two methods may score
+            differently before any training.
+        labels: share of each class's training labels that it may see, at least one of each; a smaller share's pictures
+            are among a larger one's.
     """
 
     version: ClassVar[int]
+    asks_method: ClassVar[bool] = False
+    labels: float = Field(default=1.0, gt=0.0, le=1.0)
+
+    @property
+    def key(self) -> str:
+        """Its name in metrics: ``linear``, or with 1 % of the labels ``linear-1pct``."""
+        return self.name if self.labels == 1.0 else f"{self.name}-{100 * self.labels:g}pct"
+
+    @property
+    def protocol(self) -> str:
+        """The probe's name, version and settings, to be kept beside every number it gives."""
+        settings = ", ".join(
+            f"{name} {value}"
+            for name, value in self.flat().items()
+            if name != "name" and (name, value) != ("labels", 1.0)
+        )
+        return f"{self.name}@{self.version}" + (f" ({settings})" if settings else "")
+
+    def check(self, method: Method) -> None:
+        """Raise UserError where the probe can't score this method."""
+
+
+class FeatureProbe(ProbeConfig):
+    """A probe on frozen features of any layer. Abstract; calling it measures."""
 
     @abstractmethod
     def fit(self, train: Features) -> Score:
@@ -27,8 +67,41 @@ class ProbeConfig(Variant):
         """Fit on ``train``, score on ``test``; both labelled."""
         return self.fit(train)(test)
 
-    @property
-    def protocol(self) -> str:
-        """The probe's name, version and settings, to be kept beside every number it gives."""
-        settings = ", ".join(f"{name} {value}" for name, value in self.flat().items() if name != "name")
-        return f"{self.name}@{self.version}" + (f" ({settings})" if settings else "")
+
+@dataclass(frozen=True)
+class Subject:
+    """What a :class:`MethodProbe` scores.
+
+    Attributes:
+        method: in any mode; the probe leaves it as it was.
+        data: whose pictures; labelled.
+        processor: what to compute on.
+        seed: the run's, for whatever the probe draws.
+    """
+
+    method: Method
+    data: Data
+    processor: Processor
+    seed: int
+
+
+class MethodProbe(ProbeConfig):
+    """A probe of a method as a whole. Abstract."""
+
+    @abstractmethod
+    def measure(self, subject: Subject, splits: tuple[str, ...]) -> Mapping[str, Mapping[str, float]]:
+        """Return split -> short key ("top1") -> a fraction in [0, 1], for ``splits`` of the subject's data."""
+
+
+def share_of_labels(labels_N: Tensor, share: float) -> Tensor:
+    """Choose the first pictures of each class: int64 rows, in order; all of them for a share of 1.
+
+    Args:
+        labels_N: int64 [N]; splits are shuffled, so the first are a fair sample.
+        share: in (0, 1]; each class gives that share of its pictures, rounded up.
+    """
+    chosen = [
+        rows[: math.ceil(round(share * len(rows), 6))]
+        for rows in (torch.nonzero(labels_N == label).flatten() for label in labels_N.unique(sorted=True))  # type: ignore[no-untyped-call]
+    ]
+    return torch.cat(chosen).sort().values

@@ -11,7 +11,20 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.evaluate import Features, alignment, deviation, extract, rankme, uniformity
+from unlabeled.platform.evaluate import (
+    FeatureProbe,
+    Features,
+    MethodProbe,
+    ProbeConfig,
+    Subject,
+    alignment,
+    deviation,
+    extract,
+    rankme,
+    uniformity,
+)
+from unlabeled.platform.evaluate.layers import layers
+from unlabeled.platform.evaluate.probe import share_of_labels
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
@@ -64,50 +77,65 @@ class Evaluation:
             found["health/alignment"] = alignment(*views[:2])
         if config.follow is not None and validation.labels is not None:
             train = self._features(encoder, "train", 2 * config.follow_images)
-            found |= prefixed(config.follow.name, config.follow(train, validation))
+            found |= prefixed(config.follow.key, config.follow(_with_labels_of(config.follow, train), validation))
         return found
 
     def final(self, method: Method) -> dict[str, float]:
         """Measure every final probe on the run's splits."""
-        found: dict[str, float] = {}
-        for reading in self._readings():
-            train = self._read(method, reading, "train")
-            splits = {split: self._read(method, reading, split) for split in self.run.evaluation.splits}
-            for probe in self.run.evaluation.final:
-                score = probe.fit(train)
-                for split, features in splits.items():
-                    found |= prefixed(reading.metric(split, probe.name), score(features))
-        return found
+        return self._measure(method, {split: split for split in self.run.evaluation.splits})
 
     def untrained(self, method: Method) -> dict[str, float]:
         """Measure every final probe on test, on a method that has learned nothing; keys start with ``untrained/``.
 
         Nothing is measured where test is not one of the run's splits.
         """
-        found: dict[str, float] = {}
-        for reading in self._readings() if "test" in self.run.evaluation.splits else ():
-            train, test = (self._read(method, reading, split) for split in ("train", "test"))
-            for probe in self.run.evaluation.final:
-                found |= prefixed(reading.metric("untrained", probe.name), probe(train, test))
-        return found
+        return self._measure(method, {"test": "untrained"} if "test" in self.run.evaluation.splits else {})
 
     def protocols(self) -> dict[str, str]:
         """Return metric -> how it is measured, for every ``top1`` metric that a run can have, and for its costs."""
         config = self.run.evaluation
         how = dict(_COSTS)
         if config.follow is not None:
-            how[f"{config.follow.name}/top1"] = (
+            how[f"{config.follow.key}/top1"] = (
                 f"{config.follow.protocol} on up to {config.follow_images} validation pictures, "
                 f"bank of up to {2 * config.follow_images} training pictures, encoder features, each epoch"
             )
-        for reading, probe in itertools.product(self._readings(), config.final):
+        for reading, probe in self._measured():
             for split in config.splits:
                 of_split = f"{probe.protocol} on {split}, {reading.words}, last epoch"
-                how[reading.metric(split, probe.name) + "/top1"] = of_split
+                how[reading.metric(split, probe.key) + "/top1"] = of_split
             if "test" in config.splits:
                 before = f"{probe.protocol} on test, {reading.words}, before training"
-                how[reading.metric("untrained", probe.name) + "/top1"] = before
+                how[reading.metric("untrained", probe.key) + "/top1"] = before
         return how
+
+    def _measured(self) -> list[tuple[_Reading, ProbeConfig]]:
+        """List which probe reads what; a probe of the method reads no layer and no transformation."""
+        return [
+            (reading, probe)
+            for reading, probe in itertools.product(self._readings(), self.run.evaluation.final)
+            if isinstance(probe, FeatureProbe) or reading == _Reading("", "")
+        ]
+
+    def _measure(self, method: Method, areas: Mapping[str, str]) -> dict[str, float]:
+        """Measure the final probes on some splits, each of which has an area of metric names."""
+        found: dict[str, float] = {}
+        measured = self._measured() if areas else []
+        for reading, group in itertools.groupby(measured, key=lambda each: each[0]):
+            read = {split: self._read(method, reading, split) for split in ("train", *areas)}
+            for _, probe in group:
+                for split, scores in self._scores(probe, method, read, tuple(areas)).items():
+                    found |= prefixed(reading.metric(areas[split], probe.key), scores)
+        return found
+
+    def _scores(
+        self, probe: ProbeConfig, method: Method, read: Mapping[str, Features], splits: tuple[str, ...]
+    ) -> Mapping[str, Mapping[str, float]]:
+        if isinstance(probe, MethodProbe):
+            return probe.measure(Subject(method, self.data, self.processor, self.run.seed), splits)
+        assert isinstance(probe, FeatureProbe)
+        score = probe.fit(_with_labels_of(probe, read["train"]))
+        return {split: score(read[split]) for split in splits}
 
     def _readings(self) -> list[_Reading]:
         """List what the final probes read: of the encoder's output, then of each further layer."""
@@ -116,7 +144,7 @@ class Evaluation:
         return [_Reading(layer, of) for layer in ("", *config.layers) for of in told]
 
     def _read(self, method: Method, reading: "_Reading", split: str) -> Features:
-        module = method.layers()[reading.layer] if reading.layer else method.encoder
+        module = layers(method)[reading.layer] if reading.layer else method.encoder
         change = TRANSFORMATIONS[reading.transformation] if reading.transformation else None
         return extract(module, getattr(self.data, split), self.data, self.processor, change=change)
 
@@ -136,6 +164,12 @@ class Evaluation:
             ]
         encoder.train()
         return made
+
+
+def _with_labels_of(probe: ProbeConfig, train: Features) -> Features:
+    """Leave the share of the training labels that the probe may see."""
+    assert train.labels is not None
+    return train if probe.labels == 1.0 else train.take(share_of_labels(train.labels, probe.labels))
 
 
 def prefixed(area: str, found: Mapping[str, float]) -> dict[str, float]:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.train import check_fits, check_method
+from unlabeled.platform.train import check_built
 
 _OPTIMIZER = {"learning_rate": "lr", "momentum": "momentum", "weight_decay": "weight_decay", "betas": "betas"}
 
@@ -24,10 +23,7 @@ def read_back(run: RunConfig, point: Mapping[str, Any], data: Data, workers: int
     Raises:
         UserError: the run does not fit its data or encoder, or a value did not arrive.
     """
-    check_fits(run, data, workers)
-    with torch.device("meta"):
-        method = run.method.build(run.encoder.build(data.channels, data.image_px))
-    check_method(method, run)
+    method = check_built(run, data, workers)
     found: dict[str, Any] = {}
     for path, value in point.items():
         seen = list(_seen(run, method, path))

@@ -28,6 +28,7 @@ from unlabeled.platform.evaluate import KNN, deviation, extract
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import SGD, AdamW
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.runtime import load_cached
 from unlabeled.platform.settings import Settings
 from unlabeled.platform.train import Training, build_method, check_fits
 
@@ -45,6 +46,8 @@ SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a
     ),
     "supervised": SupervisedConfig(views=ViewPlan(views=VIEWS.views[:1])),
 }
+ENCODERS: dict[str, EncoderConfig] = {}  # where it can't be a small convnet
+DATA: dict[str, str] = {}  # where grey pictures without captions are not enough
 MORE: dict[str, MethodConfig] = {  # settings that change what workers tell each other
     "moco, symmetric": SMALL["moco"].with_field("symmetric", True),
     "moco, unshuffled": SMALL["moco"].with_field("shuffle_bn", False),
@@ -66,8 +69,13 @@ every_method = pytest.mark.parametrize("name", SMALL)
 
 def run_of(method: MethodConfig, **fields: object) -> RunConfig:
     """Return eight steps in two epochs."""
-    small = {"data": DataConfig(name="fashion-mnist-12k", train_images=256), "epochs": 2, "batch_size": 64}
-    return RunConfig.checked(method=method, encoder=EncoderConfig(width=8), **{**small, **fields})
+    small = {"data": data_for(method.name, 256), "encoder": ENCODERS.get(method.name, EncoderConfig(width=8))}
+    return RunConfig.checked(method=method, **{**small, "epochs": 2, "batch_size": 64, **fields})
+
+
+def data_for(name: str, train_images: int) -> DataConfig:
+    """Return so many pictures that the method can learn from."""
+    return DataConfig(name=DATA.get(name, "fashion-mnist-12k"), train_images=train_images)
 
 
 def tensors(state: object, path: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -81,6 +89,12 @@ def tensors(state: object, path: str = "") -> Iterator[tuple[str, Tensor]]:
         yield path, torch.as_tensor(state)
 
 
+@pytest.fixture
+def data(name: str) -> Data:
+    """The pictures that ``run_of`` takes for a method."""
+    return load_cached(data_for(name, 256))
+
+
 def assert_same(one: object, other: object) -> None:
     ours, theirs = dict(tensors(one)), dict(tensors(other))
     assert ours.keys() == theirs.keys()
@@ -92,8 +106,8 @@ def test_every_method_is_here() -> None:
 
 
 @every_method
-def test_builds_from_its_defaults(name: str, small_data: Data, processor: Processor) -> None:
-    method = build_method(run_of(METHODS[name].checked()), small_data, processor)
+def test_builds_from_its_defaults(name: str, data: Data, processor: Processor) -> None:
+    method = build_method(run_of(METHODS[name].checked()), data, processor)
     assert isinstance(method.encoder, Encoder)
     assert list(method.named_parameters())
 
@@ -111,9 +125,9 @@ def test_survives_json(name: str, small: bool) -> None:
 
 @every_method
 def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(
-    name: str, small_data: Data, processor: Processor
+    name: str, data: Data, processor: Processor
 ) -> None:
-    training = Training(run_of(SMALL[name]), small_data, processor)
+    training = Training(run_of(SMALL[name]), data, processor)
     result = training.method.train()(training.batch(0))
     assert result.loss.shape == ()
     assert result.loss.isfinite()
@@ -129,8 +143,8 @@ def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(
 
 
 @every_method
-def test_logs_are_detached_scalars_named_area_slash_name(name: str, small_data: Data, processor: Processor) -> None:
-    training = Training(run_of(SMALL[name]), small_data, processor)
+def test_logs_are_detached_scalars_named_area_slash_name(name: str, data: Data, processor: Processor) -> None:
+    training = Training(run_of(SMALL[name]), data, processor)
     for key, value in training.method.train()(training.batch(0)).logs.items():
         area, _, what = key.partition("/")
         assert area.isidentifier(), key
@@ -142,10 +156,10 @@ def test_logs_are_detached_scalars_named_area_slash_name(name: str, small_data: 
 
 
 @every_method
-def test_the_seed_decides_everything(name: str, small_data: Data, processor: Processor) -> None:
+def test_the_seed_decides_everything(name: str, data: Data, processor: Processor) -> None:
     states = []
     for seed in (0, 0, 1):
-        training = Training(run_of(SMALL[name], seed=seed, epochs=1), small_data, processor)
+        training = Training(run_of(SMALL[name], seed=seed, epochs=1), data, processor)
         torch.rand(3)  # what else used torch's generator must not matter
         for _ in training.steps():
             pass
@@ -157,8 +171,8 @@ def test_the_seed_decides_everything(name: str, small_data: Data, processor: Pro
 
 @every_method
 @pytest.mark.parametrize("stop", [3, 4])  # within an epoch, and at its end
-def test_resumed_equals_uninterrupted_bitwise(name: str, stop: int, small_data: Data, processor: Processor) -> None:
-    whole, resumed = (Training(run_of(SMALL[name]), small_data, processor) for _ in range(2))
+def test_resumed_equals_uninterrupted_bitwise(name: str, stop: int, data: Data, processor: Processor) -> None:
+    whole, resumed = (Training(run_of(SMALL[name]), data, processor) for _ in range(2))
     buffer = io.BytesIO()
     for step in whole.steps():
         if step == stop:
@@ -179,7 +193,7 @@ def test_learns_from_real_pictures_without_collapse(name: str, processor: Proces
     """Bounds are about half of what the worst of five seeds did: loss down by 10 %, kNN up by 0.04, deviation 0.43."""
     run = run_of(
         SMALL[name],
-        data=DataConfig(name="fashion-mnist-12k", train_images=2048),
+        data=data_for(name, 2048),
         optimizer=AdamW(learning_rate=5e-3),
         epochs=5,
     )
@@ -198,28 +212,28 @@ def test_learns_from_real_pictures_without_collapse(name: str, processor: Proces
 
 
 @every_method
-def test_another_number_of_views_is_one_clear_line(name: str, small_data: Data) -> None:
+def test_another_number_of_views_is_one_clear_line(name: str, data: Data) -> None:
     num_views = METHODS[name].num_views
     if num_views is not None:
         run = run_of(SMALL[name].with_field("views", ViewPlan(views=VIEWS.views[:1] * (num_views + 1))))
         with pytest.raises(
             UserError, match=f"{name} takes {num_views} views .* plan has {num_views + 1}; set method.v"
         ):
-            check_fits(run, small_data)
+            check_fits(run, data)
 
 
 @every_method
-def test_labels_are_there_where_they_are_needed(name: str, small_data: Data) -> None:
-    images = small_data.pretrain
+def test_labels_are_there_where_they_are_needed(name: str, data: Data) -> None:
+    images = data.pretrain
     assert images.labels is not None
-    bare, partly = (replace(small_data, pretrain=copy.copy(images)) for _ in range(2))
+    bare, partly = (replace(data, pretrain=copy.copy(images)) for _ in range(2))
     bare.pretrain.labels, partly.pretrain.labels = None, images.labels.clone().fill_(-1)
     if not METHODS[name].needs_labels:
         check_fits(run_of(SMALL[name]), bare)
         return
-    for data, what in ((bare, "has none"), (partly, "has pictures without")):
-        with pytest.raises(UserError, match=f"{name} needs labels, and fashion-mnist-12k {what}"):
-            check_fits(run_of(SMALL[name]), data)
+    for lacking, what in ((bare, "has none"), (partly, "has pictures without")):
+        with pytest.raises(UserError, match=f"{name} needs labels, and {data.name} {what}"):
+            check_fits(run_of(SMALL[name]), lacking)
 
 
 # ---- two workers equal one -----------------------------------------------------------------------------------------
@@ -230,9 +244,8 @@ Results = dict[str, dict[str, dict[str, Tensor]]]
 @pytest.fixture(scope="module")
 def runs() -> dict[str, str]:
     """Ten steps of each method, as JSON."""
-    data = DataConfig(name="fashion-mnist-12k", train_images=640)
-    fields = {"data": data, "epochs": 1, "optimizer": SGD(learning_rate=0.1)}
-    found = {name: run_of(method, **fields) for name, method in SHARED.items()}
+    fields = {"epochs": 1, "optimizer": SGD(learning_rate=0.1)}
+    found = {name: run_of(method, data=data_for(method.name, 640), **fields) for name, method in SHARED.items()}
     found[IN_PARTS] = found["simclr"].with_field("micro_batch", 16)
     return {name: run.canonical_json() for name, run in found.items()}
 

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
 from unlabeled.platform.study import Study
 from unlabeled.studies import STUDIES
 
@@ -28,12 +30,15 @@ class TestEveryStudy:
             assert len(runs) == len(study.row_settings()) * len(study.seeds)
             assert len({run.config.fingerprint("data") for run in runs}) == len(runs)
 
-    def test_its_runs_can_be_built_at_each_scale(self, study: Study) -> None:
+    def test_its_runs_can_be_built_at_each_scale(self, study: Study, small_data: Data) -> None:
         sizes = {"imagenet": (3, 224), "cifar10": (3, 32), "fashion-mnist-12k": (1, 28), "emoji": (3, 32)}
         for profile in study.profiles:
             for run in study.runs(study.base(profile), profile)[: len(study.row_settings())]:
+                channels, px = sizes[run.config.data.name]
+                shape = {"channels": channels, "image_px": px, "mean": (0.5,) * channels, "std": (0.2,) * channels}
+                data = replace(small_data, **shape)
                 with torch.device("meta"):
-                    run.config.method.build(run.config.encoder.build(*sizes[run.config.data.name]))
+                    run.config.method.build(run.config.method.make_encoder(run.config.encoder, data.format), data)
 
     def test_its_runs_and_record_survive_json(self, study: Study) -> None:
         for run in study.runs(study.base("laptop"), "laptop"):

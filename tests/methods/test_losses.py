@@ -31,6 +31,7 @@ from unlabeled.methods.losses import (
 )
 from unlabeled.methods.losses.numerics import log_sum_exp, unit
 from unlabeled.platform.augment import SIMCLR_SMALL, two_views
+from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.errors import UserError
@@ -431,10 +432,10 @@ def test_the_bound_on_the_views_information() -> None:
     assert not collapsed.requires_grad
 
 
-def test_simclr_logs_the_bound_over_its_whole_batch() -> None:
+def test_simclr_logs_the_bound_over_its_whole_batch(small_data: Data) -> None:
     torch.manual_seed(0)
     simclr = SimCLRConfig(views=two_views(SIMCLR_SMALL), head=(8,), temperature=0.5).build(
-        EncoderConfig(width=4).build(1, 16)
+        EncoderConfig(width=4).build(1, 16), small_data
     )
     views, rows = torch.randn(2, B, 1, 16, 16), torch.arange(B)
     batch = Batch(views=(views[0], views[1]), index=rows, draws=Draws(rows, 0, "test"))

@@ -15,7 +15,7 @@ from unlabeled.methods.contrastive.moco import MoCo, MoCoConfig
 from unlabeled.methods.parts import GroupedBatchNorm, KeyQueue, MomentumCopy, group_batch_norms, shuffled
 from unlabeled.platform.augment import MOCO_V1, MOCO_V1_SMALL, two_views
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.errors import UserError
@@ -35,7 +35,7 @@ def small(**fields: object) -> MoCoConfig:
 def build(config: MoCoConfig, *, settled: bool = True) -> MoCo:
     """Build MoCo in float64; settled, its key network is not the query network any more."""
     torch.manual_seed(0)
-    moco = config.build(EncoderConfig(width=4).build(1, 16)).double()
+    moco = config.build(EncoderConfig(width=4).build(1, 16), load(DataConfig(train_images=256))).double()
     moco.queue.keys = F.normalize(moco.queue.keys, dim=1)  # once more, to float64's precision
     if settled:
         with torch.no_grad():

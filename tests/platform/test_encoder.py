@@ -3,12 +3,13 @@ import torch
 
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.evaluate.layers import Block
 
 IMAGES = [(1, 28), (3, 32)]
 
 
 @pytest.mark.parametrize(("channels", "px"), IMAGES)
-@pytest.mark.parametrize("name", ["convnet", "resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("name", ["convnet", "vit", "resnet18", "vit_tiny_patch16_224"])
 def test_an_encoder_has_the_width_that_it_declares(name: str, channels: int, px: int) -> None:
     encoder = EncoderConfig(name=name).build(channels, px).eval()
     x = torch.randn(2, channels, px, px)
@@ -37,7 +38,7 @@ def test_a_vit_takes_the_patch_that_is_asked_for() -> None:
     ("config", "px", "message"),
     [
         (EncoderConfig(name="resnet81"), 32, r"no encoder is called 'resnet81'; near it: resnet"),
-        (EncoderConfig(name="efficientnet_b0"), 32, r"no encoder .* allowed: convnet, or any timm ResNet or ViT"),
+        (EncoderConfig(name="efficientnet_b0"), 32, r"no encoder .* allowed: convnet, vit, or any timm ResNet or ViT"),
         (
             EncoderConfig(name="vit_tiny_patch16_224", patch_px=5),
             32,
@@ -46,7 +47,7 @@ def test_a_vit_takes_the_patch_that_is_asked_for() -> None:
         (
             EncoderConfig(name="resnet18", width=64),
             32,
-            r"encoder.width is for the convnet and would be ignored by resnet18",
+            r"encoder.width is for convnet and vit and would be ignored by resnet18",
         ),
         (
             EncoderConfig(name="convnet", patch_px=4),
@@ -59,3 +60,29 @@ def test_a_wrong_encoder_is_one_clear_line(config: EncoderConfig, px: int, messa
     with pytest.raises(UserError, match=message) as caught:
         config.build(3, px)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["vit", "vit_tiny_patch16_224"])
+def test_a_vit_sees_only_the_patches_that_are_kept(name: str) -> None:
+    encoder = EncoderConfig(name=name).build(1, 28).eval()
+    x, kept = torch.randn(2, 1, 28, 28), torch.tensor([[0, 8, 48], [5, 6, 7]])
+    hidden = x.clone()
+    for row, places in enumerate(kept.tolist()):
+        for place in {*range(49)} - {*places}:
+            top, left = 4 * (place // 7), 4 * (place % 7)
+            hidden[row, :, top : top + 4, left : left + 4] = 100.0
+    with torch.no_grad():
+        assert encoder.tokens(x, kept).shape == (2, encoder.prefix + 3, encoder.dim)
+        assert torch.equal(encoder.tokens(x, kept), encoder.tokens(hidden, kept))
+        every = torch.arange(49).expand(2, -1)
+        torch.testing.assert_close(encoder.tokens(x, every), encoder.tokens(x))
+        assert encoder(torch.randn(2, 1, 12, 12)).shape == (2, encoder.dim)  # a small crop, of whole patches
+
+
+@pytest.mark.parametrize(("name", "count"), [("convnet", 4), ("vit", 4), ("resnet18", 4)])
+def test_probes_may_read_each_block(name: str, count: int) -> None:
+    encoder = EncoderConfig(name=name).build(1, 28).eval()
+    assert list(encoder.blocks()) == [f"block{number}" for number in range(1, count + 1)]
+    with torch.no_grad():
+        for block in encoder.blocks():
+            assert Block(encoder, block)(torch.randn(2, 1, 28, 28)).ndim == 2

@@ -24,7 +24,7 @@ class DistanceConfig(MethodConfig):
     views: ViewPlan = ViewPlan(views=(Policy(),))
     whole: bool = False
 
-    def build(self, encoder: Encoder) -> "Distance":
+    def build(self, encoder: Encoder, data: Data) -> "Distance":
         return Distance(self.whole, encoder)
 
 

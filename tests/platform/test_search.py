@@ -301,7 +301,7 @@ def test_a_value_that_does_not_arrive_is_found(
 ) -> None:
     kind = type(small_run.method)
     build = kind.build
-    monkeypatch.setattr(kind, "build", lambda self, encoder: build(kind(), encoder))
+    monkeypatch.setattr(kind, "build", lambda self, encoder, data: build(kind(), encoder, data))
     with pytest.raises(UserError, match=r"method\.temperature was to be 0\.2, but what is built has 0\.1"):
         read_back(small_run, {"method.temperature": 0.2}, small_data)
     with pytest.raises(UserError, match=r"method\.head was to be \(32, 16\), but what is built has \(2048, 128\)"):

@@ -15,6 +15,7 @@ from pydantic import Field
 from unlabeled.dashboards import frames
 from unlabeled.platform.augment import Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
 from unlabeled.platform.display import Display
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
@@ -164,7 +165,7 @@ class FailingConfig(MethodConfig):
     views: ViewPlan = ViewPlan(views=(Policy(),))
     how: str = Field(default="not at all")
 
-    def build(self, encoder: Encoder) -> "Failing":
+    def build(self, encoder: Encoder, data: Data) -> "Failing":
         return Failing(self.how, encoder)
 
 

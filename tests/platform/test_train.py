@@ -24,7 +24,7 @@ class DroppingConfig(MethodConfig):
     views: ViewPlan = ViewPlan(views=(Policy(),))
     explode_at: int = Field(default=10**9)
 
-    def build(self, encoder: Encoder) -> "Dropping":
+    def build(self, encoder: Encoder, data: Data) -> "Dropping":
         return Dropping(self, encoder)
 
 
