@@ -58,13 +58,13 @@ class Logged:
         record: the study as it was declared.
         runs: as :func:`runs` gives them.
         epochs: as :func:`epochs` gives them.
-        pictures: row -> the files ``views`` and ``tsne`` of its first finished seed, None where there is none.
+        pictures: row -> the PNGs of its first finished seed by name: ``views``, ``tsne``, and those of its method.
     """
 
     record: dict[str, Any]
     runs: pd.DataFrame
     epochs: pd.DataFrame
-    pictures: dict[str, dict[str, Path | None]]
+    pictures: dict[str, dict[str, Path]]
 
 
 def read(study: str, home: str | Path | None = None) -> Logged | None:
@@ -103,9 +103,6 @@ def _record(store: Store, table: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def _pictures(store: Store, table: pd.DataFrame) -> dict[str, dict[str, Path | None]]:
+def _pictures(store: Store, table: pd.DataFrame) -> dict[str, dict[str, Path]]:
     first = table[table["status"] == "FINISHED"].sort_values("seed").groupby("row", sort=False)["run_id"].first()
-    return {
-        str(row): {name: store.artifact(run_id, f"{name}.png") for name in ("views", "tsne")}
-        for row, run_id in first.items()
-    }
+    return {str(row): store.pictures(run_id) for row, run_id in first.items()}

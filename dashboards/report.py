@@ -4,7 +4,6 @@ The page puts measured rows, with their uncertainty over seeds, beside the publi
 claims held. It needs no JavaScript and fetches nothing; equal runs give equal bytes.
 """
 
-import base64
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,11 +17,10 @@ from unlabeled.dashboards.declared import declared
 from unlabeled.dashboards.inference import Verdict, verdicts
 from unlabeled.dashboards.measured import Drawn, Measured, measured, slug
 from unlabeled.dashboards.pages import render, write
+from unlabeled.dashboards.shown import Artifacts, gallery
 
-PICTURES = {"views": "the views that the method saw", "tsne": "t-SNE of the encoder's features on test images"}
 EPOCH_COLUMNS = ("run_id", "row", "seed", "epoch", "metric", "value")
 
-Artifacts = Mapping[str, Mapping[str, Path | None]]
 Link = tuple[str, str]
 """Words, and where they lead."""
 
@@ -143,7 +141,7 @@ class Report:
             settings=sections.settings(self.record, setup_runs, setup_rows),
             setup_rows=setup_rows,
             costs=sections.costs(done, order),
-            pictures=_pictures(self.artifacts, self.rows),
+            pictures=gallery(self.artifacts, self.rows),
             unfinished=sections.unfinished(self.record, runs),
             provenance=sections.provenance(runs),
         )
@@ -162,7 +160,7 @@ def read_report(
         record: from ``Study.record``, by whatever version; None where none was logged.
         runs: one row per run, finished or not.
         epochs: long frame of metrics over epochs.
-        artifacts: row -> its ``views`` and ``tsne`` pictures (PNG), as far as there are any.
+        artifacts: row -> its pictures (PNG) by name, as far as there are any.
         name: the study's, where the record has none.
 
     Raises:
@@ -194,21 +192,6 @@ def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, rows: list[str]) -> list[D
         curve = epochs[(epochs["metric"] == metric) & epochs["run_id"].isin(done["run_id"])]
         drawn = figures.epochs_figure(curve, metric, rows)
         found.append((f"curve-{slug(metric)}", drawn, f"{metric} over epochs. {about}".strip()))
-    return found
-
-
-def _pictures(artifacts: Artifacts, rows: list[str]) -> list[dict[str, Any]]:
-    """Return each row's pictures as data URIs; rows without any are left out."""
-    found = []
-    for row in rows:
-        images = []
-        for kind, words in PICTURES.items():
-            path = artifacts.get(row, {}).get(kind)
-            if path is not None and path.is_file():
-                data = base64.b64encode(path.read_bytes()).decode("ascii")
-                images.append({"kind": kind, "alt": f"{row}: {words}", "uri": f"data:image/png;base64,{data}"})
-        if images:
-            found.append({"row": row, "images": images})
     return found
 
 

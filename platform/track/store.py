@@ -55,6 +55,17 @@ class Store(Connection):
         except (MlflowException, OSError):
             return None
 
+    def pictures(self, run_id: str) -> dict[str, Path]:
+        """Return the local paths of a run's PNGs by name: at the top, then of what its method makes of pictures."""
+        try:
+            listed = [*self.client.list_artifacts(run_id), *self.client.list_artifacts(run_id, "pictures")]
+        except (MlflowException, OSError):
+            return {}
+        found = {
+            Path(file.path).stem: self.artifact(run_id, file.path) for file in listed if file.path.endswith(".png")
+        }
+        return {name: path for name, path in found.items() if path is not None}
+
     def link(self, experiment_id: str, run_id: str) -> str:
         """Return the run's page in the UI of the server that the store is; the empty text for an embedded one."""
         return f"{self.uri}/#/experiments/{experiment_id}/runs/{run_id}" if self.uri.startswith("http") else ""

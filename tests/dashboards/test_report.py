@@ -69,7 +69,10 @@ def write(tmp_path, record, runs, epochs):
 def pictures(tmp_path):
     for name in ("views", "tsne"):
         Image.new("RGB", (4, 4), "teal").save(tmp_path / f"{name}.png")
-    return {"mlp": {"views": tmp_path / "views.png", "tsne": tmp_path / "tsne.png"}, "none": {"views": None}}
+    return {
+        "none": {"views": tmp_path / "views.png"},
+        "mlp": {"views": tmp_path / "views.png", "tsne": tmp_path / "tsne.png", "inpainting": tmp_path / "none.png"},
+    }
 
 
 def test_table_puts_measured_beside_published(record, runs):
@@ -117,14 +120,22 @@ def test_whole_page_in_order(write, pictures, tmp_path):
     assert re.search(r"8[12]\.\d %", page.text)
 
 
+def test_a_picture_that_rows_share_is_shown_once_and_one_that_is_gone_is_left_out(write, pictures):
+    alts = [attributes["alt"] for tag, attributes in write(artifacts=pictures).tags if tag == "img"]
+    assert alts == [
+        "none, mlp: the views that the method saw",
+        "mlp: t-SNE of the encoder's features on test images",
+    ]
+
+
 def test_page_is_readable_without_eyes_and_without_a_network(write, pictures):
     page = write(artifacts=pictures)
     for tag, attributes in page.tags:
         assert tag not in ("script", "link", "iframe", "object")
         assert not any(name.startswith("on") for name in attributes)
         if tag == "img":
-            assert attributes["src"].startswith("data:image/png;base64,")
-            assert attributes["alt"].startswith("mlp: ")
+            assert attributes["src"].startswith("data:image/webp;base64,")
+            assert attributes["alt"].split(": ")[0] in ("none, mlp", "mlp")
         if tag == "svg":
             assert attributes["role"] == "img"
             assert len(attributes["aria-label"]) > 20

@@ -109,6 +109,7 @@ def test_a_run_in_the_ui_is_readable_and_whole(finished_home: Path, runs: pd.Dat
     assert dataset.dataset.name == "fashion-mnist-12k"
     names = {item.path for item in store.client.list_artifacts(run.info.run_id)}
     assert names == {"config.json", "study.json", "encoder", "views.png"}
+    assert set(store.pictures(run.info.run_id)) >= {"views"}
     path = store.artifact(run.info.run_id, "config.json")
     assert path is not None
     assert RunConfig.model_validate_json(path.read_text()) == small_run.with_field("method.head", (16,))

@@ -1,7 +1,6 @@
 """MLflow servers of the tests' own."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,11 +12,17 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for fake_driver, which is a script too
+sys.path.insert(0, str(Path(__file__).parent))  # for databases, and for fake_driver, which is a script too
+from databases import database, programs
+
+
+def pytest_report_header() -> str:
+    """Say what the server tests run on."""
+    return f"database behind the MLflow server: {'PostgreSQL' if programs() else 'SQLite'}"
 
 
 class Server:
-    """An MLflow server on a port and a folder of its own: SQLite behind it, artifacts through it."""
+    """An MLflow server on a port and a folder of its own: a database behind it, artifacts through it."""
 
     def __init__(self, folder: Path, backend: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -62,11 +67,11 @@ class Server:
 def running(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Server]:
     """A server that is up for the whole session."""
     folder = tmp_path_factory.mktemp("server")
-    shutil.copy(empty_store, folder)
-    server = Server(folder, f"sqlite:///{folder / 'mlflow.db'}")
-    server.start()
-    yield server
-    server.stop()
+    with database(folder, empty_store) as address:
+        server = Server(folder, address)
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture
