@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -43,3 +44,62 @@ def test_commands_in_documents_exist(document: str) -> None:
 def test_links_in_documents_lead_somewhere(document: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+_OWN_STUDY = """
+from yours import UpsideDownConfig
+
+from unlabeled.platform.config import EvaluationConfig, RunConfig
+from unlabeled.platform.data import DataConfig
+from unlabeled.platform.study import Study
+
+small = RunConfig(
+    method=UpsideDownConfig(),
+    data=DataConfig(train_images=256),
+    epochs=1,
+    batch_size=64,
+    evaluation=EvaluationConfig(tsne_images=0),
+)
+STUDY = Study(
+    name="ways-up",
+    question="Does it run?",
+    source="here",
+    expected="It does.",
+    cost="seconds",
+    profiles={"laptop": small},
+    rows={"narrow": {"encoder.width": 4}, "wide": {"encoder.width": 8}},
+    seeds=(0,),
+    also=("way/top1",),
+)
+"""
+
+
+def test_the_example_of_a_method_runs_from_a_package_of_its_own(tmp_path: Path) -> None:
+    """It is listed, and a study of one's own trains it on Ray Tune, in other processes."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    ((group, line),) = re.findall(r"```toml\n\[project\.entry-points\.\"(.*?)\"\]\n(.*?)\n```", text, flags=re.DOTALL)
+    entry = line.replace('"', "")  # which the files that installers write don't have
+    (tmp_path / "yours.py").write_text(code)
+    about = tmp_path / "yours-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: yours\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{group}]\n{entry}\nbroken = nowhere:Nothing\n")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+        "UNLABELED_HOME": str(tmp_path / "home"),
+    }
+
+    def unlabeled(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "unlabeled", *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+
+    listed = unlabeled("methods")
+    assert "upside-down" in listed.stdout
+    assert "the method 'broken' of yours can't be used: ModuleNotFoundError" in listed.stderr
+    (tmp_path / "own_study.py").write_text(_OWN_STUDY)
+    out = unlabeled("study", "run", "own_study.py")
+    assert "2 finished, 0 failed" in out.stdout
+    page = (tmp_path / "home" / "reports" / "ways-up" / "index.html").read_text()
+    assert "way/top1" in page

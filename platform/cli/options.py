@@ -17,7 +17,10 @@ DataRoot = Annotated[
     Path | None,
     typer.Option(help="Folder of downloaded data sets.", envvar="UNLABELED_DATA", show_default="data/"),
 ]
-StudyName = Annotated[str, typer.Argument(help="Study's name; `unlabeled study list` lists them.")]
+StudyName = Annotated[
+    str,
+    typer.Argument(help="Study's name, as `unlabeled study list` lists them, or a Python file that declares STUDY."),
+]
 Profile = Annotated[str, typer.Option(help="Scale: laptop, workstation or cluster.")]
 Set = Annotated[
     list[str] | None,

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlabeled.platform.errors import unknown
+from unlabeled.platform.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
@@ -14,12 +14,35 @@ if TYPE_CHECKING:
 
 
 def find_study(name: str) -> "Study":
-    """Return the study of that name, or say which there are."""
+    """Return the study of that name, or the ``STUDY`` of a Python file; or say which there are."""
     from unlabeled.studies import STUDIES
 
+    if name.endswith(".py"):
+        return _study_in(Path(name))
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
     return STUDIES[name]
+
+
+def _study_in(path: Path) -> "Study":
+    import runpy
+
+    from unlabeled import methods
+    from unlabeled.platform.settings import ValidationError, explain
+    from unlabeled.platform.study import Study
+
+    assert methods.METHODS, "importing them makes them known to RunConfig"
+    if not path.is_file():
+        raise UserError(
+            f"there is no file {path}; give a study's name or the path of a Python file that declares STUDY"
+        )
+    try:
+        study = runpy.run_path(str(path)).get("STUDY")
+    except ValidationError as error:
+        raise UserError(f"the study in {path} is not one that can run: {explain(error)}") from None
+    if not isinstance(study, Study):
+        raise UserError(f"{path} declares no STUDY; studies/projection_head.py is an example")
+    return study
 
 
 def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, how: Any) -> "Outcome":
