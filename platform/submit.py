@@ -24,6 +24,7 @@ from unlabeled.platform.errors import UserError
 MOST_BYTES = 100 * 2**20  # what Ray's job server takes
 STOP_SECONDS = 30  # for a job that is stopped to end its runs; Ray's own 3 are short for a far MLflow server
 _CONNECT_SECONDS = 5.0
+_FILES = (".py", ".json")  # of words: a study of one's own, a run's configuration
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -64,12 +65,13 @@ class Cluster:
             ) from None
 
     def submit(self, words: Sequence[str]) -> str:
-        """Submit ``python -m unlabeled WORDS`` with this code, and return the job's id."""
+        """Submit ``python -m unlabeled WORDS`` with this code and the files that words name; return the job's id."""
         variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), VARIABLE: commit()}
         if "MLFLOW_TRACKING_URI" in os.environ:
             variables["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_TRACKING_URI"]
         with tempfile.TemporaryDirectory() as folder:
             pack(Path(folder))
+            words = [_packed(word, Path(folder)) for word in words]
             try:
                 job: str = self._client.submit_job(
                     entrypoint=shlex.join(["python", "-m", "unlabeled", *words]),
@@ -130,6 +132,18 @@ def pack(folder: Path) -> None:
             f"the code is {sum(sizes.values()) / 2**20:.0f} MiB, and Ray takes {MOST_BYTES / 2**20:.0f} MiB of a job; "
             f"move data out of {package}: {largest.relative_to(folder)} is the largest file"
         )
+
+
+def _packed(word: str, folder: Path) -> str:
+    """Pack the file that a word names, a study's or a configuration, and return the word that names it there."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = Path(value).expanduser()
+    if path.suffix not in _FILES or not path.is_file():
+        return word
+    place = folder / "given" / path.name
+    place.parent.mkdir(exist_ok=True)
+    shutil.copy(path, place)
+    return f"{option}{equals}{place.relative_to(folder)}"
 
 
 def _check_answers(address: str) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,9 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from unlabeled.dashboards import frames
+from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.platform.augment import PLAIN, two_views
+from unlabeled.platform.config import RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 IN = Path(sys.executable).parent
@@ -69,7 +73,7 @@ class JobServer:
             )
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + 180.0  # a busy machine takes long to start it
         while self.ray("job", "list").returncode != 0:
             assert self._head.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
@@ -186,6 +190,55 @@ def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
     losses = frames.epochs(STUDY, home).query("metric == 'train/loss'")
     per_run = losses.groupby("run_id")["epoch"].apply(tuple)
     assert (per_run == tuple(range(1, EPOCHS + 1))).all(), per_run.to_dict()
+
+
+def test_a_run_by_a_file_here_is_a_job_that_goes_on_when_nobody_follows_it(server: JobServer, tmp_path: Path) -> None:
+    config = tmp_path / "mine.json"
+    small = {"data": {"train_images": 256}, "encoder": {"width": 4}, "evaluation": {"tsne_images": 0}}
+    method = SimCLRConfig(views=two_views(PLAIN), head=(8,))
+    run = RunConfig.checked(method=method, epochs=400, batch_size=64, **small)
+    config.write_text(run.canonical_json())
+    words = ("submit", "run", "--config", str(config), "--address", server.address, "--home", str(tmp_path / "home"))
+    left = server.unlabeled(*words, "--set", "epochs=1", "--no-wait")
+    assert left.returncode == 0, left.stderr
+    (first,) = re.findall(r"follow it with `ray job logs --follow --address \S+ (\S+)`", left.stderr)
+
+    command = [sys.executable, "-m", "unlabeled", *words]
+    following = subprocess.Popen(command, cwd=ROOT, env=server.environment, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: any(tmp_path.glob("home/work/*/step-*.pt")), 150, lambda: "no checkpoint")
+        following.send_signal(signal.SIGINT)
+        _, said = following.communicate(timeout=30)
+    finally:
+        following.kill()
+    assert following.returncode == 130
+    (second,) = re.findall(r"the job goes on; .* stop it with `ray job stop --address \S+ (\S+)`", said)
+    status = lambda job: server.ray("job", "status", job).stdout  # noqa: E731
+    assert "RUNNING" in status(second)
+    assert server.ray("job", "stop", second).returncode == 0
+    wait_for(lambda: "SUCCEEDED" in status(first), 60, lambda: status(first))
+    assert sorted(frames.runs("runs", tmp_path / "home")["status"]) == ["FINISHED", "KILLED"]
+
+
+def test_a_search_is_submitted_like_a_study(server: JobServer, tmp_path: Path) -> None:
+    small = ["data.train_images=1024", "encoder.width=4", "epochs=1", "evaluation.tsne_images=0"]
+    sets = [word for setting in small for word in ("--set", setting)]
+    words = [
+        "submit",
+        "search",
+        "simclr-laptop",
+        "--trials",
+        "2",
+        "--best",
+        "1",
+        "--further-seeds",
+        "1",
+        "--address",
+        server.address,
+    ]
+    done = server.unlabeled(*words, "--home", str(tmp_path / "home"), *sets)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "home" / "searches" / "simclr-laptop" / "winner.json").is_file()
 
 
 def test_a_job_without_a_home_is_refused_there_as_here(server: JobServer, checkout: Path) -> None:
