@@ -6,6 +6,8 @@ keys in a queue.
 
 import copy
 import itertools
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -44,24 +46,67 @@ class MomentumCopy(nn.Module):
 
     It starts equal. Parameters follow; buffers don't: the running statistics of its batch norms are its own, of what it
     sees itself, as in MoCo's code. In training mode it normalises by its own batch.
+
+    With a final momentum, half a cosine leads from the first to it (BYOL, sec. 3.3; DINO, sec. 3.2).
     """
 
-    def __init__(self, source: nn.Module, momentum: float) -> None:
+    def __init__(self, source: nn.Module, momentum: float, final: float | None = None) -> None:
         super().__init__()
-        self.momentum = momentum
+        self.momentum, self.final = momentum, momentum if final is None else final
         self.twin = copy.deepcopy(source).requires_grad_(False)
 
     @torch.no_grad()
-    def follow(self, source: nn.Module) -> None:
-        """Set each weight to momentum * its own + (1 - momentum) * the source's; once per optimiser step."""
+    def follow(self, source: nn.Module, progress: float = 0.0) -> None:
+        """Set each weight to m * its own + (1 - m) * the source's; once per optimiser step, at this share of them."""
+        momentum = self.final + (self.momentum - self.final) * 0.5 * (1.0 + math.cos(math.pi * progress))
         for ours, theirs in zip(self.twin.parameters(), source.parameters(), strict=True):
-            ours.lerp_(theirs, 1.0 - self.momentum)
+            ours.lerp_(theirs, 1.0 - momentum)
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """Return what the copy makes of ``x``, without gradient."""
         out: Tensor = self.twin(x)
         return out
+
+
+class PrototypeHead(nn.Module):
+    """A head that ends with cosines: an MLP with GELU to a bottleneck of length 1, then K prototypes of length 1.
+
+    DINO's (app. C). The last layer is a linear one with weights normalised and their lengths fixed to 1.
+    """
+
+    def __init__(self, in_features: int, widths: tuple[int, ...], prototypes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise((in_features, *widths)):
+            layer = nn.Linear(before, after)
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+            layers += [layer, nn.GELU()]
+        self.mlp = nn.Sequential(*layers[:-1])
+        self.last = nn.Linear(widths[-1], prototypes, bias=False)
+
+    def forward(self, x: Tensor, prototypes_learn: Tensor | None = None) -> Tensor:
+        """Return cosines [..., K] of [..., in_features]; where a bool scalar is false, prototypes get gradient 0."""
+        weight_KD = F.normalize(self.last.weight, dim=1)
+        if prototypes_learn is not None:
+            weight_KD = torch.where(prototypes_learn, weight_KD, weight_KD.detach())
+        return F.linear(F.normalize(self.mlp(x), dim=-1), weight_KD)
+
+
+def by_size(net: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> Tensor:
+    """Run ``net`` on each view, those of one size together, the sizes in the order in which they come first.
+
+    Returns:
+        [V, B, ...] in the order of the V views, each [B, C, H, W].
+    """
+    places: dict[torch.Size, list[int]] = {}
+    for place, view in enumerate(views):
+        places.setdefault(view.shape, []).append(place)
+    made: dict[int, Tensor] = {}
+    for same in places.values():
+        made.update(zip(same, net(torch.cat([views[place] for place in same])).chunk(len(same)), strict=True))
+    return torch.stack([made[place] for place in range(len(views))])
 
 
 class KeyQueue(nn.Module):

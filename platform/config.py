@@ -3,9 +3,11 @@
 How many workers, on which device, how many runs at once is not in it: that is ``Resources``.
 """
 
+import re
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.data import DataConfig
@@ -30,6 +32,9 @@ class EvaluationConfig(Settings):
         layers: further layers that the final probes read: the encoder's blocks (``block1``, ...), and those that the
             method names: ``head``.
         transformations: changes of the pictures that the final probes have to tell, besides the class.
+        transfer: further data sets that the final probes are fitted and scored on, each on its own splits, with this
+            run's encoder: its output, and classes only. Their pictures are shown as the encoder takes them: at the
+            run's size, in its channels, normalised by the mean and deviation of what it was pretrained on.
         splits: which splits the final probes are scored on. Whoever chooses between runs leaves test out.
         tsne_images: how many test pictures the t-SNE picture shows; 0 draws none.
     """
@@ -40,8 +45,35 @@ class EvaluationConfig(Settings):
     final: tuple[ProbeConfig, ...] = (KNN(), Linear())
     layers: tuple[str, ...] = ()
     transformations: tuple[Transformation, ...] = ()
+    transfer: tuple[DataConfig, ...] = ()
     splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     tsne_images: int = Field(default=500, ge=0)
+
+    @field_validator("transfer")
+    @classmethod
+    def _transfer_is_taken_as_given(cls, transfer: tuple[DataConfig, ...]) -> tuple[DataConfig, ...]:
+        for data in transfer:
+            if data.image_px is not None:
+                raise ValueError(
+                    f"{data.name} is brought to the run's size, so its image_px {data.image_px} would be ignored; "
+                    "leave it out"
+                )
+        names = [transfer_name(data) for data in transfer]
+        if len(set(names)) < len(names):
+            raise ValueError(f"its data sets' names in metrics must differ, and are {', '.join(names)}; leave one out")
+        return transfer
+
+
+def transfer_name(data: DataConfig) -> str:
+    """Return a data set's name in metrics; of a folder it is made of the path's last part.
+
+    >>> transfer_name(DataConfig(name="folder:~/pictures/my flowers"))
+    'folder-my-flowers'
+    """
+    kind, is_folder, path = data.name.partition(":")
+    if not is_folder:
+        return data.name
+    return f"{kind}-{re.sub(r'[^A-Za-z0-9._]+', '-', Path(path).name).strip('-')}".rstrip("-")
 
 
 class RunConfig(Settings):

@@ -28,4 +28,4 @@ def relative_cost(run: RunConfig, data: Data) -> float:
     with FlopCounterMode(display=False) as alone:
         pictures = torch.randn(run.batch_size, data.channels, data.image_px, data.image_px)
         encoder(pictures).sum().backward()
-    return step.get_total_flops() / alone.get_total_flops()
+    return float(step.get_total_flops() / alone.get_total_flops())

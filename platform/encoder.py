@@ -184,6 +184,19 @@ class ViT(Encoder):
         out: Tensor = model.norm(model.blocks(model.norm_pre(tokens)))
         return out
 
+    def attention(self, x: Tensor) -> Tensor:
+        """Return how much the last block's tokens look at each other, [B, heads, T, T]; each row sums to 1."""
+        model = self.model
+        *blocks, last = model.blocks
+        tokens: Tensor = model.norm_pre(model._pos_embed(model.patch_embed(x)))
+        for block in blocks:
+            tokens = block(tokens)
+        layer = last.attn
+        queries, keys, _ = layer.qkv(last.norm1(tokens)).chunk(3, dim=2)
+        queries, keys = (each.unflatten(2, (layer.num_heads, -1)).transpose(1, 2) for each in (queries, keys))
+        weights: Tensor = (layer.scale * layer.q_norm(queries) @ layer.k_norm(keys).transpose(2, 3)).softmax(dim=3)
+        return weights
+
     def blocks(self) -> Mapping[str, nn.Module]:
         """Return the transformer's blocks."""
         return _numbered(self.model.blocks)

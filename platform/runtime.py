@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from unlabeled.platform import checkpoint, collective
-from unlabeled.platform.config import RunConfig
+from unlabeled.platform.config import RunConfig, transfer_name
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.evaluate import seen_as
 from unlabeled.platform.evaluate.pictures import draw_pictures_of, draw_tsne, draw_views_of
 from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.events import (
@@ -38,10 +39,27 @@ CHECKPOINT_SECONDS = 60.0  # the most work that a killed run loses, where epochs
 PROGRESS_SECONDS = 1.0
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def load_cached(config: DataConfig) -> Data:
     """Load a data set once per process."""
     return load(config)
+
+
+def load_transfer(run: RunConfig, data: Data) -> dict[str, Data]:
+    """Load the further data sets that a run is probed on: its name in metrics -> it, as the encoder sees it.
+
+    Raises:
+        UserError: a set is missing or damaged, or has no labels to probe by.
+    """
+    found = {}
+    for config in run.evaluation.transfer:
+        other = load_cached(config.with_field("image_px", data.image_px))
+        if any(images.labels is None for images in (other.train, other.validation, other.test)):
+            raise UserError(
+                f"evaluation.transfer needs labels, and {config.name} has none; choose a data set with class folders"
+            )
+        found[transfer_name(config)] = seen_as(other, data.format)
+    return found
 
 
 def execute_safely(run: RunConfig, home: Path, resources: Resources, report: Report) -> None:
@@ -73,7 +91,7 @@ class _Execution:
         self.run, self.data, self.processor, self.report = run, data, processor, report
         self.folder = home / "work" / run.fingerprint(data.checksum)
         self.is_first = collective.rank() == 0
-        self.evaluation = Evaluation(run, data, processor)
+        self.evaluation = Evaluation(run, data, processor, load_transfer(run, data))
         self.untrained = _untrained(run, data, home, processor, self.evaluation) if self.is_first else {}
         self.training = Training(run, data, processor)
         self.epochs: list[Metrics] = []
@@ -183,6 +201,7 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
         data.checksum,
         str(run.seed),
         processor.precision,
+        *(other.checksum for other in evaluation.transfer.values()),
     )
     path = home / "work" / "untrained" / f"{run.evaluation.digest(*what)}.json"
     if path.is_file():

@@ -133,8 +133,9 @@ class Study(Settings):
                 if row not in self.row_settings():
                     raise unknown("row", row, self.row_settings())
             of_claims = (measure for claim in self.claims for measure in (claim.measure, claim.lower_measure))
-            for measure in sorted({*of_claims, *(p.measure for p in self.published)} - {"", *self.measures}):
-                raise unknown("measure", measure, self.measures)
+            known = {*self.measures, *(measure.replace("test/", "untrained/", 1) for measure in self.measures)}
+            for measure in sorted({*of_claims, *(p.measure for p in self.published)} - {"", *known}):
+                raise unknown("measure", measure, known)
         except UserError as error:
             raise ValueError(str(error)) from None
         return self

@@ -17,7 +17,7 @@ from unlabeled.platform.display import Display
 from unlabeled.platform.events import Event, Failed
 from unlabeled.platform.recorder import Outcome, Recorder
 from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import execute_safely, load_cached
+from unlabeled.platform.runtime import execute_safely, load_cached, load_transfer
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train import check_built
 from unlabeled.platform.trial import packed, trial
@@ -42,7 +42,9 @@ def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
         UserError: a run doesn't fit its data, its encoder, or the way that it should be split.
     """
     for run in planned:
-        check_built(run.config, load_cached(run.config.data), resources.workers)
+        data = load_cached(run.config.data)
+        check_built(run.config, data, resources.workers)
+        load_transfer(run.config, data)
 
 
 def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:

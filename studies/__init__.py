@@ -5,18 +5,24 @@ from collections.abc import Mapping
 from unlabeled.platform.study import Study
 from unlabeled.studies.augmentation_composition import STUDY as AUGMENTATION_COMPOSITION
 from unlabeled.studies.batch_size import STUDY as BATCH_SIZE
+from unlabeled.studies.clip_zero_shot import STUDY as CLIP_ZERO_SHOT
 from unlabeled.studies.color_strength import STUDY as COLOR_STRENGTH
+from unlabeled.studies.inpainting_loss import STUDY as INPAINTING_LOSS
+from unlabeled.studies.label_fraction import STUDY as LABEL_FRACTION
 from unlabeled.studies.losses import STUDY as LOSSES
+from unlabeled.studies.mask_ratio import STUDY as MASK_RATIO
 from unlabeled.studies.mechanism_cost import STUDY as MECHANISM_COST
 from unlabeled.studies.moco_ablation import STUDY as MOCO_ABLATION
 from unlabeled.studies.moco_vs_simclr import STUDY as MOCO_VS_SIMCLR
 from unlabeled.studies.momentum import STUDY as MOMENTUM
 from unlabeled.studies.negatives_and_mutual_information import STUDY as NEGATIVES_AND_MUTUAL_INFORMATION
+from unlabeled.studies.pretext_tasks import STUDY as PRETEXT_TASKS
 from unlabeled.studies.projection_head import STUDY as PROJECTION_HEAD
 from unlabeled.studies.projection_width import STUDY as PROJECTION_WIDTH
 from unlabeled.studies.queue_size import STUDY as QUEUE_SIZE
 from unlabeled.studies.shuffle_bn import STUDY as SHUFFLE_BN
 from unlabeled.studies.temperature import STUDY as TEMPERATURE
+from unlabeled.studies.transfer import STUDY as TRANSFER
 from unlabeled.studies.what_the_head_forgets import STUDY as WHAT_THE_HEAD_FORGETS
 
 STUDIES: Mapping[str, Study] = {
@@ -37,5 +43,11 @@ STUDIES: Mapping[str, Study] = {
         LOSSES,
         WHAT_THE_HEAD_FORGETS,
         NEGATIVES_AND_MUTUAL_INFORMATION,
+        PRETEXT_TASKS,
+        INPAINTING_LOSS,
+        MASK_RATIO,
+        LABEL_FRACTION,
+        TRANSFER,
+        CLIP_ZERO_SHOT,
     )
 }

@@ -355,7 +355,7 @@ def test_augment_names_a_file_that_can_not_be_written(unlabeled: Unlabeled) -> N
 def test_lists_say_what_there_is(unlabeled: Unlabeled) -> None:
     studies, methods, data = unlabeled("study", "list"), unlabeled("methods"), unlabeled("data", "list")
     assert re.search(rf"^{STUDY} +Does a projection head help, .*\?$", studies.out, flags=re.M)
-    assert re.search(r"^simclr +SimCLR: two views of one image ", methods.out, flags=re.M)
+    assert re.search(r"^simclr +contrastive +2\.\d\d  Chen et al\. 2020, arXiv:2002\.05709$", methods.out, flags=re.M)
     assert re.findall(r"^(\S+)", data.out, flags=re.M) == list(DATASETS)
     assert re.search(r"ships with Unlabeled", data.out)
     assert {answer.code for answer in (studies, methods, data)} == {0}

@@ -38,13 +38,28 @@ def sup_con(z_BD: Tensor, labels_B: Tensor, temperature: float) -> Tensor:
     Raises:
         ValueError: the temperature isn't above 0, or the shapes aren't [B, D] and integer [B].
     """
+    return sup_con_with_top1(z_BD, labels_B, temperature)[0]
+
+
+@in_full_precision
+def sup_con_with_top1(z_BD: Tensor, labels_B: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return :func:`sup_con`, and the share of its anchors that are nearest to a sample of their class, detached.
+
+    A tie with another class counts against it, so a collapsed encoder gets 0.
+
+    Raises:
+        ValueError: as :func:`sup_con`.
+    """
     check_above_zero(temperature=temperature)
     positive_BN, other_BN = _pairs(z_BD, labels_B)
     z_BD = unit(z_BD)
     logits_BN = (z_BD / temperature) @ gather(z_BD).T
     num_positives_B = positive_BN.sum(dim=1)
     mean_positive_B = torch.where(positive_BN, logits_BN, 0.0).sum(dim=1) / num_positives_B.clamp(min=1)
-    return mean_where(log_sum_exp(logits_BN, other_BN) - mean_positive_B, num_positives_B > 0)
+    loss = mean_where(log_sum_exp(logits_BN, other_BN) - mean_positive_B, num_positives_B > 0)
+    nearest_own_B = logits_BN.detach().masked_fill(~positive_BN, -torch.inf).amax(dim=1)
+    nearest_other_B = logits_BN.detach().masked_fill(positive_BN | ~other_BN, -torch.inf).amax(dim=1)
+    return loss, mean_where((nearest_own_B > nearest_other_B).to(loss.dtype), num_positives_B > 0)
 
 
 @in_full_precision

@@ -64,6 +64,10 @@ class Op(Variant, ABC):
         """Return the settings that the summary names, apart from ``p``."""
         return ()
 
+    def output_px(self, image_px: int) -> int:
+        """Return the side of what it makes of a square image."""
+        return image_px
+
     @abstractmethod
     def parameters(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
         """Draw what ``apply`` needs: tensors with one row per sample. The images tell shape and device."""

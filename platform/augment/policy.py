@@ -1,5 +1,6 @@
 """Which augmentations make a view, and which views a method sees: values that go into a run's settings."""
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
@@ -61,6 +62,15 @@ class Policy(Settings):
         """
         self._check_holds(type(new))
         return Policy(ops=tuple(new if isinstance(op, type(new)) else op for op in self.ops))
+
+    def output_px(self, image_px: int) -> int:
+        """Return the side of what it makes of a square image.
+
+        >>> from unlabeled.platform.augment import Crop, Flip
+        >>> Policy(ops=(Crop(size=96), Flip())).output_px(224)
+        96
+        """
+        return functools.reduce(lambda px, op: op.output_px(px), self.ops, image_px)
 
     def _check_holds(self, kind: type[Op]) -> None:
         if not any(isinstance(op, kind) for op in self.ops):

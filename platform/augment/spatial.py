@@ -63,6 +63,10 @@ class Crop(Op):
         height, width = images.shape[-2:]
         return crop(images, box_B4, self.size or height, self.size or width)
 
+    def output_px(self, image_px: int) -> int:
+        """Return the size, or the image's where there is none."""
+        return self.size or image_px
+
     def details(self) -> tuple[str, ...]:
         """Return area, aspect where it is not the usual one, and size."""
         usual = type(self).model_fields["aspect"].default

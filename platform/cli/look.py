@@ -111,12 +111,24 @@ def augment(
 
 
 def methods() -> None:
-    """List the methods and their first sentences."""
-    from unlabeled.methods import METHODS
+    """List the methods with family, cost and paper.
 
+    The cost is that of a training step beside its encoder's alone on each picture, with the settings of pretext-tasks.
+    """
+    from unlabeled.methods import METHODS
+    from unlabeled.platform.cost import relative_cost
+    from unlabeled.platform.runtime import load_cached
+    from unlabeled.studies.pretext_tasks import STUDY
+
+    small = {"batch_size": 16, "data.train_images": 64, "evaluation.layers": ()}
+    planned = STUDY.runs(STUDY.base("laptop", small), "laptop")
+    known = {run.config.method.name: run.config for run in planned}
+    print(f"{'method':16} {'family':15} {'cost':>5}  paper")
     for name, config in METHODS.items():
-        module = sys.modules[config.__module__]
-        print(f"{name:24} {(module.__doc__ or '').splitlines()[0]}")
+        run = known.get(name)
+        cost = f"{relative_cost(run, load_cached(run.data)):.2f}" if run else "?"
+        family = config.__module__.removeprefix("unlabeled.methods.").partition(".")[0].replace("_", "-")
+        print(f"{name:16} {family:15} {cost:>5}  {config.paper}", flush=True)
 
 
 def _check_port(port: int) -> None:

@@ -27,8 +27,10 @@ def find_study(name: str) -> "Study":
 def _study_in(path: Path) -> "Study":
     import runpy
 
+    from pydantic import ValidationError
+
     from unlabeled import methods
-    from unlabeled.platform.settings import ValidationError, explain
+    from unlabeled.platform.settings import explain
     from unlabeled.platform.study import Study
 
     assert methods.METHODS, "importing them makes them known to RunConfig"

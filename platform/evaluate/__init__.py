@@ -1,22 +1,29 @@
 """Protocols that score what was learned, one file each."""
 
-from unlabeled.platform.evaluate.features import Features, extract
+from unlabeled.platform.evaluate.clustering import KMeans
+from unlabeled.platform.evaluate.features import Features, extract, seen_as
+from unlabeled.platform.evaluate.fine_tune import FineTune
 from unlabeled.platform.evaluate.health import alignment, deviation, rankme, uniformity
 from unlabeled.platform.evaluate.knn import KNN
 from unlabeled.platform.evaluate.linear import Linear
 from unlabeled.platform.evaluate.probe import FeatureProbe, MethodProbe, ProbeConfig, Subject
+from unlabeled.platform.evaluate.zero_shot import ZeroShot
 
 __all__ = [
     "KNN",
     "FeatureProbe",
     "Features",
+    "FineTune",
+    "KMeans",
     "Linear",
     "MethodProbe",
     "ProbeConfig",
     "Subject",
+    "ZeroShot",
     "alignment",
     "deviation",
     "extract",
     "rankme",
+    "seen_as",
     "uniformity",
 ]

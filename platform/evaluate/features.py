@@ -2,13 +2,15 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import normalize
-from unlabeled.platform.data import Data, Images
+from unlabeled.platform.augment.color import luminance
+from unlabeled.platform.data import Data, Images, PictureFormat
 from unlabeled.platform.processor import Processor
 
 CHUNK = 512  # pictures embedded at a time
@@ -79,3 +81,59 @@ def extract(
     if told:
         return Features(torch.cat(chunks), torch.cat(told))
     return Features(torch.cat(chunks), None if images.labels is None else images.labels[index].to(processor.device))
+
+
+@final
+class _InChannels(Images):
+    """Another set's pictures in the channels that an encoder takes."""
+
+    def __init__(self, images: Images, channels: int) -> None:
+        self.labels, self.captions = images.labels, images.captions
+        self.channels, self.image_px = channels, images.image_px
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def batch(self, index: Tensor) -> Tensor:
+        return in_channels(self._images.batch(index), self.channels)
+
+    def subset(self, index: Tensor) -> "_InChannels":
+        return _InChannels(self._images.subset(index), self.channels)
+
+    def chunks(self) -> Iterator[Tensor]:
+        return (in_channels(x, self.channels) for x in self._images.chunks())
+
+
+def in_channels(images: Tensor, channels: int) -> Tensor:
+    """Give pictures another number of channels: colour becomes its luminance, grey three equal channels.
+
+    Args:
+        images: uint8 [B, 1 or 3, H, W].
+        channels: 1 or 3.
+    """
+    if images.shape[1] == channels:
+        return images
+    if channels == 1:
+        return luminance(images.float()).round_().to(torch.uint8)
+    return images.expand(-1, channels, -1, -1).contiguous()
+
+
+def seen_as(data: Data, pictures: PictureFormat) -> Data:
+    """Show a data set to an encoder that was made for other pictures: in their channels, by their mean and deviation.
+
+    Args:
+        data: loaded at the encoder's size; its own statistics are not used.
+        pictures: what the encoder takes.
+    """
+    assert data.image_px == pictures.image_px
+    return replace(
+        data,
+        channels=pictures.channels,
+        mean=pictures.mean,
+        std=pictures.std,
+        pretrain=_InChannels(data.pretrain, pictures.channels),
+        train=_InChannels(data.train, pictures.channels),
+        validation=_InChannels(data.validation, pictures.channels),
+        test=_InChannels(data.test, pictures.channels),
+    )

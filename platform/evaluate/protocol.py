@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from unlabeled.platform.augment import normalize
-from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data
+from unlabeled.platform.config import RunConfig, transfer_name
+from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate import (
@@ -38,17 +38,35 @@ _COSTS = {
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a probe reads: a layer's features (none named: the encoder's output), of the class or a transformation."""
+    """What a probe reads: a layer's features (none named: the encoder's output), of the class or a transformation.
 
-    layer: str
-    transformation: str
+    Attributes:
+        layer: its name, or nothing.
+        transformation: likewise.
+        other: a further data set's name in metrics; nothing for the run's own.
+    """
+
+    layer: str = ""
+    transformation: str = ""
+    other: str = ""
 
     def metric(self, area: str, probe: str) -> str:
         """Return the metric's name without its last part: ``test/head/rotation/linear``."""
-        return "/".join(part for part in (area, self.layer, self.transformation, probe) if part)
+        return "/".join(part for part in (area, self.other, self.layer, self.transformation, probe) if part)
 
-    @property
-    def words(self) -> str:
+    def suits(self, probe: ProbeConfig) -> bool:
+        """Tell whether the probe is run here: one of the method reads no layer and no transformation.
+
+        And what the method has learned besides its encoder is of its own data only.
+        """
+        if isinstance(probe, FeatureProbe):
+            return True
+        return not (self.layer or self.transformation or (self.other and probe.asks_method))
+
+    def words(self, probe: ProbeConfig) -> str:
+        """Say what of the run the probe scores."""
+        if not isinstance(probe, FeatureProbe):
+            return "the whole method" if probe.asks_method else "the whole encoder"
         of = f"{self.layer} features" if self.layer else "encoder features"
         return f"{of} of pictures changed by {self.transformation}" if self.transformation else of
 
@@ -56,8 +74,11 @@ class _Reading:
 class Evaluation:
     """The measurements of one run."""
 
-    def __init__(self, run: RunConfig, data: Data, processor: Processor) -> None:
-        self.run, self.data, self.processor = run, data, processor
+    def __init__(
+        self, run: RunConfig, data: Data, processor: Processor, transfer: Mapping[str, Data] | None = None
+    ) -> None:
+        """Take what ``load_transfer`` returns as ``transfer``; to ask for protocols it may be left out."""
+        self.run, self.data, self.processor, self.transfer = run, data, processor, transfer or {}
 
     def due(self, epoch: int) -> bool:
         """Tell whether the finished ``epoch`` (1 is the first) is one to look at."""
@@ -92,61 +113,74 @@ class Evaluation:
         return self._measure(method, {"test": "untrained"} if "test" in self.run.evaluation.splits else {})
 
     def protocols(self) -> dict[str, str]:
-        """Return metric -> how it is measured, for every ``top1`` metric that a run can have, and for its costs."""
+        """Return metric -> how it is measured, for every score that a run can have, and for its costs."""
         config = self.run.evaluation
         how = dict(_COSTS)
         if config.follow is not None:
-            how[f"{config.follow.key}/top1"] = (
-                f"{config.follow.protocol} on up to {config.follow_images} validation pictures, "
-                f"bank of up to {2 * config.follow_images} training pictures, encoder features, each epoch"
+            how |= _of_each_score(
+                config.follow.key,
+                config.follow,
+                f"on up to {config.follow_images} validation pictures, "
+                f"bank of up to {2 * config.follow_images} training pictures, encoder features, each epoch",
             )
+        of_other = {transfer_name(other): f" of {_in_words(other)}" for other in config.transfer}
         for reading, probe in self._measured():
+            of, what = of_other.get(reading.other, ""), reading.words(probe)
             for split in config.splits:
-                of_split = f"{probe.protocol} on {split}, {reading.words}, last epoch"
-                how[reading.metric(split, probe.key) + "/top1"] = of_split
+                how |= _of_each_score(reading.metric(split, probe.key), probe, f"on {split}{of}, {what}, last epoch")
             if "test" in config.splits:
-                before = f"{probe.protocol} on test, {reading.words}, before training"
-                how[reading.metric("untrained", probe.key) + "/top1"] = before
+                area = reading.metric("untrained", probe.key)
+                how |= _of_each_score(area, probe, f"on test{of}, {what}, before training")
         return how
 
     def _measured(self) -> list[tuple[_Reading, ProbeConfig]]:
-        """List which probe reads what; a probe of the method reads no layer and no transformation."""
-        return [
-            (reading, probe)
-            for reading, probe in itertools.product(self._readings(), self.run.evaluation.final)
-            if isinstance(probe, FeatureProbe) or reading == _Reading("", "")
-        ]
+        """List which probe reads what."""
+        every = itertools.product(self._readings(), self.run.evaluation.final)
+        return [(reading, probe) for reading, probe in every if reading.suits(probe)]
 
     def _measure(self, method: Method, areas: Mapping[str, str]) -> dict[str, float]:
         """Measure the final probes on some splits, each of which has an area of metric names."""
         found: dict[str, float] = {}
         measured = self._measured() if areas else []
         for reading, group in itertools.groupby(measured, key=lambda each: each[0]):
-            read = {split: self._read(method, reading, split) for split in ("train", *areas)}
-            for _, probe in group:
-                for split, scores in self._scores(probe, method, read, tuple(areas)).items():
+            probes = [probe for _, probe in group]
+            read = {}
+            if any(isinstance(probe, FeatureProbe) for probe in probes):
+                read = {split: self._read(method, reading, split) for split in ("train", *areas)}
+            for probe in probes:
+                for split, scores in self._scores(probe, method, reading, read, tuple(areas)).items():
                     found |= prefixed(reading.metric(areas[split], probe.key), scores)
         return found
 
     def _scores(
-        self, probe: ProbeConfig, method: Method, read: Mapping[str, Features], splits: tuple[str, ...]
+        self,
+        probe: ProbeConfig,
+        method: Method,
+        reading: _Reading,
+        read: Mapping[str, Features],
+        splits: tuple[str, ...],
     ) -> Mapping[str, Mapping[str, float]]:
         if isinstance(probe, MethodProbe):
-            return probe.measure(Subject(method, self.data, self.processor, self.run.seed), splits)
+            return probe.measure(Subject(method, self._data(reading), self.processor, self.run.seed), splits)
         assert isinstance(probe, FeatureProbe)
         score = probe.fit(_with_labels_of(probe, read["train"]))
         return {split: score(read[split]) for split in splits}
 
     def _readings(self) -> list[_Reading]:
-        """List what the final probes read: of the encoder's output, then of each further layer."""
+        """List what the final probes read: of the encoder's output, of each further layer, of each further data set."""
         config = self.run.evaluation
         told = ["", *config.transformations] if self.data.train.labels is not None else list(config.transformations)
-        return [_Reading(layer, of) for layer in ("", *config.layers) for of in told]
+        own = [_Reading(layer, of) for layer in ("", *config.layers) for of in told]
+        return own + [_Reading(other=transfer_name(other)) for other in config.transfer]
 
-    def _read(self, method: Method, reading: "_Reading", split: str) -> Features:
+    def _data(self, reading: _Reading) -> Data:
+        return self.transfer[reading.other] if reading.other else self.data
+
+    def _read(self, method: Method, reading: _Reading, split: str) -> Features:
         module = layers(method)[reading.layer] if reading.layer else method.encoder
         change = TRANSFORMATIONS[reading.transformation] if reading.transformation else None
-        return extract(module, getattr(self.data, split), self.data, self.processor, change=change)
+        data = self._data(reading)
+        return extract(module, getattr(data, split), data, self.processor, change=change)
 
     def _features(self, encoder: Encoder, split: str, at_most: int) -> Features:
         return extract(encoder, getattr(self.data, split), self.data, self.processor, at_most)
@@ -170,6 +204,20 @@ def _with_labels_of(probe: ProbeConfig, train: Features) -> Features:
     """Leave the share of the training labels that the probe may see."""
     assert train.labels is not None
     return train if probe.labels == 1.0 else train.take(share_of_labels(train.labels, probe.labels))
+
+
+def _of_each_score(area: str, probe: ProbeConfig, where: str) -> dict[str, str]:
+    scores = probe.scores
+    return {f"{area}/{score}": f"{probe.protocol} {where}" for score in scores}
+
+
+def _in_words(data: DataConfig) -> str:
+    """Name a data set with the settings that are not the default: ``emoji (train_images 500)``."""
+    usual = DataConfig()
+    settings = ", ".join(
+        f"{name} {value}" for name, value in data.flat().items() if name != "name" and value != getattr(usual, name)
+    )
+    return data.name + (f" ({settings})" if settings else "")
 
 
 def prefixed(area: str, found: Mapping[str, float]) -> dict[str, float]:

@@ -194,8 +194,8 @@ class Search(Settings):
             base = base.with_field(path, corners[0])
 
     def _check_metrics(self, base: RunConfig) -> None:
-        followed = [f"{base.evaluation.follow.name}/top1"] if base.evaluation.follow else []
-        scores = [f"validation/{probe.name}/top1" for probe in base.evaluation.final] + followed + list(_HEALTH)
+        followed = [f"{base.evaluation.follow.key}/top1"] if base.evaluation.follow else []
+        scores = [f"validation/{probe.key}/top1" for probe in base.evaluation.final] + followed + list(_HEALTH)
         for objective, allowed in zip(self.objectives, (scores, [*scores, *_COMPUTE]), strict=False):
             _refuse_test_and_loss("objective", objective.metric, allowed[0])
             if objective.metric not in allowed:
@@ -220,7 +220,7 @@ def check_pruning(metric: str, base: RunConfig) -> None:
     Raises:
         UserError: it is a loss, of the test split, or none that is measured while a run trains.
     """
-    allowed = [*([f"{base.evaluation.follow.name}/top1"] if base.evaluation.follow else []), "health/rankme"]
+    allowed = [*([f"{base.evaluation.follow.key}/top1"] if base.evaluation.follow else []), "health/rankme"]
     _refuse_test_and_loss("pruning", metric, allowed[0])
     if metric not in allowed:
         raise unknown("metric to prune on", metric, allowed)

@@ -16,9 +16,19 @@ import torch
 from torch import Tensor
 
 from unlabeled.methods import METHODS
+from unlabeled.methods.autoregressive.cpc import CPCConfig
 from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.methods.cross_channel.colorization import ColorizationConfig
+from unlabeled.methods.cross_channel.split_brain import SplitBrainConfig
+from unlabeled.methods.distillation.dino import DINOConfig
+from unlabeled.methods.innate.jigsaw import JigsawConfig
+from unlabeled.methods.innate.rotnet import RotNetConfig
+from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
+from unlabeled.methods.masked.mae import MAEConfig
+from unlabeled.methods.multimodal.clip import CLIPConfig
 from unlabeled.methods.supervised.classifier import SupervisedConfig
+from unlabeled.methods.supervised.supcon import SupConConfig
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
@@ -35,8 +45,21 @@ from unlabeled.platform.train import Training, build_method, check_fits
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("methods_worker.py")
 
+ONE_VIEW = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
 VIEWS = two_views(Policy(ops=(Crop(area=(0.3, 1.0)), Flip(), ColorJitter.of_strength(0.5))))
 SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a hundred steps
+    "rotnet": RotNetConfig(views=ViewPlan(views=VIEWS.views[:1])),
+    "jigsaw": JigsawConfig(
+        views=ViewPlan(views=(VIEWS.views[0].replacing(Crop(area=(0.5, 1.0))),)),
+        num_permutations=10,
+        tile_features=32,
+        head=(64,),
+    ),
+    "context-encoder": ContextEncoderConfig(views=ViewPlan(views=(Policy(ops=(Flip(),)),)), region="blocks", width=32),
+    "colorization": ColorizationConfig(views=ONE_VIEW, decoder=32),
+    "split-brain": SplitBrainConfig(views=ONE_VIEW),
+    "mae": MAEConfig(views=ONE_VIEW, decoder_width=32, decoder_depth=1, normalised_targets=False),
+    "cpc": CPCConfig(patch_px=14, stride_px=7, num_steps=2, context=64),
     "simclr": SimCLRConfig(views=VIEWS, head=(32, 16), temperature=0.2),
     "moco": MoCoConfig(
         views=VIEWS,
@@ -44,21 +67,63 @@ SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a
         queue=150,  # not a multiple of the batch
         momentum=0.99,
     ),
+    "dino": DINOConfig(
+        views=ViewPlan(views=(*VIEWS.views, VIEWS.views[0].replacing(Crop(area=(0.15, 0.5), size=16)))),
+        head=(64, 32),
+        prototypes=64,
+        teacher_temperature=(0.02, 0.03),
+        center_momentum=0.5,
+        momentum=0.99,
+        frozen=0.0,  # while they are, prototypes have no gradient
+    ),
+    "clip": CLIPConfig(
+        views=ViewPlan(views=(Policy(ops=(Crop(area=(0.5, 1.0)), Flip())),)),
+        embedding=64,
+        context=24,
+        text_width=64,
+        text_depth=1,
+        text_heads=4,
+    ),
+    "supcon": SupConConfig(views=VIEWS, head=(32, 16)),
     "supervised": SupervisedConfig(views=ViewPlan(views=VIEWS.views[:1])),
 }
-ENCODERS: dict[str, EncoderConfig] = {}  # where it can't be a small convnet
-DATA: dict[str, str] = {}  # where grey pictures without captions are not enough
+ENCODERS: dict[str, EncoderConfig] = {
+    "mae": EncoderConfig(name="vit", width=4, depth=2, patch_px=4)
+}  # where it can't be a small convnet
+DATA: dict[str, str] = {
+    "colorization": "emoji",
+    "split-brain": "emoji",
+    "clip": "emoji",
+}  # where grey pictures without captions are not enough
 MORE: dict[str, MethodConfig] = {  # settings that change what workers tell each other
+    "context-encoder, joint": SMALL["context-encoder"].with_field("loss", "joint"),
+    "mae, normalised": SMALL["mae"].with_field("normalised_targets", True),
+    "dino, frozen": SMALL["dino"].with_field("frozen", 0.3),
     "moco, symmetric": SMALL["moco"].with_field("symmetric", True),
     "moco, unshuffled": SMALL["moco"].with_field("shuffle_bn", False),
     "moco, synchronised": SMALL["moco"].with_field("shuffle_bn", False).with_field("bn_groups", 1),
 }
 OTHERS: dict[str, MethodConfig] = {  # losses that are not the method's default
+    "context-encoder, adversarial": ContextEncoderConfig(views=ONE_VIEW, width=32, loss="adversarial"),
     "simclr, dot product": SMALL["simclr"].with_field("cosine", False).with_field("temperature", 10.0),
     "simclr, logistic": SMALL["simclr"].with_field("loss", "nt-logistic"),
     "simclr, margin": SMALL["simclr"].with_field("loss", "margin-triplet").with_field("mining", "semi-hard"),
 }
 SHARED = {**SMALL, **MORE, **OTHERS}
+LEARNING: dict[str, dict[str, object]] = {  # what of the usual settings would show too little of a method
+    "jigsaw": {  # a tile of 28 px is 8
+        "method": SMALL["jigsaw"].with_field("num_permutations", 200),
+        "data": DataConfig(train_images=2048, image_px=56),
+        "epochs": 10,
+    },
+    "mae": {
+        "encoder": EncoderConfig(name="vit", width=8, depth=2),
+        "optimizer": AdamW(learning_rate=2e-3),
+        "batch_size": 32,
+    },
+    "cpc": {"epochs": 12},
+    "dino": {"epochs": 10},
+}
 IN_PARTS = "simclr, in micro-batches"  # with batch norm, whose micro-batches must be the same on any number of workers
 COMPARED = (*SHARED, IN_PARTS)
 
@@ -190,13 +255,12 @@ def test_resumed_equals_uninterrupted_bitwise(name: str, stop: int, data: Data, 
 
 @every_method
 def test_learns_from_real_pictures_without_collapse(name: str, processor: Processor) -> None:
-    """Bounds are about half of what the worst of five seeds did: loss down by 10 %, kNN up by 0.04, deviation 0.43."""
-    run = run_of(
-        SMALL[name],
-        data=data_for(name, 2048),
-        optimizer=AdamW(learning_rate=5e-3),
-        epochs=5,
-    )
+    """Bounds are about half of what the worst of three seeds did: loss down by 10 %, kNN up by 0.04, deviation 0.26.
+
+    Of a collapse the deviation is 0.
+    """
+    usual = {"data": data_for(name, 2048), "optimizer": AdamW(learning_rate=5e-3), "epochs": 5}
+    run = run_of(**{"method": SMALL[name], **usual, **LEARNING.get(name, {})})
     data = load(run.data)
 
     def knn(encoder: Encoder) -> float:
@@ -207,7 +271,7 @@ def test_learns_from_real_pictures_without_collapse(name: str, processor: Proces
     untrained = knn(training.method.encoder)
     losses = [epoch["train/loss"] for epoch in training.epochs()]
     assert losses[-1] < 0.95 * losses[0]
-    assert deviation(extract(training.method.encoder, data.test, data, processor).x) > 0.3
+    assert deviation(extract(training.method.encoder, data.test, data, processor).x) > 0.15
     assert knn(training.method.encoder) > untrained + 0.02
 
 

@@ -16,6 +16,9 @@ from unlabeled.dashboards.units import unit_of
         ("train/images_per_second", 1012.0, "1,012 /s", "+1,012 /s"),
         ("contrast/mutual_information_bound", 3.21, "3.21 nats", "+3.21 nats"),
         ("train/loss", 4.567, "4.57", "+4.57"),
+        ("test/emoji/linear-10pct/top1", 0.5, "50.0 %", "+50.0 points"),
+        ("test/kmeans/nmi", 0.5123, "0.512", "+0.512"),
+        ("test/kmeans/ari", 0.031, "0.031", "+0.031"),
         ("top1/std", 0.02, "0.02", "+0.02"),
     ],
 )

@@ -86,3 +86,27 @@ def test_probes_may_read_each_block(name: str, count: int) -> None:
     with torch.no_grad():
         for block in encoder.blocks():
             assert Block(encoder, block)(torch.randn(2, 1, 28, 28)).ndim == 2
+
+
+@pytest.mark.parametrize("name", ["vit", "vit_tiny_patch16_224"])
+def test_a_vits_attention_is_that_of_its_last_block(name: str) -> None:
+    encoder = EncoderConfig(name=name).build(1, 12).double().eval()
+    x, into, out_of = torch.randn(2, 1, 12, 12, dtype=torch.float64), [], []
+    layer = encoder.model.blocks[-1].attn
+    layer.register_forward_hook(lambda _, args, made: into.append(args[0]) or out_of.append(made))
+    with torch.no_grad():
+        encoder(x)
+        attention = encoder.attention(x)
+        query, key, value = layer.qkv(into[0]).split(encoder.dim, dim=2)
+        width, heads = encoder.dim // layer.num_heads, torch.zeros(2, 10, encoder.dim, dtype=torch.float64)
+        for row in range(2):
+            for head in range(layer.num_heads):
+                own = slice(head * width, (head + 1) * width)
+                for token in range(10):
+                    scores = torch.stack([query[row, token, own] @ k / width**0.5 for k in key[row, :, own]])
+                    weights = scores.exp() / scores.exp().sum()
+                    torch.testing.assert_close(attention[row, head, token], weights)
+                    heads[row, token, own] = weights @ value[row, :, own]
+        torch.testing.assert_close(layer.proj(heads), out_of[0])  # what the block itself makes of them
+    assert attention.shape == (2, layer.num_heads, 10, 10)
+    torch.testing.assert_close(attention.sum(dim=3), torch.ones_like(attention[..., 0]))

@@ -13,7 +13,10 @@ from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import (
     KNN,
+    FeatureProbe,
     Features,
+    FineTune,
+    KMeans,
     Linear,
     ProbeConfig,
     alignment,
@@ -27,7 +30,7 @@ from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train import Training, build_method
 
-PROBES: list[ProbeConfig] = [KNN(), Linear()]
+PROBES: list[FeatureProbe] = [KNN(), Linear(), KMeans()]
 
 
 def blobs(num: int, spread: float, seed: int = 0, classes: int = 4, dim: int = 8) -> Features:
@@ -41,24 +44,24 @@ def blobs(num: int, spread: float, seed: int = 0, classes: int = 4, dim: int = 8
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
 class TestEveryProbe:
-    def test_tells_separable_classes_apart_and_is_at_chance_on_noise(self, probe: ProbeConfig) -> None:
+    def test_tells_separable_classes_apart_and_is_at_chance_on_noise(self, probe: FeatureProbe) -> None:
         assert probe(blobs(400, 0.1), blobs(200, 0.1, seed=1))["top1"] == 1.0
         noise = [Features(torch.randn(n, 8), torch.randint(4, (n,))) for n in (1000, 2000)]
         assert abs(probe(*noise)["top1"] - 0.25) < 0.05
 
-    def test_values_are_fractions_and_repeat(self, probe: ProbeConfig) -> None:
+    def test_values_are_fractions_and_repeat(self, probe: FeatureProbe) -> None:
         train, test = blobs(300, 3.0), blobs(100, 3.0, seed=1)
         found = probe(train, test)
         assert all(0.0 <= value <= 1.0 for value in found.values())
         assert 0.25 < found["top1"] < 1.0
         assert probe(train, test) == found
 
-    def test_a_class_that_training_lacks_counts_as_wrong(self, probe: ProbeConfig) -> None:
+    def test_a_class_that_training_lacks_counts_as_wrong(self, probe: FeatureProbe) -> None:
         train, test = blobs(300, 0.1), blobs(100, 0.1, seed=1)
         seen = train.labels < 3
         assert probe(Features(train.x[seen], train.labels[seen]), test)["top1"] == 0.75
 
-    def test_it_is_a_value_with_a_protocol(self, probe: ProbeConfig) -> None:
+    def test_it_is_a_value_with_a_protocol(self, probe: FeatureProbe) -> None:
         assert ProbeConfig.model_validate_json(probe.canonical_json()) == probe
         assert probe.protocol.startswith(f"{probe.name}@{probe.version} (")
 
@@ -149,21 +152,28 @@ def test_features_are_clean_pictures_through_the_encoder_in_eval_mode(
 def test_every_metric_has_its_protocol_and_test_is_measured_once_at_the_end(
     small_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
-    more = {"layers": ("head",), "transformations": ("rotation",), "final": (KNN(),)}
+    tuned = FineTune(labels=0.5, epochs=1, least_steps=0)
+    final_probes = (KNN(), Linear(labels=0.5), KMeans(starts=1), tuned)
+    more = {"layers": ("head",), "transformations": ("rotation",), "final": final_probes}
     small_run = small_run.with_field("evaluation", EvaluationConfig(follow_images=100, **more))
     evaluation = Evaluation(small_run, small_data, processor)
     method = build_method(small_run, small_data, processor)
     encoder = method.encoder
     followed, final, untrained = evaluation.follow(encoder), evaluation.final(method), evaluation.untrained(method)
     assert not any(name.startswith("test/") for name in followed)
-    found = {name for name in {*followed, *final, *untrained} if name.endswith("/top1")}
+    found = {name for name in {*followed, *final, *untrained} if name.endswith(("/top1", "/nmi", "/ari"))}
     assert found == {name for name in evaluation.protocols() if not name.startswith("system/")}
     assert {name.removeprefix("untrained/"): value for name, value in untrained.items()} == {
         name.removeprefix("test/"): value for name, value in final.items() if name.startswith("test/")
     }, "this encoder is the untrained one"
     assert encoder.training
     readings = {"", "rotation/", "head/", "head/rotation/"}
-    assert {f"test/{reading}knn/top1" for reading in readings} == {name for name in final if name.startswith("test/")}
+    of_knn = {name for name in final if name.startswith("test/") and name.endswith("knn/top1")}
+    assert of_knn == {f"test/{reading}knn/top1" for reading in readings}
+    assert [name for name in final if "fine-tune" in name] == [
+        "validation/fine-tune-50pct/top1",
+        "test/fine-tune-50pct/top1",
+    ], "once for each split, whatever else is read"
 
 
 def test_a_probe_of_a_layer_reads_that_layer(small_run: RunConfig, small_data: Data, processor: Processor) -> None:

@@ -1,0 +1,1 @@
+"""Methods that predict some channels of a picture from the others."""

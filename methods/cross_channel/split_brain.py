@@ -1,0 +1,119 @@
+"""Split-brain autoencoder: one half of the network tells the colours from the lightness, the other the reverse.
+
+Zhang, Isola, Efros (2017), "Split-Brain Autoencoders: Unsupervised Learning by Cross-Channel Prediction",
+arXiv:1611.09842. Both halves' losses: sec. 3.1, as classification. Their features are concatenated: sec. 3.2.
+
+Shapes: B pictures per worker, Q bins of the ab plane, h x w places of the encoder's feature map.
+
+Differs from the paper: the halves are small convnets or ViTs of half the width, or, of timm's encoders, which come in
+one width, two whole ones; each has one linear layer to its classes, at the feature map's resolution, where the paper
+ends AlexNet in 1x1 convolutions; targets are averages over a place's pixels; Q is 261, not 313 (see ``lab.py``); L has
+one right class, colours have five, and all classes weigh alike; crops and flips are ours.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from unlabeled.methods.cross_channel.lab import TEMPERATURE, ColorBins, LabEncoder, check_colored, soft_cross_entropy
+from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.data import Data, PictureFormat
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+
+cross_entropy = in_full_precision(F.cross_entropy)
+
+
+class SplitBrainConfig(MethodConfig):
+    """Defaults are the paper's, but for the views.
+
+    Attributes:
+        views: one view of each image.
+        lightness_bins: classes that L is cut into, of equal width.
+    """
+
+    name = "split-brain"
+    paper = "Zhang et al. 2017, arXiv:1611.09842"
+    num_views: ClassVar[int | None] = 1
+    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
+    lightness_bins: int = Field(default=100, ge=2)
+
+    def check(self, batch_size: int, workers: int, data: Data) -> None:
+        """Raise UserError where the pictures are grey."""
+        check_colored(self.name, data.channels, data.name)
+
+    def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
+        """Make an encoder for L and one for ab, each of half the configured width where it comes in widths."""
+        check_colored(self.name, pictures.channels, "this data set")
+        if config.name in ("convnet", "vit"):
+            if config.width < 8:
+                raise UserError(
+                    f"{self.name} halves encoder.width, and a half is 4 at least; got {config.width}, use 8"
+                )
+            config = config.with_field("width", config.width // 2)
+        channels = {"lightness": 1, "color": 2}
+        return LabEncoder({name: config.build(n, pictures.image_px) for name, n in channels.items()}, pictures)
+
+    def build(self, encoder: Encoder, data: Data) -> "SplitBrain":
+        """Make the two predictions on an encoder's halves."""
+        assert isinstance(encoder, LabEncoder)
+        return SplitBrain(self, encoder)
+
+
+class SplitBrain(Method):
+    """Two halves of an encoder, and a linear layer on each that tells what the other half sees."""
+
+    split = "per-sample"
+
+    def __init__(self, config: SplitBrainConfig, encoder: LabEncoder) -> None:
+        super().__init__(encoder)
+        self.lightness_bins = config.lightness_bins
+        self.bins = ColorBins()
+        lightness, color = (cast(Encoder, encoder.parts[name]) for name in ("lightness", "color"))
+        self.to_color = nn.Conv2d(lightness.dim, len(self.bins), 1)
+        self.to_lightness = nn.Conv2d(color.dim, config.lightness_bins, 1)
+
+    def forward(self, batch: Batch) -> StepResult:
+        """Return the sum of both cross-entropies, and how often each half's likeliest class is right."""
+        (view,) = batch.views
+        lab = cast(LabEncoder, self.encoder).lab(view)
+        color, lightness = self._predict(lab)
+        bins, shares = self.bins.encode(F.adaptive_avg_pool2d(lab[:, 1:], (color.shape[2], color.shape[3])))
+        level = F.adaptive_avg_pool2d(lab[:, 0], (lightness.shape[2], lightness.shape[3])) * (self.lightness_bins / 100)
+        level = level.long().clamp(0, self.lightness_bins - 1)
+        loss = soft_cross_entropy(color, bins, shares).mean() + cross_entropy(lightness, level)
+        logs = {
+            "color/top1": color.detach().argmax(dim=1).eq(bins[:, 0]).float().mean(),
+            "lightness/top1": lightness.detach().argmax(dim=1).eq(level).float().mean(),
+        }
+        return StepResult(loss=loss, logs=logs)
+
+    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+        """Return the pictures, and their halves with what is told of the other: the annealed mean of each place."""
+        encoder = cast(LabEncoder, self.encoder)
+        lab = encoder.lab(images)
+        color, lightness = self._predict(lab)
+        ab = self.bins.annealed_mean(color)
+        centers = (torch.arange(self.lightness_bins, device=lab.device) + 0.5) * (100 / self.lightness_bins)
+        share = (lightness.to(lab.dtype) / TEMPERATURE).softmax(dim=1)
+        level = (share * centers.to(lab.dtype).view(1, -1, 1, 1)).sum(dim=1, keepdim=True)
+        ab, level = (F.interpolate(told, size=images.shape[2:], mode="bilinear") for told in (ab, level))
+        shown = {
+            "original": images,
+            "colours from lightness": encoder.shown(torch.cat([lab[:, :1], ab], dim=1)),
+            "lightness from colours": encoder.shown(torch.cat([level, lab[:, 1:]], dim=1)),
+        }
+        return {"cross-channel": shown}
+
+    def _predict(self, lab: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits [B, Q, h, w] of colours, from lightness, and [B, levels, h, w] of lightness, from colours."""
+        seen = cast(LabEncoder, self.encoder).seen(lab)
+        (left, lightness), (right, color) = seen["lightness"], seen["color"]
+        return self.to_color(left.feature_map(lightness)), self.to_lightness(right.feature_map(color))

@@ -1,0 +1,1 @@
+"""Methods whose labels come from the pictures themselves."""

@@ -1,0 +1,150 @@
+"""Jigsaw: to tell in which order a picture's tiles were shuffled, one has to know its parts and where they belong.
+
+Noroozi, Favaro (2016), "Unsupervised Learning of Visual Representations by Solving Jigsaw Puzzles", ECCV,
+arXiv:1603.09246. Context-free network: fig. 3. Set of permutations: algorithm 1. Against shortcuts there are gaps
+between the tiles, and each tile is normalised by itself.
+
+Shapes: B images per worker, 9 tiles of t x t pixels, P permutations.
+
+Differs from the paper:
+- Probes read the encoder on whole pictures, though it was trained on tiles.
+- No dropout, and colour channels are not shifted against each other.
+- Which of equally far permutations is chosen, algorithm 1 does not say: here, the first in one random order of all.
+"""
+
+import functools
+import itertools
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.parts import projection_head
+from unlabeled.platform.augment import ColorDrop, Crop, Policy, ViewPlan
+from unlabeled.platform.data import Data
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.encoder import Encoder, ViT
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+
+SIDE, TILES = 3, 9
+SMALLEST_PX = 4  # smaller tiles show next to nothing
+cross_entropy = in_full_precision(F.cross_entropy)
+
+
+class JigsawConfig(MethodConfig):
+    """Defaults are the paper's: of 256 pixels 225 are cropped, and three in ten pictures are grey.
+
+    Attributes:
+        views: one view of each image, which is then cut into tiles.
+        num_permutations: P, how many orders of the tiles there are to tell apart.
+        tile_px: side of a tile, which lies anywhere in its third of the picture; None takes 64 of 75 px, in proportion.
+        tile_features: width of the layer that each tile still goes through alone (fc6).
+        head: widths of the hidden layers that all tiles go through together (fc7).
+    """
+
+    name = "jigsaw"
+    paper = "Noroozi, Favaro 2016, arXiv:1603.09246"
+    num_views: ClassVar[int | None] = 1
+    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.77, 0.77), aspect=(1.0, 1.0)), ColorDrop(p=0.3))),))
+    num_permutations: int = Field(default=1000, ge=2, le=10_000)
+    tile_px: int | None = Field(default=None, ge=SMALLEST_PX)
+    tile_features: int = Field(default=512, ge=1)
+    head: tuple[int, ...] = (4096,)
+
+    def sizes(self, image_px: int) -> tuple[int, int]:
+        """Return the sides of a picture's view and of a tile of it, pixels."""
+        view_px = self.views.views[0].output_px(image_px)
+        return view_px, self.tile_px or round(view_px // SIDE * 64 / 75)
+
+    def check(self, batch_size: int, workers: int, data: Data) -> None:
+        """Raise UserError where tiles do not fit the picture, or are too small to show anything."""
+        view_px, tile = self.sizes(data.image_px)
+        if tile > (cell := view_px // SIDE) or tile < SMALLEST_PX:
+            raise UserError(
+                f"a tile of {tile} px does not do: {SMALLEST_PX} px is the least, and a third of the picture, {cell} "
+                f"px, the most; set method.tile_px between, or data.image_px to {SIDE * max(tile, SMALLEST_PX + 1)}"
+            )
+
+    def build(self, encoder: Encoder, data: Data) -> "Jigsaw":
+        """Make the context-free network; raise UserError where the patches of a ViT do not divide a tile."""
+        view_px, tile = self.sizes(data.image_px)
+        if isinstance(encoder, ViT) and tile % encoder.patch_px:
+            raise UserError(
+                f"patches of {encoder.patch_px} px do not divide a tile of {tile} px; set method.tile_px to a multiple "
+                f"of at most {view_px // SIDE}, or encoder.patch_px to a divisor"
+            )
+        return Jigsaw(self, encoder, view_px, tile)
+
+
+class Jigsaw(Method):
+    """The context-free network: an encoder that sees one tile at a time, and a head on what it makes of all nine."""
+
+    split = "per-sample"
+    permutations: Tensor
+
+    def __init__(self, config: JigsawConfig, encoder: Encoder, view_px: int, tile_px: int) -> None:
+        super().__init__(encoder)
+        self.view_px, self.tile_px = view_px, tile_px
+        self.tile_layer = nn.Sequential(nn.Linear(encoder.dim, config.tile_features), nn.ReLU(inplace=True))
+        widths = TILES * config.tile_features, (*config.head, config.num_permutations)
+        self.head = projection_head(*widths, batch_norm=False)
+        chosen = torch.tensor(far_permutations(TILES, config.num_permutations), device="cpu")  # in a build on meta too
+        self.register_buffer("permutations", chosen)
+
+    def forward(self, batch: Batch) -> StepResult:
+        """Return the cross-entropy of the permutations that the tiles are in, and how often the likeliest is right."""
+        tiles, label_B = self.puzzles(batch.views[0], batch.draws)
+        logits_BP = self.head(self.tile_layer(self.encoder(tiles.flatten(0, 1))).view(len(tiles), -1))
+        top1 = logits_BP.detach().argmax(dim=1).eq(label_B).float().mean()
+        return StepResult(loss=cross_entropy(logits_BP, label_B), logs={"permutation/top1": top1})
+
+    def puzzles(self, images: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Cut, normalise and shuffle [B, C, H, H]: tiles [B, 9, C, t, t], and which permutation they are in, [B]."""
+        label_B = draws.integers("permutation", len(self.permutations))
+        tiles = cut(images, self.tile_px, draws)
+        tiles = F.instance_norm(tiles.flatten(0, 1)).reshape(tiles.shape)  # each channel by itself; what is flat is 0
+        return tiles[torch.arange(len(tiles), device=tiles.device)[:, None], self.permutations[label_B]], label_B
+
+    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+        """Return each picture, and its tiles as the network sees them."""
+        tiles, _ = self.puzzles(F.interpolate(images, size=2 * [self.view_px], mode="bilinear", antialias=True), draws)
+        rows = [torch.cat(tiles[:, start : start + SIDE].unbind(1), dim=3) for start in range(0, TILES, SIDE)]
+        return {"puzzles": {"picture": images, "tiles": torch.cat(rows, dim=2)}}
+
+
+def cut(images: Tensor, tile_px: int, draws: Draws) -> Tensor:
+    """Cut [B, C, H, H] into 3 x 3 cells, row by row, and a tile out of each at a random place: [B, 9, C, t, t]."""
+    cell = images.shape[2] // SIDE
+    assert tile_px <= cell
+    tile, pixel, row = (torch.arange(n, device=images.device) for n in (TILES, tile_px, len(images)))
+    corner_92 = cell * torch.stack([tile // SIDE, tile % SIDE], dim=1) + images.shape[2] % SIDE // 2
+    corner_B92 = corner_92 + draws.integers("place", cell - tile_px + 1, TILES, 2)
+    y_B9t, x_B9t = (corner_B92[..., None] + pixel).unbind(2)
+    return images.permute(0, 2, 3, 1)[row.view(-1, 1, 1, 1), y_B9t[..., None], x_B9t[:, :, None]].movedim(-1, 2)
+
+
+@functools.lru_cache
+def far_permutations(length: int, number: int) -> tuple[tuple[int, ...], ...]:
+    """Choose permutations of 0 .. length - 1 that are far from each other; always the same.
+
+    Algorithm 1: the first is random; each next one is, of those not chosen yet, one with the largest sum of Hamming
+    distances to all chosen, which is one that agrees with them in the fewest places.
+    """
+    everyone = np.fromiter(itertools.permutations(range(length)), np.dtype((np.uint8, length)))
+    assert number <= len(everyone)
+    order = Draws(torch.zeros(1, dtype=torch.int64, device="cpu"), "jigsaw").permutation("order", len(everyone))
+    by_place = np.ascontiguousarray(everyone[order[0].numpy()].T)
+    agrees, agreements = np.empty(by_place.shape, dtype=bool), np.zeros(len(everyone), dtype=np.float32)
+    chosen = [0]
+    while len(chosen) < number:
+        np.equal(by_place, by_place[:, chosen[-1:]], out=agrees)
+        agreements += agrees.sum(axis=0, dtype=np.uint8)
+        agreements[chosen[-1]] = np.inf  # not to be chosen again
+        chosen.append(int(agreements.argmin()))
+    return tuple(map(tuple, by_place[:, chosen].T.tolist()))

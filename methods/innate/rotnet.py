@@ -1,0 +1,77 @@
+"""RotNet: to tell by which quarter turn a picture was turned, one has to know what it shows.
+
+Gidaris, Singh, Komodakis (2018), "Unsupervised Representation Learning by Predicting Image Rotations", ICLR,
+arXiv:1803.07728. Loss: eq. 2 and 3. All four rotations of a picture in one batch: sec. 3.1. Views: the authors' code on
+ImageNet (gidariss/FeatureLearningRotNet, ``config/ImageNet_RotNet_AlexNet.py``).
+
+Shapes: B images per worker.
+
+Differs from the paper:
+- A classifier of one linear layer stands on the encoder's features. The paper's networks end in layers of their own.
+- On CIFAR-10 the authors crop out of pictures padded by 4 pixels, which no operation does here.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.data import Data
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+
+ROTATIONS = 4  # by 0, 90, 180 and 270 degrees
+
+cross_entropy = in_full_precision(F.cross_entropy)
+
+
+class RotNetConfig(MethodConfig):
+    """Defaults are the authors' on ImageNet: a random crop, and a flip.
+
+    Attributes:
+        views: one view of each image, which is then turned; square.
+    """
+
+    name = "rotnet"
+    paper = "Gidaris et al. 2018, arXiv:1803.07728"
+    num_views: ClassVar[int | None] = 1
+    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.08, 1.0)), Flip())),))
+
+    def build(self, encoder: Encoder, data: Data) -> "RotNet":
+        """Make the classifier of rotations around an encoder."""
+        return RotNet(encoder)
+
+
+class RotNet(Method):
+    """An encoder and a linear classifier of the four rotations, trained together."""
+
+    split = "per-sample"
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.classifier = nn.Linear(encoder.dim, ROTATIONS)
+
+    def forward(self, batch: Batch) -> StepResult:
+        """Return the cross-entropy of all four rotations, and how often the likeliest is right."""
+        (view,) = batch.views
+        turned, turns = all_rotations(view)
+        logits = self.classifier(self.encoder(turned))
+        top1 = logits.detach().argmax(dim=1).eq(turns).float().mean()
+        return StepResult(loss=cross_entropy(logits, turns), logs={"rotation/top1": top1})
+
+    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+        """Return each picture in its four rotations."""
+        turned, _ = all_rotations(images)
+        columns = turned.chunk(ROTATIONS)
+        return {"rotations": {f"{90 * turns} degrees": column for turns, column in enumerate(columns)}}
+
+
+def all_rotations(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn all of [B, C, H, H] counter-clockwise by 0, then all by 1, 2 and 3 quarters: [4B, C, H, H], int64 [4B]."""
+    turned = torch.cat([images.rot90(turns, dims=(2, 3)) for turns in range(ROTATIONS)])
+    return turned, torch.arange(ROTATIONS, device=images.device).repeat_interleave(len(images))

@@ -1,0 +1,1 @@
+"""Methods that predict the pixels that were hidden."""

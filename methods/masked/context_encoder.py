@@ -1,0 +1,150 @@
+"""Context encoder: cut a hole into a picture and paint it from what surrounds it.
+
+Pathak, Krahenbuhl, Donahue, Darrell, Efros (2016), "Context Encoders: Feature Learning by Inpainting",
+arXiv:1604.07379. Encoder, channel-wise fully connected layer, decoder: sec. 3.1. Losses: eq. 1 to 3. Holes: sec. 3.3.
+
+Shapes: B images per worker, C channels, H a picture's side, R a painting's (the hole's, or H), K blocks, N positions.
+
+Differs from the paper: any encoder; batch norm in the decoder; no 7 px of overlap; no regions of random shape; both
+players step at once, at one rate (theirs: in turns, 10 to 1); eq. 2 to the letter (the authors' code: -log D(F)).
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.data import Data
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.evaluate.features import in_eval_mode
+from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+
+WEIGHTS = {"reconstruction": (1.0, 0.0), "adversarial": (0.0, 1.0), "joint": (0.999, 0.001)}  # lambda_rec, lambda_adv
+softplus = in_full_precision(F.softplus)
+
+
+class ContextEncoderConfig(MethodConfig):
+    """Defaults are the paper's; its features were learned by reconstruction alone (sec. 5.2).
+
+    Attributes:
+        views: one view of each image.
+        region: what is hidden: the square in the middle, or four random blocks half as wide, which may overlap.
+        hole: side of that square, as a share of the picture's.
+        loss: eq. 1, eq. 2, or both by eq. 3.
+        width: channels that the decoder starts with, and halves step by step; the discriminator doubles a quarter.
+    """
+
+    name = "context-encoder"
+    paper = "Pathak et al. 2016, arXiv:1604.07379"
+    num_views: ClassVar[int | None] = 1
+    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
+    region: Literal["centre", "blocks"] = "centre"
+    hole: float = Field(default=0.5, gt=0.0, lt=1.0)
+    loss: Literal["reconstruction", "adversarial", "joint"] = "reconstruction"
+    width: int = Field(default=256, ge=32)
+
+    def check(self, batch_size: int, workers: int, data: Data) -> None:
+        """Raise UserError where the hole is too small to paint, or leaves too little to paint it from."""
+        side = round(self.hole * (px := self.views.views[0].output_px(data.image_px)))
+        if not 4 <= side <= px - 2:
+            raise UserError(f"method.hole {self.hole:g} is {side} px of {px}; set a share that makes 4 to {px - 2} px")
+
+    def build(self, encoder: Encoder, data: Data) -> "ContextEncoder":
+        """Make the painter around an encoder."""
+        return ContextEncoder(self, encoder, data.channels, self.views.views[0].output_px(data.image_px))
+
+
+class ContextEncoder(Method):
+    """An encoder, a decoder that paints what the encoder was not shown, and, if wanted, a discriminator."""
+
+    split = "per-sample"
+
+    def __init__(self, config: ContextEncoderConfig, encoder: Encoder, channels: int, px: int) -> None:
+        super().__init__(encoder)
+        self.weight_rec, self.weight_adv = WEIGHTS[config.loss]
+        self.centre, self.hole_px = config.region == "centre", round(config.hole * px)
+        side = self.hole_px if self.centre else px
+        self.decoder = decoder(encoder, channels, px, side, config.width)
+        self.discriminator = discriminator(channels, side, config.width // 4) if self.weight_adv else None
+
+    def forward(self, batch: Batch) -> StepResult:
+        """Return eq. 3, or its part, and the discriminator's own loss: one backward serves both players."""
+        (x,) = batch.views
+        hidden = self.hidden(x, batch.draws)
+        truth, painting, counts = self.part(x), self.paint(x, hidden), self.part(hidden)
+        square_B1RR = (painting - truth).square().mean(dim=1, keepdim=True)
+        reconstruction = ((square_B1RR * counts).sum(dim=(1, 2, 3)) / counts.sum(dim=(1, 2, 3))).mean()  # eq. 1
+        loss, logs = self.weight_rec * reconstruction, {"inpaint/reconstruction": reconstruction.detach()}
+        if self.discriminator is not None:
+            fixed = painting.detach()
+            climbing = fixed + self.weight_adv * (fixed - painting)  # painting itself, with minus its weighed gradient
+            real_B1, fake_B1 = self.discriminator(truth), self.discriminator(climbing)  # apart, for batch norm's sake
+            loss = loss + softplus(-real_B1).mean() + softplus(fake_B1).mean()  # -log D(x) - log(1 - D(F)), eq. 2
+            logs["inpaint/discriminator"] = torch.cat([real_B1 > 0.0, fake_B1 < 0.0]).float().mean()
+        return StepResult(loss=loss, logs=logs)
+
+    def hidden(self, x: Tensor, draws: Draws) -> Tensor:
+        """Return which pixels are hidden, bool [B, 1, H, H]."""
+        px, side = x.shape[-1], self.hole_px if self.centre else self.hole_px // 2
+        corner_BK2 = torch.full((len(x), 1, 2), (px - side) // 2, device=x.device)
+        if not self.centre:
+            corner_BK2 = draws.integers("blocks", px - side + 1, 4, 2)
+        from_corner_BK2H = torch.arange(px, device=x.device) - corner_BK2[..., None]
+        row_BKH, column_BKH = ((from_corner_BK2H >= 0) & (from_corner_BK2H < side)).unbind(2)
+        return (row_BKH[..., :, None] & column_BKH[..., None, :]).any(dim=1, keepdim=True)
+
+    def part(self, x: Tensor) -> Tensor:
+        """Cut out what is painted, [B, C, R, R]: the square in the middle; where blocks are hidden, everything."""
+        start = (x.shape[-1] - self.hole_px) // 2
+        return x[..., start : start + self.hole_px, start : start + self.hole_px] if self.centre else x
+
+    def paint(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Predict that part from the pixels that are not hidden; the others are the mean colour, 0."""
+        return cast(Tensor, self.decoder(self.encoder.feature_map(x.masked_fill(hidden, 0.0))))
+
+    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+        """Return pictures, with the hole, and with the hole painted."""
+        hidden, painted = self.hidden(images, draws), images.clone()
+        self.part(painted).copy_(torch.where(self.part(hidden), self.paint(images, hidden), self.part(images)))
+        return {"inpainting": {"original": images, "hole": images.masked_fill(hidden, 0.0), "inpainted": painted}}
+
+
+class ChannelwiseLinear(nn.Module):
+    """Fully connected within each channel: [B, C, h, w] to the same, by a matrix [n, n] for each, n = h * w."""
+
+    def __init__(self, channels: int, n: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, n, n).uniform_(-(n**-0.5), n**-0.5))  # nn.Linear's start
+        self.bias = nn.Parameter(torch.zeros(channels, n))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Let each position see all of its channel."""
+        return (torch.einsum("bcn,cmn->bcm", x.flatten(2), self.weight) + self.bias).view(x.shape)
+
+
+def decoder(encoder: Encoder, channels: int, px: int, side: int, width: int) -> nn.Module:
+    """Make the way from the feature map of pictures of ``px`` to a painting [B, channels, side, side]."""
+    with torch.no_grad(), in_eval_mode(encoder):  # only to see the map's shape
+        _, dim, h, w = encoder.feature_map(next(encoder.parameters()).new_zeros(1, channels, px, px)).shape
+    layers = [ChannelwiseLinear(dim, h * w), nn.Conv2d(dim, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    while 2 * h < side:
+        layers += [nn.Upsample(scale_factor=2.0), nn.Conv2d(width, width // 2, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(width // 2), nn.ReLU()]
+        h, width = 2 * h, width // 2
+    return nn.Sequential(*layers, nn.Upsample(side), nn.Conv2d(width, channels, 3, padding=1))
+
+
+def discriminator(channels: int, side: int, width: int) -> nn.Module:
+    """Make DCGAN's: strided convolutions to 4 px or less, then a logit; [B, channels, side, side] to [B, 1]."""
+    layers, side = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)], side // 2
+    while side > 4:
+        layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)]
+        side, width = side // 2, 2 * width
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * side**2, 1))

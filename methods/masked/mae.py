@@ -1,0 +1,149 @@
+"""MAE: hide most patches of a picture, encode the others alone, and let a small decoder predict the hidden pixels.
+
+He, Chen, Xie, Li, Dollár, Girshick (2021), "Masked Autoencoders Are Scalable Vision Learners", arXiv:2111.06377.
+Masking, encoder, decoder, target: sec. 3. Decoder's size: sec. 4.1. Views, class token, initial weights: app. A.1.
+
+Shapes: B images per worker, T patches of each, row by row, K of them visible, P pixel values of a patch, D width.
+
+Differs from the paper: features are the mean over patches, which app. A.1 finds as good as the class token: no loss
+looks at that, and after a laptop's training it is worse than untrained. The encoder is timm's, with learned positions
+and its own initial weights. The number of visible patches is rounded, not cut: at 75 % of 14 x 14 that is the same.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.data import Data, PictureFormat
+from unlabeled.platform.draws import Draws
+from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+
+
+class MAEConfig(MethodConfig):
+    """Defaults are the paper's ImageNet settings.
+
+    Attributes:
+        views: the only view of each image.
+        mask_ratio: share of the patches that are hidden.
+        normalised_targets: predict each patch less its mean, divided by its deviation; false predicts plain pixels.
+        decoder_width: of the decoder's tokens; its attention has a head for each 32, as in the authors' code.
+        decoder_depth: blocks of the decoder.
+    """
+
+    name = "mae"
+    paper = "He et al. 2021, arXiv:2111.06377"
+    num_views: ClassVar[int | None] = 1
+    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.2, 1.0)), Flip())),))
+    mask_ratio: float = Field(default=0.75, gt=0.0, lt=1.0)
+    normalised_targets: bool = True
+    decoder_width: int = Field(default=512, ge=32, multiple_of=32)
+    decoder_depth: int = Field(default=8, ge=1)
+
+    def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
+        """Make a ViT that pools by the mean; UserError where it is none, or its patches are too large or too small."""
+        encoder = super().make_encoder(config, pictures)
+        if not isinstance(encoder, ViT) or encoder.model.global_pool != "token":
+            ours = "set it to vit, or to one of timm such as vit_base_patch16_224"
+            raise UserError(f"mae needs a ViT that pools by its class token, and encoder.name is {config.name}; {ours}")
+        px, patch_px = pictures.image_px, encoder.patch_px
+        if patch_px == px or (self.normalised_targets and patch_px**2 * pictures.channels == 1):
+            hint = f"set encoder.patch_px to another divisor of {px}"
+            raise UserError(f"a patch of {patch_px} px leaves nothing to predict of a picture of {px} px; {hint}")
+        encoder.model.global_pool = "avg"
+        return encoder
+
+    def build(self, encoder: Encoder, data: Data) -> "MAE":
+        """Make MAE around a ViT."""
+        assert isinstance(encoder, ViT)
+        return MAE(self, encoder, data.channels)
+
+
+class MAE(Method):
+    """A ViT that sees some patches, and a transformer that predicts the others from what it makes of them."""
+
+    split = "per-sample"
+    encoder: ViT
+
+    def __init__(self, config: MAEConfig, encoder: ViT, channels: int) -> None:
+        from timm.models.vision_transformer import Block  # here, because timm takes seconds to import
+
+        super().__init__(encoder)
+        self.config, self.patch_px, width = config, encoder.patch_px, config.decoder_width
+        self.embed = nn.Linear(encoder.dim, width)
+        self.mask_token = nn.Parameter(0.02 * torch.randn(width))
+        self.decoder = nn.Sequential(
+            *(Block(width, width // 32, qkv_bias=True) for _ in range(config.decoder_depth)),
+            nn.LayerNorm(width, eps=1e-6),
+            nn.Linear(width, self.patch_px**2 * channels),
+        )
+        for layer in (self.embed, *self.decoder.modules()):
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, batch: Batch) -> StepResult:
+        """Return the mean squared error on hidden patches."""
+        (view,) = batch.views
+        target_BTP = self.standardised(patchify(view, self.patch_px))[0]
+        kept_BK, hidden = random_masks(batch.draws, target_BTP.shape[1], self.config.mask_ratio)
+        error_BT = (self.predict(view, kept_BK) - target_BTP).square().mean(dim=2)
+        logs = {"pixels/error_of_zeros": target_BTP.square().mean(dim=2).gather(1, hidden).mean()}
+        return StepResult(loss=error_BT.gather(1, hidden).mean(), logs=logs)
+
+    def predict(self, images: Tensor, kept_BK: Tensor) -> Tensor:
+        """Return what is predicted of every patch, [B, T, P], from the visible ones alone."""
+        from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
+
+        grid = [side // self.patch_px for side in images.shape[2:]]
+        prefix, visible_BKD = self.embed(self.encoder.tokens(images, kept_BK)).tensor_split([self.encoder.prefix], 1)
+        masks_BTD = self.mask_token.to(visible_BKD.dtype).expand(len(images), grid[0] * grid[1], -1)
+        patches_BTD = masks_BTD.scatter(1, kept_BK[:, :, None].expand_as(visible_BKD), visible_BKD)
+        patches_BTD = patches_BTD + build_sincos2d_pos_embed(grid, patches_BTD.shape[2], device=images.device)
+        out: Tensor = self.decoder(torch.cat([prefix, patches_BTD], dim=1))[:, self.encoder.prefix :]
+        return out
+
+    def standardised(self, patches_BTP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the targets, and the deviations and means [B, T, 1] that make them patches again."""
+        variance, mean = torch.var_mean(patches_BTP, dim=2, keepdim=True)
+        deviation = (variance + 1e-6).sqrt()  # as in the authors' code: a patch of one colour has no variance
+        if not self.config.normalised_targets:
+            mean, deviation = torch.zeros_like(mean), torch.ones_like(mean)
+        return (patches_BTP - mean) / deviation, deviation, mean
+
+    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+        """Return pictures with more and more hidden, in grey, and with the hidden patches as predicted."""
+        columns, patches_BTP = {"original": images}, patchify(images, self.patch_px)
+        _, deviation, mean = self.standardised(patches_BTP)  # the true patches': the network doesn't know them
+        for percent in (75, 85, 95):
+            kept_BK, hidden = random_masks(draws, patches_BTP.shape[1], percent / 100)
+            predicted_BTP = self.predict(images, kept_BK).to(images.dtype) * deviation + mean
+            is_hidden = torch.zeros_like(mean, dtype=torch.bool).scatter(1, hidden[:, :, None], True)
+            made = {f"{percent} % hidden": torch.zeros_like(mean), f"made of {100 - percent} %": predicted_BTP}
+            for title, made_BTP in made.items():
+                columns[title] = unpatchify(torch.where(is_hidden, made_BTP, patches_BTP), images, self.patch_px)
+        return {"reconstruction": columns}
+
+
+def patchify(images: Tensor, patch_px: int) -> Tensor:
+    """Cut [B, C, H, W] into patches [B, T, P], row by row."""
+    return F.pixel_unshuffle(images, patch_px).flatten(2).transpose(1, 2)
+
+
+def unpatchify(patches_BTP: Tensor, like: Tensor, patch_px: int) -> Tensor:
+    """Put patches [B, T, P] together to pictures of the size of ``like``."""
+    grid = [side // patch_px for side in like.shape[2:]]
+    return F.pixel_shuffle(patches_BTP.transpose(1, 2).reshape(len(like), -1, *grid), patch_px)
+
+
+def random_masks(draws: Draws, patches: int, ratio: float) -> tuple[Tensor, Tensor]:
+    """Draw which patches stay visible, [B, K], and which are hidden, [B, T - K]: at least one of both."""
+    visible = min(max(round((1.0 - ratio) * patches), 1), patches - 1)
+    kept_BK, hidden = draws.permutation("mask", patches).tensor_split([visible], dim=1)
+    return kept_BK, hidden

@@ -1,0 +1,76 @@
+"""Clustering: do the classes lie apart in the features, when no label says where?
+
+k-means on unit features, with as many clusters as there are classes. Caron, Bojanowski, Joulin, Douze (2018),
+arXiv:1807.05520, cluster features of unit length too (after a PCA, which is left out here). Scored as Van Gansbeke et
+al. (2020), arXiv:2005.12320, score: accuracy under the best matching of clusters to classes, normalised mutual
+information, and the Rand index adjusted for chance.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch.nn.functional as F
+from pydantic import Field
+
+from unlabeled.platform.evaluate.features import Features
+from unlabeled.platform.evaluate.probe import FeatureProbe, Score
+
+
+class KMeans(FeatureProbe):
+    """k-means of the training pictures; others join the cluster with the nearest centre.
+
+    ``top1`` is the share of pictures whose cluster is matched to their class, one to one and as well as possible on the
+    split that is scored; ``nmi`` is the mutual information of clusters and classes over the mean of their entropies;
+    ``ari`` is 0 for clusters by chance and may fall below.
+
+    Attributes:
+        clusters: how many; None takes as many as the training pictures have classes. Never more than pictures.
+        starts: from how many random centres it starts; the tightest clustering is taken.
+    """
+
+    name = "kmeans"
+    version = 1
+    scores: ClassVar[tuple[str, ...]] = ("top1", "nmi", "ari")
+    clusters: int | None = Field(default=None, ge=1)
+    starts: int = Field(default=10, ge=1)
+
+    def fit(self, train: Features) -> Score:
+        """Find the clusters; of the labels only their number is looked at."""
+        from sklearn.cluster import KMeans as Solver  # here, because scikit-learn takes a second to import
+
+        assert train.labels is not None
+        clusters = self.clusters or len(train.labels.unique())  # type: ignore[no-untyped-call]
+        solver = Solver(min(clusters, len(train)), n_init=self.starts, random_state=0).fit(_unit(train))
+
+        def score(test: Features) -> Mapping[str, float]:
+            from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+            assert test.labels is not None
+            labels, found = test.labels.cpu().numpy(), solver.predict(_unit(test)).astype(np.int64)
+            return {
+                "top1": matched_accuracy(labels, found),
+                "nmi": float(normalized_mutual_info_score(labels, found)),
+                "ari": float(adjusted_rand_score(labels, found)),
+            }
+
+        return score
+
+
+def matched_accuracy(labels_N: npt.NDArray[np.int64], clusters_N: npt.NDArray[np.int64]) -> float:
+    """Return the accuracy under the best one-to-one matching of clusters to classes (the Hungarian method).
+
+    Where there are more of one than of the other, those left over match nothing, and their pictures count as wrong.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    shared = np.zeros((int(clusters_N.max()) + 1, int(labels_N.max()) + 1), dtype=np.int64)
+    np.add.at(shared, (clusters_N, labels_N), 1)
+    cluster, label = linear_sum_assignment(shared, maximize=True)
+    return float(shared[cluster, label].sum() / len(labels_N))
+
+
+def _unit(features: Features) -> npt.NDArray[Any]:
+    unit: npt.NDArray[Any] = F.normalize(features.x, dim=1).cpu().numpy()
+    return unit

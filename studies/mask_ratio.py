@@ -1,0 +1,87 @@
+"""How much of a picture should be hidden from a masked autoencoder?
+
+Why it matters: language models hide 15 % of the words; pictures repeat themselves, so that little hidden asks nothing.
+Source: He, Chen, Xie, Li, Dollár, Girshick (2021), arXiv:2111.06377, sec. 4.1 and fig. 5.
+Expected: linear probes gain steadily with the ratio until 75 %, by up to about 20 points; beyond, they lose again.
+Cost: laptop 12 runs. Nobody has timed any profile yet. As in the paper's ablations, the target is pixels that are not
+normalised; its ViT is the large one, the cluster's here the base one.
+"""
+
+from unlabeled.methods.masked.mae import MAEConfig
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import DataConfig
+from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.optim import AdamW
+from unlabeled.platform.study import Claim, Study
+from unlabeled.studies.bases import LAPTOP_DATA
+
+SOURCE = "He et al. 2021, arXiv:2111.06377, sec. 4.1 and fig. 5"
+
+STUDY = Study(
+    name="mask-ratio",
+    question="How much of a picture should be hidden from a masked autoencoder?",
+    source=SOURCE,
+    expected="Linear probes gain steadily with the ratio until 75 %, and lose beyond.",
+    cost="laptop: 12 runs, not timed yet",
+    profiles={
+        "laptop": RunConfig(
+            method=MAEConfig(normalised_targets=False, decoder_width=32, decoder_depth=1),
+            data=LAPTOP_DATA,
+            encoder=EncoderConfig(name="vit", width=8, depth=2, patch_px=4),
+            optimizer=AdamW(learning_rate=4e-3, warmup_epochs=1, betas=(0.9, 0.95)),
+            epochs=12,
+            batch_size=64,
+        ),
+        "workstation": RunConfig(
+            method=MAEConfig(normalised_targets=False, decoder_width=96, decoder_depth=4),
+            data=DataConfig(name="cifar10"),
+            encoder=EncoderConfig(name="vit_tiny_patch16_224", patch_px=4),
+            optimizer=AdamW(
+                learning_rate=1.5e-4, scaling="linear", weight_decay=0.05, warmup_epochs=20, betas=(0.9, 0.95)
+            ),
+            epochs=400,
+            batch_size=1024,
+        ),
+        "cluster": RunConfig(
+            method=MAEConfig(normalised_targets=False),
+            data=DataConfig(name="imagenet"),
+            encoder=EncoderConfig(name="vit_base_patch16_224"),
+            optimizer=AdamW(
+                learning_rate=1.5e-4, scaling="linear", weight_decay=0.05, warmup_epochs=40, betas=(0.9, 0.95)
+            ),
+            epochs=800,
+            batch_size=4096,
+        ),
+    },
+    rows={f"{percent} % hidden": {"method.mask_ratio": percent / 100} for percent in (25, 50, 75, 90)},
+    claims=(
+        Claim(
+            statement="Hiding 75 % beats hiding 25 %.",
+            source=SOURCE,
+            higher="75 % hidden",
+            lower="25 % hidden",
+            published="linear probing gains steadily until the sweet point, by up to about 20 points (54.6, 73.5)",
+        ),
+        Claim(
+            statement="Hiding 50 % beats hiding 25 %.",
+            source=SOURCE,
+            higher="50 % hidden",
+            lower="25 % hidden",
+            published="linear probing gains steadily with the ratio up to 75 %",
+        ),
+        Claim(
+            statement="Hiding 75 % beats hiding 50 %.",
+            source=SOURCE,
+            higher="75 % hidden",
+            lower="50 % hidden",
+            published="linear probing gains steadily with the ratio up to 75 %",
+        ),
+        Claim(
+            statement="Hiding 90 % is too much: 75 % beats it.",
+            source=SOURCE,
+            higher="75 % hidden",
+            lower="90 % hidden",
+            published="75 % is the sweet point of linear probing",
+        ),
+    ),
+)

@@ -1,0 +1,131 @@
+"""Which pretext task makes the best features, all under the same linear probe?
+
+Why it matters: every task is a guess at what one has to understand of a picture to solve it.
+Source: Gidaris, Singh, Komodakis (2018), arXiv:1803.07728, table 7 gathers the tasks before contrast; Chen et al.
+(2020), arXiv:2002.05709, the contrast after them.
+Expected: contrast of views beats the older tasks, rotation is the best of these, and labels beat them all.
+Cost: laptop 39 runs. Nobody has timed any profile yet.
+
+All see the same pictures as often, at the same learning rate; the training time beside them is the rest of the price.
+MAE needs a ViT, the others have the convnet, so its row compares with its own untrained encoder only. All scales take
+the emoji: no other set here has what all tasks need, colours, captions and classes.
+"""
+
+from unlabeled.methods.autoregressive.cpc import CPCConfig
+from unlabeled.methods.contrastive.moco import MoCoConfig
+from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.methods.cross_channel.colorization import ColorizationConfig
+from unlabeled.methods.cross_channel.split_brain import SplitBrainConfig
+from unlabeled.methods.distillation.dino import DINOConfig
+from unlabeled.methods.innate.jigsaw import JigsawConfig
+from unlabeled.methods.innate.rotnet import RotNetConfig
+from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
+from unlabeled.methods.masked.mae import MAEConfig
+from unlabeled.methods.multimodal.clip import CLIPConfig
+from unlabeled.methods.supervised.classifier import SupervisedConfig
+from unlabeled.methods.supervised.supcon import SupConConfig
+from unlabeled.platform.augment import SIMCLR_SMALL, Crop, Flip, Policy, ViewPlan, two_views
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import DataConfig
+from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.optim import AdamW
+from unlabeled.platform.study import Claim, Published, Study
+from unlabeled.studies.tables import numbers
+
+SOURCE = "Gidaris et al. 2018, arXiv:1803.07728, table 7"
+MEASURE = "test/linear/top1"
+CASES = {
+    "rotation": "RotNet",
+    "jigsaw": "Jigsaw Puzzles (Noroozi & Favaro 2016)",
+    "inpainting": "Context Encoders (Pathak et al. 2016)",
+    "colorization": "Colorization (Zhang et al. 2016)",
+    "split-brain": "Split-Brain (Zhang et al. 2016)",
+    "labels": "ImageNet labels",
+}
+ONE, PAIR = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),)), two_views(SIMCLR_SMALL)
+LAPTOP = RunConfig(
+    method=SimCLRConfig(views=PAIR, temperature=0.2, head=(256, 128)),
+    data=DataConfig(name="emoji"),
+    optimizer=AdamW(learning_rate=2e-3, warmup_epochs=2),
+    epochs=20,
+    batch_size=128,
+)
+ROWS = {
+    "rotation": {"method": RotNetConfig(views=ONE)},
+    "jigsaw": {"method": JigsawConfig(num_permutations=64, tile_features=64, head=(256,))},
+    "inpainting": {"method": ContextEncoderConfig(views=ONE, width=64)},
+    "colorization": {"method": ColorizationConfig(views=ONE, decoder=64)},
+    "split-brain": {"method": SplitBrainConfig(views=ONE)},
+    "CPC": {"method": CPCConfig(num_steps=3, context=128)},
+    "MAE": {
+        "method": MAEConfig(views=ONE, decoder_width=64, decoder_depth=1),
+        "encoder": EncoderConfig(name="vit", width=16),
+    },
+    "DINO": {"method": DINOConfig(views=PAIR, head=(256, 64), prototypes=512, momentum=0.97)},
+    "SimCLR": {},
+    "MoCo": {"method": MoCoConfig(views=PAIR, momentum=0.97, queue=1024, head=(256, 128), symmetric=True)},
+    "CLIP": {"method": CLIPConfig(views=ONE, embedding=64, text_width=64, text_depth=1, text_heads=2)},
+    "SupCon": {"method": SupConConfig(views=PAIR, head=(256, 128))},
+    "labels": {"method": SupervisedConfig(views=ViewPlan(views=PAIR.views[:1]))},
+}
+
+
+def learns(row: str) -> Claim:
+    """Claim that a task teaches the encoder something that a linear probe can use."""
+    return Claim(
+        statement=f"Features of {row} beat those of its untrained encoder.",
+        source=SOURCE,
+        higher=row,
+        lower=row,
+        lower_measure=MEASURE.replace("test", "untrained"),
+        published="every task of the table beats random weights, by 10 points or more",
+    )
+
+
+STUDY = Study(
+    name="pretext-tasks",
+    question="Which pretext task makes the best features, all under the same linear probe?",
+    source=SOURCE,
+    expected="Contrast of views beats the older tasks, rotation is the best of these, and labels beat them all.",
+    cost="laptop: 39 runs, not timed yet",
+    profiles={
+        "laptop": LAPTOP,
+        "workstation": LAPTOP.with_field("encoder.name", "resnet18").with_field("epochs", 100),
+        "cluster": LAPTOP.with_field("encoder.name", "resnet50").with_field("epochs", 200),
+    },
+    rows=ROWS,
+    measure=MEASURE,
+    also=("system/training_seconds", "system/training_memory_mb"),
+    published=(
+        Published(
+            source=SOURCE,
+            setting="PASCAL VOC classification, AlexNet pretrained on ImageNet, the convolutions frozen",
+            quantity="mean average precision, %",
+            rows=numbers("rotnet_voc", "cls_fc6_8", {row: {"method": method} for row, method in CASES.items()}),
+        ),
+    ),
+    claims=(
+        *(learns(row) for row in ROWS),
+        Claim(
+            statement="Telling rotations beats colouring.",
+            source=SOURCE,
+            higher="rotation",
+            lower="colorization",
+            published="70.9 against 61.5",
+        ),
+        Claim(
+            statement="Colouring beats inpainting.",
+            source=SOURCE,
+            higher="colorization",
+            lower="inpainting",
+            published="61.5 against 34.6",
+        ),
+        Claim(
+            statement="Labels beat telling rotations.",
+            source=SOURCE,
+            higher="labels",
+            lower="rotation",
+            published="78.9 against 70.9",
+        ),
+    ),
+)

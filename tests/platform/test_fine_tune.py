@@ -1,0 +1,163 @@
+"""The fine-tuning probe: it learns, it sees no more labels than it may, and it leaves everything as it was."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from unlabeled.platform.augment import Policy
+from unlabeled.platform.config import EvaluationConfig, RunConfig
+from unlabeled.platform.data import ArrayImages, Data
+from unlabeled.platform.evaluate import FineTune, ProbeConfig, Subject
+from unlabeled.platform.evaluate.probe import share_of_labels
+from unlabeled.platform.evaluate.protocol import Evaluation
+from unlabeled.platform.method import Method
+from unlabeled.platform.optim import AdamW
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.train import build_method
+
+QUICK = FineTune(epochs=2, least_steps=0)
+
+
+@pytest.fixture
+def method(small_run: RunConfig, small_data: Data, processor: Processor) -> Method:
+    return build_method(small_run, small_data, processor)
+
+
+def pictures_of(labels: Tensor, seed: int) -> ArrayImages:
+    """Noise, with a bright stripe in a place that tells the class."""
+    noise = np.random.default_rng(seed).integers(0, 120, size=(len(labels), 1, 28, 28), dtype=np.uint8)
+    for picture, label in zip(noise, labels.tolist(), strict=True):
+        if label >= 0:
+            picture[:, 4 + 5 * label : 7 + 5 * label] += 120
+    return ArrayImages(noise, labels.numpy())
+
+
+@pytest.fixture
+def stripes(small_data: Data) -> Data:
+    """Four classes that are easy to tell."""
+    labels = torch.arange(120) % 4
+    train, test = pictures_of(labels, 0), pictures_of(labels, 1)
+    return replace(small_data, classes=("a", "b", "c", "d"), train=train, pretrain=train, validation=test, test=test)
+
+
+def test_it_tells_separable_classes_apart(method: Method, stripes: Data, processor: Processor) -> None:
+    probe = FineTune(labels=0.2, least_steps=60, batch_size=16, augmentation=Policy())
+    found = probe.measure(Subject(method, stripes, processor, 0), ("validation", "test"))
+    assert found == {"validation": {"top1": 1.0}, "test": {"top1": 1.0}}
+
+
+def test_it_leaves_the_method_and_torchs_generator_as_they_were(
+    method: Method, small_data: Data, processor: Processor
+) -> None:
+    method.train()
+    method.encoder.stages[0].eval()  # type: ignore[operator,union-attr]
+    modes = [module.training for module in method.modules()]
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    generator = torch.get_rng_state()
+    QUICK.measure(Subject(method, small_data, processor, 0), ("test",))
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+    assert [module.training for module in method.modules()] == modes
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in method.parameters())
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_the_runs_seed_decides_it_and_torchs_own_generator_does_not(
+    method: Method, small_data: Data, processor: Processor
+) -> None:
+    def weights(seed: int) -> list[Tensor]:
+        trained = QUICK._train(Subject(method, small_data, processor, seed))
+        return [parameter.detach() for parameter in trained.parameters()]
+
+    first = weights(0)
+    torch.rand(7)
+    again, other = weights(0), weights(1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    assert not torch.equal(first[0], next(method.encoder.parameters())), "the encoder is trained too"
+
+
+def test_a_share_of_the_labels_sees_only_those_pictures(method: Method, small_data: Data, processor: Processor) -> None:
+    labels = small_data.train.labels
+    assert labels is not None
+    allowed = set(share_of_labels(labels, 0.1).tolist())
+    seen: set[int] = set()
+
+    class Watched(ArrayImages):
+        def batch(self, index: Tensor) -> Tensor:
+            seen.update(index.tolist())
+            return small_data.train.batch(index)
+
+    watched = Watched.__new__(Watched)
+    watched.__dict__.update(small_data.train.__dict__)
+    found = QUICK.with_field("labels", 0.1).measure(
+        Subject(method, replace(small_data, train=watched), processor, 0), ("test",)
+    )
+    assert seen == allowed
+    assert len(allowed) < 0.2 * len(labels)
+    assert 0.0 <= found["test"]["top1"] <= 1.0
+
+
+def test_pictures_without_a_label_are_never_seen(method: Method, stripes: Data, processor: Processor) -> None:
+    labels = stripes.train.labels
+    assert labels is not None
+    some = torch.where(torch.arange(len(labels)) < 60, labels, -1)
+    chosen = FineTune(labels=0.5)._labelled(some)
+    assert (some[chosen] >= 0).all()
+    assert some[chosen].bincount().tolist() == [8, 8, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "sizes"), [(50, [50]), (64, [64]), (65, [64]), (130, [64, 64]), (128, [64, 64]), (2, [2])]
+)
+def test_the_last_batch_is_dropped_if_it_is_incomplete_and_not_the_only_one(pictures: int, sizes: list[int]) -> None:
+    assert [len(rows) for rows in FineTune()._batches(torch.arange(pictures))] == sizes
+
+
+@pytest.mark.parametrize(("epochs", "least", "expected"), [(2, 0, 6), (2, 3, 6), (2, 7, 7)])
+def test_it_takes_the_steps_that_it_says(
+    method: Method,
+    small_data: Data,
+    processor: Processor,
+    monkeypatch: pytest.MonkeyPatch,
+    epochs: int,
+    least: int,
+    expected: int,
+) -> None:
+    rates: list[float] = []
+
+    def rate(self: AdamW, step: int, steps_per_epoch: int, total_steps: int, batch_size: int) -> float:
+        rates.append(AdamW.__mro__[1].learning_rate_at(self, step, steps_per_epoch, total_steps, batch_size))  # type: ignore[attr-defined]
+        return rates[-1]
+
+    monkeypatch.setattr(AdamW, "learning_rate_at", rate)
+    probe = FineTune(epochs=epochs, least_steps=least, batch_size=80)  # 256 pictures: 3 batches of 80
+    probe.measure(Subject(method, small_data, processor, 0), ("test",))
+    assert len(rates) == expected
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(1e-3)
+
+
+def test_of_an_encoder_that_has_not_learned_it_is_training_from_scratch(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    probe = QUICK.with_field("labels", 0.1)
+    run = small_run.with_field("evaluation", EvaluationConfig(final=(probe,), layers=("head",)))
+    evaluation, method = Evaluation(run, small_data, processor), build_method(run, small_data, processor)
+    final, untrained = evaluation.final(method), evaluation.untrained(method)
+    assert set(final) == {"validation/fine-tune-10pct/top1", "test/fine-tune-10pct/top1"}, "not on a layer's features"
+    assert untrained == {"untrained/fine-tune-10pct/top1": final["test/fine-tune-10pct/top1"]}
+    assert evaluation.protocols()["test/fine-tune-10pct/top1"].endswith("on test, the whole encoder, last epoch")
+
+
+def test_it_is_a_value_and_its_protocol_names_the_augmentation_in_words() -> None:
+    probe = FineTune(labels=0.01, optimizer=AdamW(learning_rate=5e-4, clip_norm=1.0))
+    assert ProbeConfig.model_validate_json(probe.canonical_json()) == probe
+    for words in (
+        "fine-tune@1 (labels 0.01, epochs 5,",
+        "optimizer.learning_rate 0.0005,",
+        "Crop(0.5-1) > Flip(p=0.5)",
+    ):
+        assert words in probe.protocol

@@ -1,0 +1,161 @@
+"""Probes on further data sets: pictures as the encoder takes them, and metrics with names and protocols."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2.functional as tv
+from PIL import Image
+
+from unlabeled.platform.config import EvaluationConfig, RunConfig, transfer_name
+from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.evaluate import KNN, Features, FineTune, KMeans, MethodProbe, Subject, extract, seen_as
+from unlabeled.platform.evaluate.protocol import Evaluation
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.runtime import execute, load_transfer
+from unlabeled.platform.train import build_method
+
+EMOJI = DataConfig(name="emoji", train_images=200)
+ROWS = torch.arange(50)
+
+
+class AsksMethod(MethodProbe):
+    """A probe that needs what the method learned besides its encoder."""
+
+    name = "asks-method"
+    version = 1
+    asks_method = True
+
+    def measure(self, subject: Subject, splits: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        """Return chance."""
+        return {split: {"top1": 1.0 / len(subject.data.classes)} for split in splits}
+
+
+def transferring(run: RunConfig, *final: object, **fields: object) -> RunConfig:
+    """Return the run with the emoji as a further data set."""
+    return run.with_field("evaluation", EvaluationConfig(final=final, transfer=(EMOJI,), tsne_images=0, **fields))  # type: ignore[arg-type]
+
+
+def test_colour_becomes_its_luminance_at_the_runs_size_and_by_its_statistics(
+    small_run: RunConfig, small_data: Data
+) -> None:
+    (seen,) = load_transfer(transferring(small_run, KNN()), small_data).values()
+    assert (seen.format, len(seen.classes), seen.name) == (small_data.format, 9, "emoji")
+    colour = load(EMOJI).test.batch(ROWS)
+    resized = tv.resize(colour, [28, 28], antialias=True)
+    expected = tv.rgb_to_grayscale(resized.float(), num_output_channels=1)
+    found = seen.test.batch(ROWS)
+    assert (found.dtype, found.shape) == (torch.uint8, (50, 1, 28, 28))
+    torch.testing.assert_close(found.float(), expected, atol=0.51, rtol=0.0)  # rounded
+    assert torch.equal(seen.test.subset(torch.tensor([7, 3])).batch(torch.tensor([1])), found[[3]])
+    assert next(iter(seen.test.chunks())).shape[1] == 1
+
+
+def test_grey_becomes_three_equal_channels(small_data: Data) -> None:
+    colour = load(DataConfig(name="emoji"))
+    grey = load(DataConfig(name="fashion-mnist-12k", train_images=256, image_px=32))
+    seen = seen_as(grey, colour.format)
+    expected = tv.grayscale_to_rgb(tv.resize(small_data.test.batch(ROWS), [32, 32], antialias=True))
+    assert torch.equal(seen.test.batch(ROWS), expected)
+    assert (seen.channels, seen.mean, seen.std) == (3, colour.mean, colour.std)
+
+
+def test_pictures_that_fit_already_are_not_touched(small_data: Data) -> None:
+    assert torch.equal(seen_as(small_data, small_data.format).test.batch(ROWS), small_data.test.batch(ROWS))
+
+
+def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    run = transferring(small_run, KNN(), layers=("head",), transformations=("rotation",))
+    transfer = load_transfer(run, small_data)
+    method = build_method(run, small_data, processor)
+    found = Evaluation(run, small_data, processor, transfer).final(method)
+    emoji = load(DataConfig(name="emoji", train_images=200, image_px=28))
+
+    def features(split: str) -> Features:
+        pictures = getattr(emoji, split)
+        x = pictures.batch(torch.arange(len(pictures))).float()
+        x = tv.rgb_to_grayscale(x).round() / 255.0
+        with torch.no_grad():
+            return Features(method.encoder.eval()((x - small_data.mean[0]) / small_data.std[0]), pictures.labels)
+
+    assert len(emoji.train) == 200
+    for split in ("validation", "test"):
+        torch.testing.assert_close(
+            extract(method.encoder, getattr(transfer["emoji"], split), transfer["emoji"], processor).x,
+            features(split).x,
+            atol=1e-4,
+            rtol=1e-4,
+        )
+        assert found[f"{split}/emoji/knn/top1"] == pytest.approx(KNN()(features("train"), features(split))["top1"])
+
+
+def test_every_metric_has_a_protocol_of_its_own_kind_and_the_other_set_is_only_asked_for_its_classes(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    tuned = FineTune(labels=0.5, epochs=1, least_steps=0)
+    final = (KNN(), KMeans(starts=1), tuned, AsksMethod())
+    run = transferring(small_run, *final, layers=("head",), follow_images=100)
+    evaluation = Evaluation(run, small_data, processor, load_transfer(run, small_data))
+    method = build_method(run, small_data, processor)
+    found = {*evaluation.follow(method.encoder), *evaluation.final(method), *evaluation.untrained(method)}
+    found = {name for name in found if not name.startswith("health/")}
+    protocols = evaluation.protocols()
+    assert found == {name for name in protocols if not name.startswith("system/")}
+    of_emoji = {name.removeprefix("test/emoji/") for name in found if name.startswith("test/emoji/")}
+    assert of_emoji == {"knn/top1", "kmeans/top1", "kmeans/nmi", "kmeans/ari", "fine-tune-50pct/top1"}
+    for name, protocol in protocols.items():
+        assert ("emoji (train_images 200)" in protocol) == ("/emoji/" in name)
+    emoji, own = protocols["test/emoji/knn/top1"], protocols["test/knn/top1"]
+    assert emoji.endswith("on test of emoji (train_images 200), encoder features, last epoch")
+    assert own.endswith("on test, encoder features, last epoch")
+    assert protocols["untrained/emoji/knn/top1"].endswith("encoder features, before training")
+    assert Evaluation(run, small_data, processor).protocols() == protocols, "asking needs no data"
+
+
+def test_a_run_reports_what_it_measures_on_another_set(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+) -> None:
+    told: list[object] = []
+    run = transferring(small_run.with_field("epochs", 1), KNN(), follow=None)
+    execute(run, small_data, tmp_path, processor, told.append)
+    metrics = told[-1].metrics  # type: ignore[attr-defined]
+    assert {"test/emoji/knn/top1", "validation/emoji/knn/top1", "untrained/emoji/knn/top1"} <= set(metrics)
+    assert RunConfig.model_validate_json(run.canonical_json()) == run
+    other = run.with_field("evaluation.transfer", ())
+    execute(other, small_data, tmp_path, processor, told.append)
+    assert len(list((tmp_path / "work" / "untrained").glob("*.json"))) == 2, "what is measured is part of the name"
+
+
+def test_a_set_without_labels_is_refused_in_a_line(small_run: RunConfig, small_data: Data, tmp_path: Path) -> None:
+    for number in range(20):
+        pixels = np.random.default_rng(number).integers(0, 256, size=(8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    run = small_run.with_field("evaluation.transfer", ({"name": f"folder:{tmp_path}"},))
+    with pytest.raises(UserError, match=r"evaluation.transfer needs labels, and folder:.* has none; choose a data set"):
+        load_transfer(run, small_data)
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("cifar100", "cifar100"),
+        ("folder:/data/my flowers (old)/", "folder-my-flowers-old"),
+        ("folder:birds", "folder-birds"),
+        ("folder:/", "folder"),
+    ],
+)
+def test_names_in_metrics_are_safe(name: str, short: str) -> None:
+    assert transfer_name(DataConfig(name=name)) == short
+
+
+def test_sets_that_metrics_could_not_tell_apart_and_settings_that_would_be_ignored_are_refused(
+    small_run: RunConfig,
+) -> None:
+    with pytest.raises(UserError, match=r"names in metrics must differ, and are folder-birds, folder-birds; leave one"):
+        small_run.with_field("evaluation.transfer", ({"name": "folder:/a/birds"}, {"name": "folder:/b/birds"}))
+    with pytest.raises(UserError, match=r"emoji is brought to the run's size, so its image_px 32 would be ignored"):
+        small_run.with_field("evaluation.transfer", ({"name": "emoji", "image_px": 32},))
