@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import augmentation, demo, memory, orchestration, search, startup, store, training, workers
+from benchmarks import augmentation, demo, memory, orchestration, search, startup, store, studies, training, workers
 from benchmarks.compare import Row
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
@@ -20,9 +20,10 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "store": store.rows,
     "demo": demo.rows,
     "search": search.rows,
+    "studies": studies.rows,
     "workers": workers.rows,
 }
-DEFAULT = tuple(name for name in BENCHMARKS if name not in ("demo", "search", "workers"))  # which take minutes
+DEFAULT = tuple(name for name in BENCHMARKS if name not in ("demo", "search", "studies", "workers"))  # take minutes
 BUSY = 0.5  # running processes per core, of others, from which on the machine counts as busy
 
 

@@ -21,6 +21,7 @@ STUDY = Study(
     expected="With few epochs larger batches win clearly; with many the gap shrinks or goes.",
     cost="laptop: 18 runs, not timed yet",
     profiles=changed(SIMCLR_RUN, {"optimizer.scaling": "sqrt"}),
+    seeds=(0, 1, 2, 3, 4),
     rows={
         "small batch, few epochs": {"batch_size": 64, "epochs": 4},
         "medium batch, few epochs": {"batch_size": 256, "epochs": 4},

@@ -49,6 +49,7 @@ STUDY = Study(
     expected="The head helps most, then the augmentation; both add up; the schedule adds little, more epochs more.",
     cost="laptop: 18 runs, not timed yet",
     profiles=MOCO_RUN,
+    seeds=(0, 1, 2, 3, 4),
     rows=rows(two_views(MOCO_V1_SMALL), two_views(MOCO_V2_SMALL), (256, 128), MOCO_RUN["laptop"].epochs),
     scaled={
         "workstation": rows(two_views(MOCO_V1_SMALL), two_views(MOCO_V2_SMALL), (512, 128), 200),

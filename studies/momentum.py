@@ -26,6 +26,7 @@ STUDY = Study(
     expected="Slowly: medium to very high momentum work, low drops considerably, none does not converge.",
     cost="laptop: 15 runs, not timed yet",
     profiles=MOCO_RUN,
+    seeds=(0, 1, 2, 3, 4),
     rows={row: {"method.momentum": momentum} for row, momentum in zip(ROWS, LAPTOP, strict=True)},
     scaled={
         "workstation": {

@@ -56,7 +56,7 @@ ROWS = {
     "inpainting": {"method": ContextEncoderConfig(views=ONE, width=64)},
     "colorization": {"method": ColorizationConfig(views=ONE, decoder=64)},
     "split-brain": {"method": SplitBrainConfig(views=ONE)},
-    "CPC": {"method": CPCConfig(num_steps=3, context=128)},
+    "CPC": {"method": CPCConfig(patch_px=16, stride_px=8, num_steps=2, context=128)},
     "MAE": {
         "method": MAEConfig(views=ONE, decoder_width=64, decoder_depth=1),
         "encoder": EncoderConfig(name="vit", width=16),

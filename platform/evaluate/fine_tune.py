@@ -5,7 +5,6 @@ protocol (Chen et al. 2020, arXiv:2002.05709, sec. 6 and app. B.5), which fine-t
 encoder that has learned nothing it is training from scratch on the same labels, in the same order, by the same rule.
 """
 
-import copy
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -65,7 +64,7 @@ class FineTune(MethodProbe):
         labels = data.train.labels
         assert labels is not None
         torch.manual_seed(key(subject.seed, "fine-tune"))  # the linear layer's weights, and dropout
-        encoder = copy.deepcopy(subject.method.encoder)
+        encoder = subject.encoder
         classifier = nn.Sequential(encoder, nn.Linear(encoder.dim, len(data.classes)).to(processor.device)).train()
         optimizer = self.optimizer.build(classifier)
         chosen = self._labelled(labels)

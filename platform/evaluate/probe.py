@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unlabeled.platform.data import Data
+from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate.features import Features
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
@@ -76,12 +77,15 @@ class Subject:
 
     Attributes:
         method: in any mode; the probe leaves it as it was.
+        encoder: a copy of the method's, which the probe may change: as it is configured, its batch norm neither grouped
+            by the method nor shared between workers.
         data: whose pictures; labelled.
         processor: what to compute on.
         seed: the run's, for whatever the probe draws.
     """
 
     method: Method
+    encoder: Encoder
     data: Data
     processor: Processor
     seed: int

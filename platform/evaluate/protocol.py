@@ -161,10 +161,18 @@ class Evaluation:
         splits: tuple[str, ...],
     ) -> Mapping[str, Mapping[str, float]]:
         if isinstance(probe, MethodProbe):
-            return probe.measure(Subject(method, self._data(reading), self.processor, self.run.seed), splits)
+            subject = Subject(method, self._copy(method.encoder), self._data(reading), self.processor, self.run.seed)
+            return probe.measure(subject, splits)
         assert isinstance(probe, FeatureProbe)
         score = probe.fit(_with_labels_of(probe, read["train"]))
         return {split: score(read[split]) for split in splits}
+
+    def _copy(self, encoder: Encoder) -> Encoder:
+        with torch.random.fork_rng():
+            copy = self.run.method.make_encoder(self.run.encoder, self.data.format)
+        copy.load_state_dict(encoder.state_dict())
+        device = self.processor.device
+        return copy.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def _readings(self) -> list[_Reading]:
         """List what the final probes read: of the encoder's output, of each further layer, of each further data set."""

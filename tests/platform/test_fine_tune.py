@@ -1,5 +1,6 @@
 """The fine-tuning probe: it learns, it sees no more labels than it may, and it leaves everything as it was."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from unlabeled.platform.augment import Policy
+from unlabeled.methods.contrastive.moco import MoCoConfig
+from unlabeled.methods.parts import GroupedBatchNorm
+from unlabeled.platform.augment import Policy, two_views
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import ArrayImages, Data
+from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.evaluate import FineTune, ProbeConfig, Subject
 from unlabeled.platform.evaluate.probe import share_of_labels
 from unlabeled.platform.evaluate.protocol import Evaluation
@@ -45,7 +49,7 @@ def stripes(small_data: Data) -> Data:
 
 def test_it_tells_separable_classes_apart(method: Method, stripes: Data, processor: Processor) -> None:
     probe = FineTune(labels=0.2, least_steps=60, batch_size=16, augmentation=Policy())
-    found = probe.measure(Subject(method, stripes, processor, 0), ("validation", "test"))
+    found = probe.measure(Subject(method, copy.deepcopy(method.encoder), stripes, processor, 0), ("validation", "test"))
     assert found == {"validation": {"top1": 1.0}, "test": {"top1": 1.0}}
 
 
@@ -57,7 +61,7 @@ def test_it_leaves_the_method_and_torchs_generator_as_they_were(
     modes = [module.training for module in method.modules()]
     before = {name: value.clone() for name, value in method.state_dict().items()}
     generator = torch.get_rng_state()
-    QUICK.measure(Subject(method, small_data, processor, 0), ("test",))
+    QUICK.measure(Subject(method, copy.deepcopy(method.encoder), small_data, processor, 0), ("test",))
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
     assert [module.training for module in method.modules()] == modes
     assert all(parameter.grad is None and parameter.requires_grad for parameter in method.parameters())
@@ -68,7 +72,7 @@ def test_the_runs_seed_decides_it_and_torchs_own_generator_does_not(
     method: Method, small_data: Data, processor: Processor
 ) -> None:
     def weights(seed: int) -> list[Tensor]:
-        trained = QUICK._train(Subject(method, small_data, processor, seed))
+        trained = QUICK._train(Subject(method, copy.deepcopy(method.encoder), small_data, processor, seed))
         return [parameter.detach() for parameter in trained.parameters()]
 
     first = weights(0)
@@ -93,7 +97,7 @@ def test_a_share_of_the_labels_sees_only_those_pictures(method: Method, small_da
     watched = Watched.__new__(Watched)
     watched.__dict__.update(small_data.train.__dict__)
     found = QUICK.with_field("labels", 0.1).measure(
-        Subject(method, replace(small_data, train=watched), processor, 0), ("test",)
+        Subject(method, copy.deepcopy(method.encoder), replace(small_data, train=watched), processor, 0), ("test",)
     )
     assert seen == allowed
     assert len(allowed) < 0.2 * len(labels)
@@ -134,7 +138,7 @@ def test_it_takes_the_steps_that_it_says(
 
     monkeypatch.setattr(AdamW, "learning_rate_at", rate)
     probe = FineTune(epochs=epochs, least_steps=least, batch_size=80)  # 256 pictures: 3 batches of 80
-    probe.measure(Subject(method, small_data, processor, 0), ("test",))
+    probe.measure(Subject(method, copy.deepcopy(method.encoder), small_data, processor, 0), ("test",))
     assert len(rates) == expected
     assert rates == sorted(rates, reverse=True)
     assert rates[0] == pytest.approx(1e-3)
@@ -161,3 +165,25 @@ def test_it_is_a_value_and_its_protocol_names_the_augmentation_in_words() -> Non
         "Crop(0.5-1) > Flip(p=0.5)",
     ):
         assert words in probe.protocol
+
+
+def test_an_encoder_whose_batch_norm_a_method_grouped_is_fine_tuned_with_its_own(
+    small_data: Data, processor: Processor
+) -> None:
+    """Fifty pictures don't cut into the groups of MoCo's batch; and one worker of several fine-tunes alone."""
+    run = RunConfig(
+        method=MoCoConfig(views=two_views(Policy()), head=(8,), queue=128, bn_groups=8),
+        encoder=EncoderConfig(width=4),
+        batch_size=64,
+        evaluation=EvaluationConfig(final=(FineTune(labels=0.2, epochs=1, least_steps=2, batch_size=50),)),
+    )
+    moco = build_method(run, small_data, processor)
+    with torch.no_grad():
+        for buffer in moco.encoder.buffers():
+            buffer.add_(1)
+    evaluation = Evaluation(run, small_data, processor)
+    copied = evaluation._copy(moco.encoder)
+    assert not any(isinstance(layer, GroupedBatchNorm) for layer in copied.modules())
+    for name, value in moco.encoder.state_dict().items():
+        assert torch.equal(copied.state_dict()[name], value), name
+    assert 0.0 <= evaluation.final(moco)["test/fine-tune-20pct/top1"] <= 1.0

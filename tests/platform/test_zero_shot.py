@@ -1,5 +1,6 @@
 """The zero-shot probe, by hand and on a method that only looks as if it read texts."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -74,7 +75,9 @@ def by_hand(method: Fake, templates: Sequence[str], data: Data, split: str) -> f
 def test_it_is_what_one_computes_by_hand(templates: tuple[str, ...], data: Data, processor: Processor) -> None:
     method = fake(templates)
     splits = ("validation", "test")
-    found = ZeroShot(templates=templates).measure(Subject(method, data, processor, 0), splits)
+    found = ZeroShot(templates=templates).measure(
+        Subject(method, copy.deepcopy(method.encoder), data, processor, 0), splits
+    )
     assert found == {split: {"top1": pytest.approx(by_hand(method, templates, data, split))} for split in splits}
     assert 0.0 < found["test"]["top1"] < 1.0
 
@@ -85,7 +88,7 @@ def test_a_template_counts_once_however_long_its_vectors_are(data: Data, process
         text: place * (100.0 if text.startswith("a picture") else 1.0) for text, place in method.places.items()
     }
     one, other = (
-        ZeroShot(templates=PROMPTS).measure(Subject(each, data, processor, 0), ("test",))
+        ZeroShot(templates=PROMPTS).measure(Subject(each, copy.deepcopy(each.encoder), data, processor, 0), ("test",))
         for each in (method, stretched)
     )
     assert one == other
@@ -95,7 +98,7 @@ def test_it_looks_in_eval_mode_at_chunks_and_leaves_the_modes(small_data: Data, 
     method, data = fake(("{}",)).train(), replace(small_data, classes=CLASSES)
     method.encoder.eval()
     before = [module.training for module in method.modules()]
-    subject = Subject(method, data, processor, 0)
+    subject = Subject(method, copy.deepcopy(method.encoder), data, processor, 0)
     assert ZeroShot().measure(subject, ("test",)) == ZeroShot().measure(subject, ("test",))
     assert [module.training for module in method.modules()] == before
     assert not any(training for training, _ in method.asked)
@@ -120,7 +123,7 @@ def test_many_classes_are_read_in_chunks() -> None:
 def test_keys_and_protocols_tell_names_from_prompts(small_run: RunConfig, data: Data, processor: Processor) -> None:
     probes = (ZeroShot(), ZeroShot(templates=PROMPTS))
     assert [probe.key for probe in probes] == ["zero-shot", "zero-shot-prompts"]
-    run = small_run.with_field("evaluation", EvaluationConfig(final=probes))
+    run = small_run.with_field("evaluation", EvaluationConfig(final=probes)).with_field("encoder.width", 4)
     evaluation, method = Evaluation(run, data, processor), fake(("{}", *PROMPTS))
     found = evaluation.final(method) | evaluation.untrained(method)
     assert set(found) == {
