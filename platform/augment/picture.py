@@ -18,6 +18,7 @@ _TILE_PX = 112
 _GAP_PX = 6
 _LINE_PX = 18
 _FONT_PX = 12
+_LETTER_PX = 7
 
 
 def draw_views(images: Tensor, plan: ViewPlan, columns: int = 8, seed: int = 0) -> "Image":
@@ -50,16 +51,18 @@ def draw_columns(columns: Sequence[tuple[str, Tensor]], header: str) -> "Image":
     from PIL import ImageDraw, ImageFont
 
     grid = _grid([_tiles(images) for _, images in columns])
-    lines = textwrap.wrap(header, width=max(20, grid.shape[1] // 7))  # a letter is about 7 pixels wide
-    header_px = _LINE_PX * (len(lines) + 1)
+    pitch = (grid.shape[1] - _GAP_PX) // len(columns)
+    lines = textwrap.wrap(header, width=max(20, grid.shape[1] // _LETTER_PX))
+    titles = [textwrap.wrap(title, width=pitch // _LETTER_PX) for title, _ in columns]
+    header_px = _LINE_PX * (len(lines) + max(map(len, titles)))
     page = PillowImage.new("RGB", (grid.shape[1], grid.shape[0] + header_px), "white")
     page.paste(PillowImage.fromarray(grid.numpy()), (0, header_px))
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=_FONT_PX)
     for row, line in enumerate(lines):
         pen.text((_GAP_PX, row * _LINE_PX + 2), line, fill="black", font=font)
-    pitch = (grid.shape[1] - _GAP_PX) // len(columns)
-    for column, (label, _) in enumerate(columns):
-        pen.text((_GAP_PX + column * pitch, len(lines) * _LINE_PX + 2), label, fill="dimgrey", font=font)
+    for column, title in enumerate(titles):
+        for row, line in enumerate(title, start=len(lines)):
+            pen.text((_GAP_PX + column * pitch, row * _LINE_PX + 2), line, fill="dimgrey", font=font)
     return page
 
 
