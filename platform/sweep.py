@@ -201,6 +201,10 @@ def _listener(take: Take, lost: Take) -> Any:
         ) -> None:
             self._take(trial.config["number"], result["event"])
 
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            # Tune keeps statistics of every number of every trial, as objects and as text; nobody asks for them
+            trial.run_metadata.metric_analysis, trial.run_metadata.metric_n_steps = {}, {}
+
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             reason = f"its process was lost {trial.num_failures} times, the last time with: {trial.get_error()}"
             self._lost(trial.config["number"], Failed(reason.splitlines()[0]))

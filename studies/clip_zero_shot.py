@@ -6,8 +6,8 @@ Source: Radford et al. (2021), arXiv:2103.00020, secs. 3.1.3 to 3.1.5; CLIP besi
 al. (2021), "SLIP: Self-supervision meets Language-Image Pre-training", arXiv:2112.12750, table 1.
 Expected: names alone classify far better than by chance; prompts add to that; labels still do better; and captions give
 better features than views of one picture.
-Cost: laptop 6 runs. No profile has been timed. There is no large captioned data set here, so all scales take the
-emoji, the larger ones with ResNets: 2,740 pictures, where the paper has 400 million.
+Cost: laptop 6 runs, about 3 minutes on two cores. Nobody has timed the other profiles. There is no large captioned data
+set here, so all scales take the emoji, the larger ones with ResNets: 2,740 pictures, where the paper has 400 million.
 The names are those of nine groups ("People & Body"), chance is 11 %, and always saying the largest group 20 %. Captions
 name single emoji and hardly ever a group; so this asks more of the words than the paper's classes do. Our prompts speak
 of emoji, where the paper has photos.
@@ -59,7 +59,7 @@ STUDY = Study(
     question="Can pictures be classified by the names of their classes alone, and does it help to learn from captions?",
     source=f"{SOURCE}, secs. 3.1.3 to 3.1.5; {SLIP}",
     expected="Names classify better than chance, labels better than names, and captions give the better features.",
-    cost="laptop: 6 runs, not timed yet",
+    cost="laptop: 6 runs, about 3 minutes on two cores",
     profiles={
         "laptop": LAPTOP,
         "workstation": WORKSTATION,

@@ -6,7 +6,8 @@ gradients, which computes the batch's own gradient.
 Source: Chen, Fan, Girshick, He (2020), arXiv:2003.04297, table 3; Gao, Zhang, Han, Callan (2021), arXiv:2101.06983.
 Expected: at one batch size MoCo needs less memory and time; a large batch end to end needs many times the memory;
 caching takes that back, for embedding everything twice.
-Cost: laptop 12 runs, one at a time (--at-once 1), or they slow each other down. Nobody has timed the others.
+Cost: laptop 12 runs, about 4 minutes on two cores; one at a time (--at-once 1), or they slow each other down. Nobody
+has timed the other profiles.
 
 The laptop's queue holds as many negatives as its large batch has. Memory on a CPU is what training adds to the process.
 """
@@ -39,7 +40,7 @@ STUDY = Study(
     source=f"{SOURCE}; Gao et al. 2021, arXiv:2101.06983",
     expected="MoCo needs less of both than end to end at the same batch; a large batch needs many times the memory, "
     "unless its gradients are cached.",
-    cost="laptop: 12 runs, not timed yet",
+    cost="laptop: 12 runs, about 4 minutes on two cores",
     profiles={
         "laptop": RunConfig(
             method=SimCLRConfig(views=two_views(MOCO_V2_SMALL), temperature=0.2, head=(256, 128)),

@@ -3,7 +3,7 @@
 Why it matters: MoCo takes its negatives from a queue, SimCLR from the batch; so SimCLR should need a large batch.
 Source: Chen, Fan, Girshick, He (2020), arXiv:2003.04297, table 2.
 Expected: MoCo v2 beats version 1 by 6.9 points and SimCLR at batch 256 by 5.6; a batch of 8,192 gives SimCLR 4.7.
-Cost: laptop 12 runs. Nobody has timed any profile yet.
+Cost: laptop 12 runs, about 5 minutes on two cores. Nobody has timed the other profiles.
 """
 
 from unlabeled.platform.augment import MOCO_V1, MOCO_V1_SMALL, ViewPlan, two_views
@@ -39,7 +39,7 @@ STUDY = Study(
     question="Does MoCo v2 beat SimCLR at the same batch size, and does a large batch help SimCLR?",
     source=SOURCE,
     expected="MoCo v2 beats SimCLR at the same batch; a large batch helps SimCLR and closes most of the gap.",
-    cost="laptop: 12 runs, not timed yet",
+    cost="laptop: 12 runs, about 5 minutes on two cores",
     profiles=MOCO_RUN,
     rows=rows(two_views(MOCO_V1_SMALL), (256, 128), SIMCLR_RUN["laptop"].method, (256, 1024)),
     scaled={

@@ -3,7 +3,7 @@
 Why it matters: the head is thrown away after pretraining, and yet decides how good the layer before it becomes.
 Source: Chen, Kornblith, Norouzi, Hinton (2020), arXiv:2002.05709, sec. 4.2 and fig. 8.
 Expected: non-linear beats linear by about three points, and none by more than ten.
-Cost: laptop 9 runs x 50 s, two at once on two cores. The other profiles follow the papers; nobody has timed them.
+Cost: laptop 9 runs, about 5 minutes on two cores. Nobody has timed the other profiles.
 """
 
 from unlabeled.platform.study import Claim, Published, Study

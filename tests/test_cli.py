@@ -98,7 +98,7 @@ def of_folder(run: RunConfig, place: Path | str) -> RunConfig:
 MISTAKES = {
     "no such command": (["runn"], r"No such command 'runn'. Did you mean 'run'\?; see `unlabeled --help`"),
     "no such option": (["run", "simclr", "--sett", "x"], r"--sett .*--set.*; see `unlabeled run --help`"),
-    "no method": (["run"], r"name a METHOD or give a --config; the methods are: simclr, moco"),
+    "no method": (["run"], r"name a METHOD or give a --config; the methods are: rotnet, .*, simclr, .*, supervised"),
     "method": (["run", "simclrr"], r"no method is called 'simclrr'; did you mean 'simclr'\? There are: "),
     "study": (["study", "run", "projection-haed"], r"no study .*'projection-haed'; did you mean 'projection-head'\?"),
     "study to show": (["study", "show", "nothing"], r"no study is called 'nothing'; There are: .*projection-head"),

@@ -216,7 +216,7 @@ def test_a_run_by_a_file_here_is_a_job_that_goes_on_when_nobody_follows_it(serve
     status = lambda job: server.ray("job", "status", job).stdout  # noqa: E731
     assert "RUNNING" in status(second)
     assert server.ray("job", "stop", second).returncode == 0
-    wait_for(lambda: "SUCCEEDED" in status(first), 60, lambda: status(first))
+    wait_for(lambda: "succeeded" in status(first), 120, lambda: status(first))
     assert sorted(frames.runs("runs", tmp_path / "home")["status"]) == ["FINISHED", "KILLED"]
 
 
