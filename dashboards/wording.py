@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from unlabeled.platform import display
+
 ABSENT = "—"
 
 
@@ -57,14 +59,7 @@ def duration(seconds: float) -> str:
     >>> duration(41.2), duration(412), duration(7300)
     ('41 s', '6 min 52 s', '2 h 1 min')
     """
-    if not math.isfinite(seconds):
-        return ABSENT
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return display.duration(seconds) if math.isfinite(seconds) else ABSENT
 
 
 def plain(value: Any) -> str:
