@@ -181,15 +181,18 @@ def verdicts(
     ]
     p_values = [difference.p for difference in differences]
     adjusted = holm(p_values) if correct_for_several else p_values
+    bounds = [float(claim["at_least"]) for claim in claims]
     factors = _holm_factors(p_values) if correct_for_several else {}
-    return [
-        _judge(claim, difference, adjusted[index], factors.get(index, 1), level)
-        for index, (claim, difference) in enumerate(zip(claims, differences, strict=True))
-    ]
+    levels = [1 - (1 - level) / factors.get(index, 1) for index in range(len(claims))]
+    seeds = [_seeds_to_decide(*each) for each in zip(differences, bounds, levels, strict=True)]
+    before = 0  # Holm's method decides in the order of p values, and ends at the first that is not decided
+    for index in factors:
+        before = seeds[index] = max(before, seeds[index])
+    return [_judge(*each, level) for each in zip(claims, differences, adjusted, seeds, strict=True)]
 
 
 def _judge(
-    claim: Mapping[str, Any], difference: PairedDifference, p_adjusted: float, factor: int, level: float
+    claim: Mapping[str, Any], difference: PairedDifference, p_adjusted: float, enough: int, level: float
 ) -> Verdict:
     interval, bound = difference.interval, float(claim["at_least"])
     decision: Decision = "not decided"
@@ -198,9 +201,7 @@ def _judge(
             decision = "held"
         elif interval.high < bound:
             decision = "contradicted"
-    seeds = None
-    if decision == "not decided":
-        seeds = _seeds_to_decide(interval, difference.spread, bound, 1 - (1 - level) / factor)
+    seeds = enough if decision == "not decided" and difference.spread > 0 and enough <= MOST_SEEDS else None
     return Verdict(
         claim=claim,
         decision=decision,
@@ -285,11 +286,14 @@ def _holm_factors(p_values: Sequence[float]) -> dict[int, int]:
     return {index: len(order) - rank for rank, index in enumerate(order)}
 
 
-def _seeds_to_decide(interval: Interval, spread: float, bound: float, level: float) -> int | None:
-    """Return the smallest n whose interval, at this mean and spread, leaves the bound out."""
-    if not spread > 0:
-        return None
+def _seeds_to_decide(difference: PairedDifference, bound: float, level: float) -> int:
+    """Return the smallest n whose interval, at this mean and spread, leaves the bound out; more than MOST_SEEDS: none.
+
+    Without a spread nothing is known of more seeds, and nothing holds others up.
+    """
+    if not difference.spread > 0:
+        return 0
     n = np.arange(2, MOST_SEEDS + 1)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * spread / np.sqrt(n)
-    enough = n[half < abs(interval.mean - bound)]
-    return int(enough[0]) if len(enough) else None
+    half = stats.t.ppf((1 + level) / 2, n - 1) * difference.spread / np.sqrt(n)
+    enough = n[half < abs(difference.interval.mean - bound)]
+    return int(enough[0]) if len(enough) else MOST_SEEDS + 1

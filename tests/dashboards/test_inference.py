@@ -195,6 +195,17 @@ def test_holms_correction_can_withhold_a_decision(runs, claim):
     assert corrected.seeds_to_decide == 4
 
 
+def test_a_claim_waits_for_those_that_holms_method_asks_first(runs, claim):
+    spread = np.array([-2, -1, 0, 1, 2]) / math.sqrt(2.5)  # a deviation of 1
+    means = {"none": 0.0, "a": 3.85, "b": 1.71, "c": 1.60, "d": 0.06}
+    scores = {row: 0.8 + 0.01 * (mean + (row != "none") * spread) for row, mean in means.items()}
+    found = verdicts([claim(row, "none") for row in "abcd"], runs_with(runs, scores))
+    assert [each.decision for each in found] == ["held", *["not decided"] * 3]
+    _, b, c, _ = found
+    assert 2 * c.p < 0.05 < 3 * b.p  # so c waits for b only
+    assert b.seeds_to_decide == c.seeds_to_decide == 6
+
+
 def test_protocols_are_not_mixed(runs, claim):
     frame = runs()
     frame.loc[frame["row"] == "mlp", f"protocol:{MEASURE}"] = "linear@2"
