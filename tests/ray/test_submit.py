@@ -203,21 +203,24 @@ def test_a_run_by_a_file_here_is_a_job_that_goes_on_when_nobody_follows_it(serve
     assert left.returncode == 0, left.stderr
     (first,) = re.findall(r"follow it with `ray job logs --follow --address \S+ (\S+)`", left.stderr)
 
+    status = lambda job: server.ray("job", "status", job).stdout  # noqa: E731
+    wait_for(lambda: "succeeded" in status(first), 120, lambda: status(first))
+
+    checkpoints = lambda: set(tmp_path.glob("home/work/*/step-*.pt"))  # noqa: E731
+    of_the_first = checkpoints()
     command = [sys.executable, "-m", "unlabeled", *words]
     following = subprocess.Popen(command, cwd=ROOT, env=server.environment, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: any(tmp_path.glob("home/work/*/step-*.pt")), 150, lambda: "no checkpoint")
+        wait_for(lambda: bool(checkpoints() - of_the_first), 150, lambda: "no checkpoint")
         following.send_signal(signal.SIGINT)
         _, said = following.communicate(timeout=30)
     finally:
         following.kill()
     assert following.returncode == 130
     (second,) = re.findall(r"the job goes on; .* stop it with `ray job stop --address \S+ (\S+)`", said)
-    status = lambda job: server.ray("job", "status", job).stdout  # noqa: E731
     assert "RUNNING" in status(second)
     assert server.ray("job", "stop", second).returncode == 0
-    wait_for(lambda: "succeeded" in status(first), 120, lambda: status(first))
-    assert sorted(frames.runs("runs", tmp_path / "home")["status"]) == ["FINISHED", "KILLED"]
+    assert sorted(frames.runs("runs", tmp_path / "home", every=True)["status"]) == ["FINISHED", "KILLED"]
 
 
 def test_a_search_is_submitted_like_a_study(server: JobServer, tmp_path: Path) -> None:
