@@ -59,7 +59,7 @@ STUDY = Study(
     question="Can pictures be classified by the names of their classes alone, and does it help to learn from captions?",
     source=f"{SOURCE}, secs. 3.1.3 to 3.1.5; {SLIP}",
     expected="Names classify better than chance, labels better than names, and captions give the better features.",
-    cost="laptop: 6 runs, about 3 minutes on two cores",
+    cost="6 runs, about 3 minutes on two cores, at laptop scale",
     profiles={
         "laptop": LAPTOP,
         "workstation": WORKSTATION,

@@ -40,7 +40,7 @@ STUDY = Study(
     question="Does stronger colour distortion help SimCLR, and does it help supervised learning too?",
     source=SOURCE,
     expected="SimCLR gains from stronger colour distortion up to strength 1, supervised learning loses.",
-    cost="laptop: 24 runs, about 8 minutes on two cores",
+    cost="24 runs, about 8 minutes on two cores, at laptop scale",
     profiles={**SIMCLR_RUN, "laptop": LAPTOP},
     rows=rows(small=True),
     scaled={"cluster": rows(small=False)},

@@ -28,7 +28,7 @@ STUDY = Study(
     source=SOURCE,
     expected="Reconstruction teaches features, the adversarial loss alone does not; of both together the paper shows "
     "sharper pictures, and no features.",
-    cost="laptop: 9 runs, about 2 minutes on two cores",
+    cost="9 runs, about 2 minutes on two cores, at laptop scale",
     profiles={
         "laptop": RunConfig(
             method=ContextEncoderConfig(width=64),

@@ -59,7 +59,7 @@ STUDY = Study(
     source=SOURCE,
     expected="Fine-tuning the pretrained encoder beats training from scratch on the same labels, and by less the more "
     "labels there are.",
-    cost="laptop: 6 runs, about 5 minutes on two cores",
+    cost="6 runs, about 5 minutes on two cores, at laptop scale",
     profiles={
         "laptop": SIMCLR_RUN["laptop"].with_field("evaluation", evaluation(FineTune())),
         "workstation": SIMCLR_RUN["workstation"].with_field("evaluation", evaluation(FineTune(epochs=30))),

@@ -30,7 +30,7 @@ STUDY = Study(
     question="Which contrastive loss, and do hard negatives have to be mined?",
     source=SOURCE,
     expected="NT-Xent beats the logistic and the margin loss; mining semi-hard negatives helps those two.",
-    cost="laptop: 15 runs, about 5 minutes on two cores",
+    cost="15 runs, about 5 minutes on two cores, at laptop scale",
     profiles=SIMCLR_RUN,
     rows={
         "margin": {"method.loss": "margin-triplet"},

@@ -22,7 +22,7 @@ STUDY = Study(
     question="How much of a picture should be hidden from a masked autoencoder?",
     source=SOURCE,
     expected="Linear probes gain steadily with the ratio until 75 %, and lose beyond.",
-    cost="laptop: 12 runs, about 6 minutes on two cores",
+    cost="12 runs, about 6 minutes on two cores, at laptop scale",
     profiles={
         "laptop": RunConfig(
             method=MAEConfig(normalised_targets=False, decoder_width=32, decoder_depth=1),

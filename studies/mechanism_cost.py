@@ -40,7 +40,7 @@ STUDY = Study(
     source=f"{SOURCE}; Gao et al. 2021, arXiv:2101.06983",
     expected="MoCo needs less of both than end to end at the same batch; a large batch needs many times the memory, "
     "unless its gradients are cached.",
-    cost="laptop: 12 runs, about 4 minutes on two cores",
+    cost="12 runs, about 4 minutes on two cores, at laptop scale",
     profiles={
         "laptop": RunConfig(
             method=SimCLRConfig(views=two_views(MOCO_V2_SMALL), temperature=0.2, head=(256, 128)),

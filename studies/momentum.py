@@ -24,7 +24,7 @@ STUDY = Study(
     question="How slowly must MoCo's key network follow?",
     source=SOURCE,
     expected="Slowly: medium to very high momentum work, low drops considerably, none does not converge.",
-    cost="laptop: 25 runs, about 11 minutes on two cores",
+    cost="25 runs, about 11 minutes on two cores, at laptop scale",
     profiles=MOCO_RUN,
     seeds=(0, 1, 2, 3, 4),
     rows={row: {"method.momentum": momentum} for row, momentum in zip(ROWS, LAPTOP, strict=True)},

@@ -87,7 +87,7 @@ STUDY = Study(
     question="Which pretext task makes the best features, all under the same linear probe?",
     source=SOURCE,
     expected="Contrast of views beats the older tasks, rotation is the best of these, and labels beat them all.",
-    cost="laptop: 39 runs, about 26 minutes on two cores",
+    cost="39 runs, about 26 minutes on two cores, at laptop scale",
     profiles={
         "laptop": LAPTOP,
         "workstation": LAPTOP.with_field("encoder.name", "resnet18").with_field("epochs", 100),

@@ -16,7 +16,7 @@ STUDY = Study(
     question="Does a projection head help, and must it be non-linear?",
     source=SOURCE,
     expected="A non-linear head beats a linear one by about 3 points, and no head by more than 10.",
-    cost="laptop: 9 runs, about 5 minutes on two cores",
+    cost="9 runs, about 5 minutes on two cores, at laptop scale",
     profiles=SIMCLR_RUN,
     rows={
         "none": {"method.head": ()},

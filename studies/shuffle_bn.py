@@ -18,7 +18,7 @@ STUDY = Study(
     question="Does MoCo cheat without shuffled batch norm?",
     source=SOURCE,
     expected="Without shuffling the pretext task is solved better and the features are worse.",
-    cost="laptop: 9 runs, about 4 minutes on two cores",
+    cost="9 runs, about 4 minutes on two cores, at laptop scale",
     profiles=MOCO_RUN,
     rows={
         "shuffled groups": {"method.bn_groups": 8, "method.shuffle_bn": True},

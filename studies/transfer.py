@@ -42,7 +42,7 @@ STUDY = Study(
     source=SOURCE,
     expected="Both beat training from scratch; SimCLR's is as good as the supervised one where the network is wide, "
     "and falls behind where it is not.",
-    cost="laptop: 6 runs, about 4 minutes on two cores",
+    cost="6 runs, about 4 minutes on two cores, at laptop scale",
     profiles={
         "laptop": SIMCLR_RUN["laptop"].with_field("evaluation", evaluation(FineTune(), EMOJI)),
         "workstation": SIMCLR_RUN["workstation"].with_field(

@@ -48,7 +48,7 @@ STUDY = Study(
     question="What does the projection head throw away?",
     source=SOURCE,
     expected="The layer before the head tells rotations, noise and Sobel filtering far better than the head's output.",
-    cost="laptop: 3 runs, about 3 minutes on two cores",
+    cost="3 runs, about 3 minutes on two cores, at laptop scale",
     profiles={
         **changed(SIMCLR_RUN, {"evaluation": EVALUATION}),
         "laptop": SIMCLR_RUN["laptop"]

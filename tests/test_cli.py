@@ -129,7 +129,7 @@ MISTAKES = {
     ),
     "ignored setting": (
         ["run", "simclr", "--set", "encoder.name=resnet18", "--set", "encoder.width=8"],
-        r"encoder\.width is for the convnet and would be ignored by resnet18; leave it out",
+        r"encoder\.width is for convnet and vit and would be ignored by resnet18; leave it out",
     ),
     "seeds are words": (["study", "run", STUDY, "--seeds", "a,b"], r"--seeds takes whole numbers .*, got 'a,b'"),
     "no seeds": (["study", "run", STUDY, "--seeds", ""], r"--seeds takes whole numbers .*, got ''"),

@@ -24,7 +24,7 @@ SEARCH = Search(
     question="Which augmentations, how strong and how often, suit contrastive learning on small grey pictures?",
     source="Chen et al. 2020, arXiv:2002.05709, sec. 3; Tian et al. 2020, arXiv:2005.10243",
     expected="Crops with a change of brightness and contrast; blur, noise and cutout matter less.",
-    cost="laptop: 40 trials and 12 runs for the winner, about 18 minutes on two cores",
+    cost="40 trials and 12 runs for the winner, about 18 minutes on two cores, at laptop scale",
     profiles={"laptop": PROJECTION_HEAD.profiles["laptop"]},
     space={
         "method.views": Composition(

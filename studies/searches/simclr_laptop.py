@@ -25,7 +25,7 @@ SEARCH = Search(
     question="Which temperature, learning rate, batch size and projection head suit SimCLR on a laptop?",
     source="Chen et al. 2020, arXiv:2002.05709, sec. 4.2 and 5",
     expected="A temperature of 0.1 to 0.5, a head with a hidden layer, batches below 512.",
-    cost="laptop: 30 trials and 12 runs for the winner, about 15 minutes on two cores",
+    cost="30 trials and 12 runs for the winner, about 15 minutes on two cores, at laptop scale",
     profiles={"laptop": PROJECTION_HEAD.profiles["laptop"]},
     space={
         "method.temperature": LogUniform(low=0.05, high=1.0),
