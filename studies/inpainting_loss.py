@@ -11,6 +11,7 @@ learning rate.
 """
 
 from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
+from unlabeled.platform.augment import Flip, Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import EncoderConfig
@@ -20,6 +21,7 @@ from unlabeled.studies.tables import numbers
 
 SOURCE = "Pathak et al. 2016, arXiv:1604.07379, sec. 3.2 and 5.2"
 TABLE = "Pathak et al. 2016, arXiv:1604.07379, table 2"
+FLIPPED = ViewPlan(views=(Policy(ops=(Flip(),)),))
 PAINTED = "inpaint/reconstruction"  # the L2 loss of the last epoch, whether or not it was trained on
 
 STUDY = Study(
@@ -31,10 +33,10 @@ STUDY = Study(
     cost="9 runs, about 2 minutes on two cores, at laptop scale",
     profiles={
         "laptop": RunConfig(
-            method=ContextEncoderConfig(width=64),
+            method=ContextEncoderConfig(views=FLIPPED, region="blocks", width=64),
             data=DataConfig(name="emoji"),
             optimizer=AdamW(learning_rate=2e-3, warmup_epochs=1),
-            epochs=10,
+            epochs=20,
             batch_size=64,
         ),
         "workstation": RunConfig(

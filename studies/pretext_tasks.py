@@ -42,6 +42,7 @@ CASES = {
     "split-brain": "Split-Brain (Zhang et al. 2016)",
     "labels": "ImageNet labels",
 }
+FLIPPED = ViewPlan(views=(Policy(ops=(Flip(),)),))
 ONE, PAIR = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),)), two_views(SIMCLR_SMALL)
 LAPTOP = RunConfig(
     method=SimCLRConfig(views=PAIR, temperature=0.2, head=(256, 128)),
@@ -52,8 +53,8 @@ LAPTOP = RunConfig(
 )
 ROWS = {
     "rotation": {"method": RotNetConfig(views=ONE)},
-    "jigsaw": {"method": JigsawConfig(num_permutations=64, tile_features=64, head=(256,))},
-    "inpainting": {"method": ContextEncoderConfig(views=ONE, width=64)},
+    "jigsaw": {"method": JigsawConfig(views=FLIPPED, num_permutations=16, tile_features=64, head=(256,))},
+    "inpainting": {"method": ContextEncoderConfig(views=FLIPPED, region="blocks", width=64)},
     "colorization": {"method": ColorizationConfig(views=ONE, decoder=64)},
     "split-brain": {"method": SplitBrainConfig(views=ONE)},
     "CPC": {"method": CPCConfig(patch_px=16, stride_px=8, num_steps=2, context=128)},
