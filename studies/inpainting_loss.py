@@ -6,7 +6,7 @@ Source: Pathak, Krahenbuhl, Donahue, Darrell, Efros (2016), arXiv:1604.07379, se
 Expected: reconstruction teaches features; the adversarial loss alone does not, as nothing ties its painting to the
 picture. The paper shows that both together paint sharper, which no probe sees, and says nothing of their features: its
 adversarial loss did not converge with AlexNet, so the features that it tests are by reconstruction alone.
-Cost: laptop 9 runs, about 2 minutes on two cores. Nobody has timed the other profiles; the larger ones take the paper's
+Cost: laptop 9 runs, about 5 minutes on two cores. Nobody has timed the other profiles; the larger ones take the paper's
 learning rate.
 """
 
@@ -30,7 +30,7 @@ STUDY = Study(
     source=SOURCE,
     expected="Reconstruction teaches features, the adversarial loss alone does not; of both together the paper shows "
     "sharper pictures, and no features.",
-    cost="9 runs, about 2 minutes on two cores, at laptop scale",
+    cost="9 runs, about 5 minutes on two cores, at laptop scale",
     profiles={
         "laptop": RunConfig(
             method=ContextEncoderConfig(views=FLIPPED, region="blocks", width=64),
