@@ -206,7 +206,7 @@ def test_a_run_by_a_file_here_is_a_job_that_goes_on_when_nobody_follows_it(serve
     status = lambda job: server.ray("job", "status", job).stdout  # noqa: E731
     wait_for(lambda: "succeeded" in status(first), 120, lambda: status(first))
 
-    checkpoints = lambda: set(tmp_path.glob("home/work/*/step-*.pt"))  # noqa: E731
+    checkpoints = lambda: set((tmp_path / "home" / "work").glob("*/step-*.pt"))  # noqa: E731
     of_the_first = checkpoints()
     command = [sys.executable, "-m", "unlabeled", *words]
     following = subprocess.Popen(command, cwd=ROOT, env=server.environment, stderr=subprocess.PIPE, text=True)
