@@ -9,13 +9,23 @@ from typing import Any
 
 from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
-from unlabeled.platform.augment import MOCO_V2, MOCO_V2_SMALL, SIMCLR, SIMCLR_SMALL, two_views
+from unlabeled.platform.augment import (
+    MOCO_V2,
+    MOCO_V2_SMALL,
+    SIMCLR,
+    SIMCLR_SMALL,
+    Flip,
+    Policy,
+    ViewPlan,
+    two_views,
+)
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.optim import LARS, SGD, AdamW
 
 LAPTOP_DATA = DataConfig(name="fashion-mnist-12k", train_images=5000)
+FLIPPED = ViewPlan(views=(Policy(ops=(Flip(),)),))  # one view of each image, the whole of it
 
 SIMCLR_RUN: Mapping[str, RunConfig] = {
     "laptop": RunConfig(

@@ -11,17 +11,16 @@ learning rate.
 """
 
 from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
-from unlabeled.platform.augment import Flip, Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.study import Claim, Published, Study
+from unlabeled.studies.bases import FLIPPED
 from unlabeled.studies.tables import numbers
 
 SOURCE = "Pathak et al. 2016, arXiv:1604.07379, sec. 3.2 and 5.2"
 TABLE = "Pathak et al. 2016, arXiv:1604.07379, table 2"
-FLIPPED = ViewPlan(views=(Policy(ops=(Flip(),)),))
 PAINTED = "inpaint/reconstruction"  # the L2 loss of the last epoch, whether or not it was trained on
 
 STUDY = Study(

@@ -37,6 +37,7 @@ from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.study import Claim, Published, Study
+from unlabeled.studies.bases import FLIPPED
 from unlabeled.studies.tables import numbers
 
 SOURCE = "Gidaris et al. 2018, arXiv:1803.07728, table 7"
@@ -49,7 +50,6 @@ CASES = {
     "split-brain": "Split-Brain (Zhang et al. 2016)",
     "labels": "ImageNet labels",
 }
-FLIPPED = ViewPlan(views=(Policy(ops=(Flip(),)),))
 ONE, PAIR = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),)), two_views(SIMCLR_SMALL)
 LAPTOP = RunConfig(
     method=SimCLRConfig(views=PAIR, temperature=0.2, head=(256, 128)),
