@@ -12,10 +12,9 @@ the emoji: no other set here has what all tasks need, colours, captions and clas
 
 At laptop scale three seeds do not show that jigsaw and DINO beat the untrained encoder (+1.7 points, -5.4 to 8.9, and
 +4.1, -0.4 to 8.6), where the intervals of the other eleven lie above zero. A tile of jigsaw is 9 px here, and its
-puzzle is solved (a loss of 0.1), presumably by lines that go on from tile to tile. DINO gains late, its teacher being
-an average over steps: with twice the epochs it has +5.7 (3.3 to 8.2). Inpainting in the middle of crops gained nothing
-either; by random blocks of whole pictures it does, as everything is painted at some time: that, and jigsaw's 16 orders
-on whole pictures instead of 64 on crops, were chosen on validation.
+puzzle is solved (a loss of 0.1), presumably by lines that go on from tile to tile. DINO gains late: with twice the
+epochs it has +5.7 (3.3 to 8.2). Inpainting in the middle of crops gained nothing either; by random blocks of whole
+pictures it does: that, and jigsaw's 16 orders on whole pictures instead of 64 on crops, were chosen on validation.
 """
 
 from unlabeled.methods.autoregressive.cpc import CPCConfig
