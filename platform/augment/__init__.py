@@ -7,6 +7,7 @@ from unlabeled.platform.augment.picture import draw_views
 from unlabeled.platform.augment.policy import Policy, ViewPlan, denormalize, normalize, two_views
 from unlabeled.platform.augment.published import (
     MOCO_V1,
+    MOCO_V1_BLUR,
     MOCO_V1_SMALL,
     MOCO_V2,
     MOCO_V2_SMALL,
@@ -20,6 +21,7 @@ from unlabeled.platform.augment.spatial import Crop, Cutout, Flip, Rotate90
 
 __all__ = [
     "MOCO_V1",
+    "MOCO_V1_BLUR",
     "MOCO_V1_SMALL",
     "MOCO_V2",
     "MOCO_V2_SMALL",

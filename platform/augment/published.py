@@ -1,4 +1,4 @@
-"""The augmentation policies of the papers, each with the form for small images that its authors use.
+"""The augmentation policies of the papers, each with the form for small images that its authors use, and one of ours.
 
 A crop keeps the input's size: 224 pixels where the data has them, as on ImageNet. The small forms are what the authors
 use at 32 pixels.
@@ -25,6 +25,12 @@ MOCO_V1_SMALL = MOCO_V1
 """The same. The paper has no small images; InstDisc's ``cifar.py`` (zhirongw/lemniscate.pytorch) is
 this without the flip and, in its last version, with the jitter before the colour drop."""
 
+_BLUR = GaussianBlur(sigma=(0.1, 2.0), p=0.5)
+
+MOCO_V1_BLUR = Policy(ops=(Crop(area=(0.2, 1.0)), *_MOCO_V1_COLOR, _BLUR, Flip()))
+"""MoCo v1's with MoCo v2's "extra blur augmentation" (arXiv:2003.04297, section 3) and nothing else changed. Ours: the
+authors' "aug+" also weakens the colours, and their policy for small images has no blur at all."""
+
 _MOCO_V2_JITTER = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
 
 MOCO_V2 = Policy(
@@ -32,7 +38,7 @@ MOCO_V2 = Policy(
         Crop(area=(0.2, 1.0)),
         _MOCO_V2_JITTER,
         ColorDrop(p=0.2),
-        GaussianBlur(sigma=(0.1, 2.0), p=0.5),
+        _BLUR,
         Flip(),
     )
 )
@@ -40,7 +46,8 @@ MOCO_V2 = Policy(
 
 MOCO_V2_SMALL = Policy(ops=(Crop(area=(0.08, 1.0)), Flip(), _MOCO_V2_JITTER, ColorDrop(p=0.2)))
 """The authors' CIFAR-10 demo (facebookresearch/moco, ``colab/moco_cifar10_demo.ipynb``): no blur, and smaller crops. It
-comes to the same operations as SimCLR's on CIFAR-10."""
+comes to the same operations as SimCLR's on CIFAR-10. No form of "aug+": beside :data:`MOCO_V1_SMALL` it has the weaker
+colours; what version 2 adds to version 1 is in :data:`MOCO_V1_BLUR`."""
 
 
 def simclr(strength: float = 1.0, *, small: bool = False) -> Policy:
@@ -55,7 +62,7 @@ def simclr(strength: float = 1.0, *, small: bool = False) -> Policy:
     """
     crop = Crop(area=(0.08, 1.0))
     policy = Policy(ops=(crop, Flip(), ColorJitter.of_strength(strength), ColorDrop(p=0.2)))
-    return policy if small else policy.plus(GaussianBlur(sigma=(0.1, 2.0), p=0.5))
+    return policy if small else policy.plus(_BLUR)
 
 
 SIMCLR = simclr(1.0)
@@ -69,6 +76,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "plain": PLAIN,
         "moco-v1": MOCO_V1,
         "moco-v1-small": MOCO_V1_SMALL,
+        "moco-v1-blur": MOCO_V1_BLUR,
         "moco-v2": MOCO_V2,
         "moco-v2-small": MOCO_V2_SMALL,
         "simclr": SIMCLR,

@@ -5,6 +5,9 @@ import torch
 from torch import Tensor
 
 from unlabeled.platform.augment import (
+    MOCO_V1,
+    MOCO_V1_BLUR,
+    MOCO_V1_SMALL,
     MOCO_V2,
     MOCO_V2_SMALL,
     PLAIN,
@@ -53,6 +56,15 @@ def test_policies_differ_but_for_two_pairs():
     assert MOCO_V2_SMALL == SIMCLR_SMALL
     assert len({policy.digest() for policy in POLICIES.values()}) == len(POLICIES) - 2
     assert len({policy.summary for policy in POLICIES.values()}) == len(POLICIES) - 2
+
+
+def test_the_blur_is_all_that_it_adds_to_version_1():
+    assert MOCO_V1_BLUR.without(GaussianBlur) == MOCO_V1 == MOCO_V1_SMALL
+    added, published = ([op for op in policy.ops if isinstance(op, GaussianBlur)] for policy in (MOCO_V1_BLUR, MOCO_V2))
+    assert added == published
+    images = bytes_images(64).float() / 255
+    blurred, plain = (policy(images, draws(64)) for policy in (MOCO_V1_BLUR, MOCO_V1))
+    assert 0.3 < (blurred != plain).flatten(1).any(dim=1).float().mean() < 0.7  # half of them, at 16 px too
 
 
 @pytest.mark.parametrize("channels", [1, 3])
