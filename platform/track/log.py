@@ -303,5 +303,5 @@ def _versions() -> dict[str, str]:
     """Return what code and libraries run here."""
     found = {name: version(name) for name in ("torch", "torchvision", "ray", "mlflow", "optuna")}
     found["python"] = sys.version.split()[0]
-    found["commit"] = commit() or "not in a git checkout"
+    found["commit"] = commit() or "unknown"
     return found
