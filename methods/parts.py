@@ -19,16 +19,21 @@ from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
 
-def projection_head(in_features: int, widths: tuple[int, ...], *, batch_norm: bool = True) -> nn.Module:
+def projection_head(
+    in_features: int, widths: tuple[int, ...], *, batch_norm: bool = True, last_batch_norm: bool = False
+) -> nn.Module:
     """Make a head on [B, in_features]: linear, batch norm and ReLU for each width but the last, which stays linear.
 
     No width is no head (the identity), one is a linear head, two are SimCLR's non-linear head (sec. 4.2); without batch
-    norm they are MoCo v2's.
+    norm they are MoCo v2's. With ``last_batch_norm`` the last layer, too, has batch norm, and neither has a bias (that
+    of batch norm stays 0): the head of SimCLR's code (google-research/simclr, ``tf2/model.py``), linear or not.
 
     >>> projection_head(512, ())
     Identity()
     >>> len(projection_head(512, (2048, 128))), len(projection_head(512, (2048, 128), batch_norm=False))
     (4, 3)
+    >>> projection_head(512, (128,), last_batch_norm=True)[1]
+    BatchNorm1d(128, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
     """
     if not widths:
         return nn.Identity()
@@ -38,7 +43,11 @@ def projection_head(in_features: int, widths: tuple[int, ...], *, batch_norm: bo
         layers.append(nn.Linear(before, after, bias=not batch_norm))  # batch norm has a bias of its own
         layers += [nn.BatchNorm1d(after)] if batch_norm else []
         layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers, nn.Linear(dims[-2], dims[-1]))
+    layers.append(nn.Linear(dims[-2], dims[-1], bias=not last_batch_norm))
+    if last_batch_norm:
+        layers.append(nn.BatchNorm1d(dims[-1]))
+        layers[-1].bias.requires_grad_(False)
+    return nn.Sequential(*layers)
 
 
 class MomentumCopy(nn.Module):
@@ -47,7 +56,7 @@ class MomentumCopy(nn.Module):
     It starts equal. Parameters follow; buffers don't: the running statistics of its batch norms are its own, of what it
     sees itself, as in MoCo's code. In training mode it normalises by its own batch.
 
-    With a final momentum, half a cosine leads from the first to it (BYOL, sec. 3.3; DINO, sec. 3.2).
+    With a final momentum, half a cosine leads from the first to it (BYOL, sec. 3.3; DINO, sec. 3.1).
     """
 
     def __init__(self, source: nn.Module, momentum: float, final: float | None = None) -> None:
@@ -73,6 +82,7 @@ class PrototypeHead(nn.Module):
     """A head that ends with cosines: an MLP with GELU to a bottleneck of length 1, then K prototypes of length 1.
 
     DINO's (app. C). The last layer is a linear one with weights normalised and their lengths fixed to 1.
+    :meth:`cancel_gradient` freezes it.
     """
 
     def __init__(self, in_features: int, widths: tuple[int, ...], prototypes: int) -> None:
@@ -86,12 +96,13 @@ class PrototypeHead(nn.Module):
         self.mlp = nn.Sequential(*layers[:-1])
         self.last = nn.Linear(widths[-1], prototypes, bias=False)
 
-    def forward(self, x: Tensor, prototypes_learn: Tensor | None = None) -> Tensor:
-        """Return cosines [..., K] of [..., in_features]; where a bool scalar is false, prototypes get gradient 0."""
-        weight_KD = F.normalize(self.last.weight, dim=1)
-        if prototypes_learn is not None:
-            weight_KD = torch.where(prototypes_learn, weight_KD, weight_KD.detach())
-        return F.linear(F.normalize(self.mlp(x), dim=-1), weight_KD)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return cosines [..., K] of [..., in_features]."""
+        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last.weight, dim=1))
+
+    def cancel_gradient(self) -> None:
+        """Let the prototypes have no gradient, so that no optimiser moves, decays or counts them in this step."""
+        self.last.weight.grad = None
 
 
 def by_size(net: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> Tensor:

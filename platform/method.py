@@ -132,6 +132,13 @@ class Method(nn.Module, ABC):
         """
         return {}
 
+    def before_step(self, progress: float) -> None:
+        """Look at the gradients between backward and the optimiser's step; default: nothing.
+
+        A parameter whose gradient is made None here stays as it is: nothing decays or counts it. ``progress`` in [0, 1)
+        is the share of steps done.
+        """
+
     def after_step(self, progress: float) -> None:
         """Follow an optimiser step; ``progress`` in (0, 1] is the share of steps done. Default: nothing."""
 

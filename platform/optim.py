@@ -5,10 +5,16 @@ The peak learning rate is ``learning_rate`` times the scaling rule's factor: 1 f
 0.075 sqrt(batch), which is 1.2 at 256). It rises linearly over the warm-up and then follows half a cosine to zero,
 falls in two steps (MoCo v1: to a tenth at 120 and again at 160 of 200 epochs), or stays. It is a function of the step
 alone, so there is no scheduler state to keep.
+
+Differs from the authors' code: the first of w steps of warm-up has 1 / w of the peak, as in lightly, where SimCLR, MAE
+and MoCo v3 start from 0, and DINO reaches the peak a step earlier. LARS multiplies by the learning rate after the
+momentum, as torch's SGD and all ports to torch do; SimCLR's code does before, so that a falling rate lags by some nine
+steps. MoCo's ``main_moco.py`` decays biases and norms too.
 """
 
 import math
 from abc import abstractmethod
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import torch
@@ -27,7 +33,8 @@ class OptimizerConfig(Variant):
     Attributes:
         learning_rate: peak learning rate at the reference batch of 256.
         scaling: how the peak grows with the global batch.
-        weight_decay: on weights of two or more dimensions; biases and norms have none.
+        weight_decay: on weights of two or more dimensions; biases and norms have none, nor have a ViT's class token,
+            positions and whatever else its model names in ``no_weight_decay()``.
         warmup_epochs: length of the linear rise; may be a fraction.
         schedule: what follows the warm-up.
         clip_norm: largest norm of all gradients together; None does not clip.
@@ -42,7 +49,7 @@ class OptimizerConfig(Variant):
 
     @abstractmethod
     def build(self, module: nn.Module) -> torch.optim.Optimizer:
-        """Make the optimiser of the module's trainable parameters, decayed and undecayed in two groups."""
+        """Make the optimiser of the module's trainable parameters: the decayed, then the undecayed group."""
 
     def learning_rate_at(self, step: int, steps_per_epoch: int, total_steps: int, batch_size: int) -> float:
         """Return the learning rate of the 0-based ``step``.
@@ -64,11 +71,34 @@ class OptimizerConfig(Variant):
         return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
 
     def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        trainable = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+        spared = undecayed(module)
         return [
-            {"params": [p for p in trainable if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for name, p in trainable.items() if name not in spared], "weight_decay": self.weight_decay},
+            {"params": [p for name, p in trainable.items() if name in spared], "weight_decay": 0.0},
         ]
+
+
+def undecayed(module: nn.Module) -> set[str]:
+    """Name the parameters that weight decay and LARS leave alone.
+
+    Those of one dimension or none (norms), biases of any shape, and those that a module inside names in timm's
+    ``no_weight_decay()``, which may be patterns: ``pos_embed``, ``cls_token``.
+    """
+    spared = {
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.ndim <= 1 or "bias" in name.rpartition(".")[2]
+    }
+    for path, inner in module.named_modules():
+        patterns: set[str] = getattr(inner, "no_weight_decay", set)()
+        names = [name for name, _ in inner.named_parameters()] if patterns else []
+        spared |= {
+            f"{path}.{name}" if path else name
+            for name in names
+            if any(fnmatchcase(name, pattern) for pattern in patterns)
+        }
+    return spared
 
 
 class SGD(OptimizerConfig):
@@ -98,7 +128,7 @@ class AdamW(OptimizerConfig):
 
 
 class LARS(OptimizerConfig):
-    """Layer-wise adaptive rate scaling (You et al. 2017, arXiv:1708.03888), which leaves 1-D parameters alone."""
+    """Layer-wise adaptive rate scaling (You et al. 2017, arXiv:1708.03888), of what is decayed only."""
 
     name = "lars"
     learning_rate: float = Field(default=0.3, gt=0.0)  # SimCLR, sec. 2.2: 0.3 x batch / 256
@@ -107,7 +137,7 @@ class LARS(OptimizerConfig):
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
 
     def build(self, module: nn.Module) -> torch.optim.Optimizer:
-        """Make timm's Lars, adapting only the weights of two or more dimensions."""
+        """Make timm's Lars, adapting only the weights that are decayed."""
         from timm.optim.lars import Lars  # here, because it takes seconds to import
 
         weights, others = self._groups(module)

@@ -164,6 +164,7 @@ class Training:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
         result = self._gradients_of_whole() if run.micro_batch is None else self._gradients_of_parts(run.micro_batch)
+        self.method.before_step(self.step / self.total_steps)
         logs = {"train/loss": result.loss, **result.logs}
         if run.optimizer.clip_norm is not None:
             logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(

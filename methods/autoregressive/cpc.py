@@ -1,7 +1,7 @@
 """CPC: from the patches above, tell which of many patches is the one further below.
 
 Van den Oord, Li, Vinyals (2018), "Representation Learning with Contrastive Predictive Coding", arXiv:1807.03748.
-Scores: eq. 3. Loss: eq. 4. On images: sec. 3.3. Negatives, which it does not specify there: all other patches of all
+Scores: eq. 3. Loss: eq. 4. On images: sec. 3.2. Negatives, which it does not specify there: all other patches of all
 images, as in Hénaff et al. (2019), "Data-Efficient Image Recognition with Contrastive Predictive Coding",
 arXiv:1905.09272.
 
@@ -38,6 +38,8 @@ VIEW = Policy(ops=(Crop(area=(0.73, 0.73), aspect=(1.0, 1.0)), Flip(), ColorDrop
 
 class CPCConfig(MethodConfig):
     """Defaults are the paper's for images; of 256 px they make 7 x 7 patches of 64 px.
+
+    The width of the context is that of its audio model (sec. 3.1): for images it gives none.
 
     Attributes:
         views: one view of each image.

@@ -7,7 +7,10 @@ Fan, Girshick, He (2020), "Improved Baselines with Momentum Contrastive Learning
 Shapes: B images per worker, N on all workers, K queue length, D projection width.
 
 Differs from the paper: batch norm is grouped by settings, not by GPUs, so that the number of workers changes nothing;
-the symmetric loss is the mean of both directions, where the authors' CIFAR demo adds them.
+the symmetric loss is the mean of both directions, where the authors' CIFAR demo adds them; biases and norms are not
+decayed, where their ``main_moco.py`` decays all parameters.
+``contrast/mutual_information_bound`` takes the queue for fresh draws: its keys come from slightly older key networks,
+at first from random directions, so it is an estimate of the bound, no proof.
 """
 
 from collections.abc import Mapping
@@ -90,7 +93,7 @@ class MoCo(Method):
         self.queue = KeyQueue(config.queue, (encoder.dim, *config.head)[-1])
 
     def forward(self, batch: Batch) -> StepResult:
-        """Return InfoNCE, how often the positive beats the whole queue, and the bound on the views' information."""
+        """Return InfoNCE, how often the positive beats the whole queue, and what else to follow."""
         view_1, view_2 = batch.views
         sides = [self._contrast(view_1, view_2, batch.draws.within("key", 2))]
         if self.symmetric:

@@ -5,7 +5,11 @@ arXiv:2002.05709. Procedure: algorithm 1. Loss: eq. 1. Head: sec. 4.2. Views: ap
 
 Shapes: B images per worker, D projection width.
 
-Differs from the paper: none known.
+Differs from the paper: the losses of table 2 take the negatives from both views, where app. B.10 takes one view's.
+Differs from the authors' code: their head has batch norm after its last layer too, and no bias there, which the paper's
+formula has not (``last_batch_norm`` is that head); their blur pads with zeros, ours reflects at the border; their
+contrast goes about each channel's mean, ours about the grey mean; their crops are resized with a bicubic filter, ours
+with a bilinear one; their LARS has the learning rate inside the momentum (see ``platform/optim.py``).
 """
 
 from collections.abc import Mapping
@@ -30,6 +34,7 @@ class SimCLRConfig(MethodConfig):
         views: two views of each image.
         temperature: tau in eq. 1.
         head: widths of g after the encoder's own; () is no head, one width a linear head.
+        last_batch_norm: end the head in batch norm instead of a bias, as in the authors' code.
         loss: eq. 1, or one of those it was compared with (table 2).
         cosine: compare views by their cosine; false takes the dot product (table 5, eq. 1 only).
         mining: which negatives the losses of table 2 look at.
@@ -42,6 +47,7 @@ class SimCLRConfig(MethodConfig):
     views: ViewPlan = two_views(SIMCLR)
     temperature: float = Field(default=0.1, gt=0.0)
     head: tuple[int, ...] = (2048, 128)
+    last_batch_norm: bool = False
     loss: Literal["nt-xent", "nt-logistic", "margin-triplet"] = "nt-xent"
     cosine: bool = True
     mining: Mining = "none"
@@ -53,6 +59,10 @@ class SimCLRConfig(MethodConfig):
             raise ValueError(f"mining {self.mining!r} is for nt-logistic and margin-triplet; nt-xent weighs them all")
         if self.loss != "nt-xent" and not self.cosine:
             raise ValueError(f"cosine false is for nt-xent; {self.loss} compares by cosine only")
+        if self.last_batch_norm and not self.head:
+            raise ValueError(
+                "last_batch_norm ends a head, and head () is none; make it false, or head one width or more"
+            )
         return self
 
     def build(self, encoder: Encoder, data: Data) -> "SimCLR":
@@ -66,7 +76,7 @@ class SimCLR(EmbeddingMethod):
     def __init__(self, config: SimCLRConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
         self.config, self.temperature = config, config.temperature
-        self.head = projection_head(encoder.dim, config.head)
+        self.head = projection_head(encoder.dim, config.head, last_batch_norm=config.last_batch_norm)
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the projections z of both views."""

@@ -8,6 +8,8 @@ Shapes: B pictures per worker, Q bins of the ab plane, h x w places, a fourth of
 Differs from the paper: the encoder is any, with a decoder of three convolutions, where the paper's is a VGG of its own;
 Q is 261, not 313 (see ``lab.py``); targets are colours averaged over 4 x 4 pixels, and so are those that are counted
 for the weights, in the data's first 2,000 pictures; the loss is the mean over places, not the sum; views are our own.
+Differs from the authors' code: grey pictures count in the loss, where theirs leaves them out; the weights scale the
+loss itself, where theirs scales its gradient alone.
 """
 
 from collections.abc import Mapping

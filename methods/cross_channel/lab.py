@@ -4,6 +4,9 @@ What Zhang, Isola, Efros use in "Colorful Image Colorization" (2016), arXiv:1603
 in "Split-Brain Autoencoders" (2017), arXiv:1611.09842.
 
 Shapes: B pictures, Q bins of the ab plane, K neighbours in it.
+
+Differs from the authors' code: K is 5, as in the paper, where their training layer takes 10. How their smoothing of
+frequencies treats the gamut's edge is not published: here no bin's count is lost over it.
 """
 
 import functools

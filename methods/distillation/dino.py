@@ -9,6 +9,10 @@ Shapes: B images per worker, V views of each, the first G of them global, K prot
 Differs from the paper: what it sets by epochs is set by shares of training, and moves at every step; weight decay stays
 where it rises from 0.04 to 0.4; pictures that are smaller than 224 px need smaller local crops than the default. Probes
 read the student, as every method's encoder; the teacher, which the paper evaluates, is the layer "teacher".
+Differs from the authors' code: prototypes have length 1, where ``main_dino.py`` says that ViT-S is usually trained
+without; no drop path (0.1 there), and clipping (3.0 there) only by ``optimizer.clip_norm``; the teacher's momentum goes
+by the steps done, theirs by those before this one; crops are resized with a bilinear filter, theirs with a bicubic one;
+a ViT's positions are resized to a local crop's patches by timm, bicubic with antialiasing, theirs without.
 """
 
 from collections.abc import Mapping
@@ -41,7 +45,7 @@ def multi_crop(num_local: int = 8, local_px: int = 96, area: float = 0.4) -> Vie
 
 
 class DINOConfig(MethodConfig):
-    """Defaults are the paper's ViT-S settings for 100 epochs on ImageNet.
+    """Defaults are the paper's ViT-S settings for 100 epochs on ImageNet, but for what the module says.
 
     Attributes:
         views: the global crops first; the others may be smaller.
@@ -109,7 +113,7 @@ class DINO(Method):
         """Return the loss and the two numbers that show a collapse; the centre moves after it was used."""
         config, progress = self.config, self.millionths / 1_000_000
         teacher = by_size(self.teacher, batch.views[: config.global_views])  # [G, B, K]
-        student = self.head(by_size(self.encoder, batch.views), progress >= config.frozen)  # [V, B, K]
+        student = self.head(by_size(self.encoder, batch.views))  # [V, B, K]
         centered = teacher - self.center if config.centering else teacher
         low, high = config.teacher_temperature
         temperature = low + (high - low) * (progress / config.warmup).clamp(max=1.0)
@@ -118,6 +122,11 @@ class DINO(Method):
         mean_K = mean_over_workers(teacher.to(self.center.dtype).mean(dim=(0, 1)))
         self.center.lerp_(mean_K, 1.0 - config.center_momentum)  # eq. 4
         return StepResult(loss=loss, logs={f"distill/{name}": value for name, value in logs.items()})
+
+    def before_step(self, progress: float) -> None:
+        """Keep the prototypes as they are for the first steps."""
+        if progress < self.config.frozen:
+            self.head.cancel_gradient()
 
     def after_step(self, progress: float) -> None:
         """Let the teacher follow, the less the later."""

@@ -10,6 +10,9 @@ Differs from the paper:
 - Probes read the encoder on whole pictures, though it was trained on tiles.
 - No dropout, and colour channels are not shifted against each other.
 - Which of equally far permutations is chosen, algorithm 1 does not say: here, the first in one random order of all.
+
+Differs from the authors' code: it crops 255 px into cells of 85 and names a set of 100 permutations; the sizes here,
+225, 75 and 64 px, and the number of permutations are the paper's.
 """
 
 import functools

@@ -112,7 +112,7 @@ def info_nce_with_top1(
 ) -> Contrast:
     """Return :func:`info_nce`, the share of queries more similar to their positive than to any negative, and the bound.
 
-    Each query chooses among 1 + K candidates.
+    Each query chooses among 1 + K candidates. The bound takes them for independent draws of one distribution.
 
     Raises:
         ValueError: as :func:`info_nce`.

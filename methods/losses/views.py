@@ -48,7 +48,8 @@ def nt_xent(z1_BD: Tensor, z2_BD: Tensor, temperature: float, *, cosine: bool = 
 def nt_xent_with_top1(z1_BD: Tensor, z2_BD: Tensor, temperature: float, *, cosine: bool = True) -> Contrast:
     """Return :func:`nt_xent`, the share of views that have their partner as nearest neighbour, and what else to follow.
 
-    Each view chooses among all views on all workers but itself: 2 * images - 1 candidates.
+    Each view chooses among all views on all workers but itself, 2 * images - 1 candidates; but only as many of them are
+    independent as there are images, so the bound on the views' information is log(images) - loss.
 
     Raises:
         ValueError: as :func:`nt_xent`.
@@ -57,7 +58,7 @@ def nt_xent_with_top1(z1_BD: Tensor, z2_BD: Tensor, temperature: float, *, cosin
     z_VD, own_V, partner_V = _views(z1_BD, z2_BD, cosine)
     z_ND, known_V2 = gather(z_VD), torch.stack([own_V, partner_V], dim=1)
     chosen = choose_positive(z_VD / temperature, z_VD.roll(len(z1_BD), dims=0), z_ND, known_V2)
-    return Contrast.among(len(z_ND) - 1, *chosen)
+    return Contrast.among(len(z_ND) // 2, *chosen)
 
 
 @in_full_precision

@@ -5,8 +5,9 @@ arXiv:1604.07379. Encoder, channel-wise fully connected layer, decoder: sec. 3.1
 
 Shapes: B images per worker, C channels, H a picture's side, R a painting's (the hole's, or H), K blocks, N positions.
 
-Differs from the paper: any encoder; batch norm in the decoder; no 7 px of overlap; no regions of random shape; both
-players step at once, at one rate (theirs: in turns, 10 to 1); eq. 2 to the letter (the authors' code: -log D(F)).
+Differs from the paper: any encoder; batch norm in the decoder; no 7 px of overlap; blocks where its features were
+learned with regions of random shape, which do as well (sec. 3.3); both players step at once, at one rate (theirs: in
+turns, 10 to 1); eq. 2 to the letter (the authors' code: -log D(F)).
 """
 
 from collections.abc import Mapping
@@ -31,12 +32,14 @@ softplus = in_full_precision(F.softplus)
 
 
 class ContextEncoderConfig(MethodConfig):
-    """Defaults are the paper's; its features were learned by reconstruction alone (sec. 5.2).
+    """Defaults are those of the paper's features: random holes (sec. 3.3), by reconstruction alone (sec. 5.2).
+
+    Its inpainting is of the square in the middle, by the joint loss.
 
     Attributes:
         views: one view of each image.
-        region: what is hidden: the square in the middle, or four random blocks half as wide, which may overlap.
-        hole: side of that square, as a share of the picture's.
+        region: what is hidden: four random blocks, which may overlap, or the square in the middle.
+        hole: side of that square, as a share of the picture's; the blocks are half as wide, a quarter of it each.
         loss: eq. 1, eq. 2, or both by eq. 3.
         width: channels that the decoder starts with, and halves step by step; the discriminator doubles a quarter.
     """
@@ -45,7 +48,7 @@ class ContextEncoderConfig(MethodConfig):
     paper = "Pathak et al. 2016, arXiv:1604.07379"
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
-    region: Literal["centre", "blocks"] = "centre"
+    region: Literal["centre", "blocks"] = "blocks"
     hole: float = Field(default=0.5, gt=0.0, lt=1.0)
     loss: Literal["reconstruction", "adversarial", "joint"] = "reconstruction"
     width: int = Field(default=256, ge=32)

@@ -8,6 +8,8 @@ Shapes: B images per worker, T patches of each, row by row, K of them visible, P
 Differs from the paper: features are the mean over patches, which app. A.1 finds as good as the class token: no loss
 looks at that, and after a laptop's training it is worse than untrained. The encoder is timm's, with learned positions
 and its own initial weights. The number of visible patches is rounded, not cut: at 75 % of 14 x 14 that is the same.
+Differs from the authors' code: neither the mask token nor the class token is decayed; crops are resized with a bilinear
+filter, theirs with a bicubic one.
 """
 
 from collections.abc import Mapping

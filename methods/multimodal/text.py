@@ -7,6 +7,7 @@ is the text's feature.
 Shapes: B texts, T tokens, D width.
 
 Differs from the paper: tokens are UTF-8 bytes, 256 of them, where the paper learns 49,152 byte pairs.
+Differs from the authors' code: GELU, of which the paper says nothing; theirs is x sigmoid(1.702 x).
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,8 @@ arXiv:2004.11362. Networks: sec. 3.1. Loss: L_out, eq. 2.
 Shapes: B images per worker, D projection width.
 
 Differs from the paper: views are by SimCLR's policy; its best results are with AutoAugment. The classifier that it
-trains afterwards, on the frozen features, is the linear probe.
+trains afterwards, on the frozen features, is the linear probe. The loss is not multiplied by tau during training (sec.
+4.5; by tau / 0.07 in the authors' code): under SGD, tau times their learning rate does the same.
 """
 
 from collections.abc import Mapping

@@ -23,7 +23,8 @@ class ColorJitter(Op):
     """Change brightness, contrast, saturation and hue by random amounts, in a random order: torchvision's ColorJitter.
 
     Brightness, contrast and saturation are multiplied by a factor in [max(0, 1 - x), 1 + x], the hue is turned by a
-    fraction of the colour circle in [-x, x]. Amounts and order are drawn for every sample.
+    fraction of the colour circle in [-x, x]. Amounts and order are drawn for every sample. Contrast goes about the
+    image's mean grey; in TensorFlow, and so in SimCLR's code, about each channel's mean.
     """
 
     name: ClassVar[str] = "color-jitter"

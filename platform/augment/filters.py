@@ -14,7 +14,8 @@ from unlabeled.platform.draws import Draws
 class GaussianBlur(Op):
     """Blur with a Gaussian of random width, on a kernel of a tenth of the image: SimCLR, arXiv:2002.05709, appendix A.
 
-    MoCo v2 draws the same widths, but does not cut its kernel (Pillow's GaussianBlur).
+    MoCo v2 draws the same widths, but does not cut its kernel (Pillow's GaussianBlur). Pixels beyond the border are
+    reflected, as torchvision does; SimCLR's code takes zeros.
     """
 
     name: ClassVar[str] = "gaussian-blur"

@@ -19,7 +19,7 @@ class Crop(Op):
     """Cut a random box out of each image and resize it. An image for which it does not fire is resized whole.
 
     The Inception crop of Szegedy et al. (2014), arXiv:1409.4842, as torchvision's RandomResizedCrop draws and resizes
-    it: bilinear, with antialiasing. SimCLR's own code resizes with a bicubic filter.
+    it: bilinear, with antialiasing. The code of SimCLR, DINO and MAE resizes with a bicubic filter.
     """
 
     name: ClassVar[str] = "crop"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlabeled.methods import METHODS
 from unlabeled.methods.autoregressive.cpc import CPCConfig
@@ -24,7 +24,7 @@ from unlabeled.methods.cross_channel.split_brain import SplitBrainConfig
 from unlabeled.methods.distillation.dino import DINOConfig
 from unlabeled.methods.innate.jigsaw import JigsawConfig
 from unlabeled.methods.innate.rotnet import RotNetConfig
-from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
+from unlabeled.methods.masked.context_encoder import ChannelwiseLinear, ContextEncoderConfig
 from unlabeled.methods.masked.mae import MAEConfig
 from unlabeled.methods.multimodal.clip import CLIPConfig
 from unlabeled.methods.supervised.classifier import SupervisedConfig
@@ -40,7 +40,7 @@ from unlabeled.platform.optim import SGD, AdamW
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.runtime import load_cached
 from unlabeled.platform.settings import Settings
-from unlabeled.platform.train import Training, build_method, check_fits
+from unlabeled.platform.train import Training, build_method, check_built, check_fits
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("methods_worker.py")
@@ -74,7 +74,7 @@ SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a
         teacher_temperature=(0.02, 0.03),
         center_momentum=0.5,
         momentum=0.99,
-        frozen=0.0,  # while they are, prototypes have no gradient
+        frozen=0.0,
     ),
     "clip": CLIPConfig(
         views=ViewPlan(views=(Policy(ops=(Crop(area=(0.5, 1.0)), Flip())),)),
@@ -104,7 +104,8 @@ MORE: dict[str, MethodConfig] = {  # settings that change what workers tell each
     "moco, synchronised": SMALL["moco"].with_field("shuffle_bn", False).with_field("bn_groups", 1),
 }
 OTHERS: dict[str, MethodConfig] = {  # losses that are not the method's default
-    "context-encoder, adversarial": ContextEncoderConfig(views=ONE_VIEW, width=32, loss="adversarial"),
+    "context-encoder, adversarial": ContextEncoderConfig(views=ONE_VIEW, region="centre", width=32, loss="adversarial"),
+    "simclr, head that ends in batch norm": SMALL["simclr"].with_field("last_batch_norm", True),
     "simclr, dot product": SMALL["simclr"].with_field("cosine", False).with_field("temperature", 10.0),
     "simclr, logistic": SMALL["simclr"].with_field("loss", "nt-logistic"),
     "simclr, margin": SMALL["simclr"].with_field("loss", "margin-triplet").with_field("mining", "semi-hard"),
@@ -205,6 +206,33 @@ def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(
         else:
             assert parameter.grad is None, path
     assert any(parameter.requires_grad for parameter in training.method.encoder.parameters())
+
+
+@every_method
+def test_what_is_decayed_is_weights_alone(name: str, data: Data) -> None:
+    """Weights of layers that multiply. What neither is one nor is spared by name or shape has to be added here."""
+    encoder = EncoderConfig(name="vit", width=8, depth=1, patch_px=7 if name == "cpc" else 4)
+    run = run_of(SMALL[name], encoder=encoder, batch_size=32)
+    if name == "jigsaw":
+        run = run.with_field("method.tile_px", 8)
+    method = check_built(run, data)
+    decayed, spared = ([*map(id, group["params"])] for group in run.optimizer.build(method).param_groups)
+    names = {id(parameter): path for path, parameter in method.named_parameters()}
+    multiply = (nn.Linear, nn.Conv2d, nn.GRU, nn.Embedding, ChannelwiseLinear)
+    weights = {
+        id(parameter)
+        for layer in method.modules()
+        if isinstance(layer, multiply)
+        for path, parameter in layer.named_parameters(recurse=False)
+        if "bias" not in path and parameter.requires_grad
+    }
+    weights |= {
+        id(parameter) for path, parameter in method.named_parameters() if path == "text.places"
+    }  # CLIP, sec. 2.5
+    assert {names[each] for each in decayed} == {names[each] for each in weights}
+    assert sorted([*decayed, *spared]) == sorted(id(p) for p in method.parameters() if p.requires_grad)
+    assert any("pos_embed" in names[each] for each in spared)
+    assert any("cls_token" in names[each] for each in spared)
 
 
 @every_method

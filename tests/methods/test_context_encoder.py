@@ -27,7 +27,7 @@ WEIGHTS = {"reconstruction": (1.0, 0.0), "adversarial": (0.0, 1.0), "joint": (0.
 def build(px: int = 28, channels: int = 1, **fields: object) -> ContextEncoder:
     """Build a small one in float64."""
     torch.manual_seed(0)
-    config = ContextEncoderConfig.checked(**{"width": 32, **fields})
+    config = ContextEncoderConfig.checked(**{"width": 32, "region": "centre", **fields})
     return ContextEncoder(config, EncoderConfig(width=4).build(channels, px), channels, px).double()
 
 
@@ -233,7 +233,7 @@ def test_building_leaves_the_encoder_as_it_was_and_takes_no_memory_where_none_is
     method = ContextEncoderConfig(width=32).build(encoder, small_data)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
     assert all(part.training for part in method.modules())
-    meta = check_built(RunConfig(method=ContextEncoderConfig(loss="joint"), batch_size=64), small_data)
+    meta = check_built(RunConfig(method=ContextEncoderConfig(loss="joint", region="centre"), batch_size=64), small_data)
     assert all(parameter.is_meta for parameter in meta.parameters())
 
 
@@ -243,7 +243,7 @@ def test_building_leaves_the_encoder_as_it_was_and_takes_no_memory_where_none_is
 @pytest.mark.parametrize("loss", ["reconstruction", "joint"])
 def test_painting_gets_better_on_real_pictures(loss: str, processor: Processor) -> None:
     run = RunConfig(
-        method=ContextEncoderConfig(views=ViewPlan(views=(PLAIN,)), width=32, loss=loss),
+        method=ContextEncoderConfig(views=ViewPlan(views=(PLAIN,)), region="centre", width=32, loss=loss),
         data=DataConfig(name="fashion-mnist-12k", train_images=256),
         encoder=EncoderConfig(width=4),
         optimizer=AdamW(learning_rate=5e-3),
@@ -256,7 +256,7 @@ def test_painting_gets_better_on_real_pictures(loss: str, processor: Processor) 
 
 def test_against_still_paintings_the_discriminator_wins(processor: Processor, small_data: Data) -> None:
     run = RunConfig(
-        method=ContextEncoderConfig(views=ViewPlan(views=(PLAIN,)), width=32, loss="adversarial"),
+        method=ContextEncoderConfig(views=ViewPlan(views=(PLAIN,)), region="centre", width=32, loss="adversarial"),
         data=DataConfig(name="fashion-mnist-12k", train_images=256),
         encoder=EncoderConfig(width=4),
         optimizer=AdamW(learning_rate=5e-3),

@@ -1,5 +1,6 @@
 """Each loss against its paper's formula, written as loops over Python floats; then its limits, symmetries and edges."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -418,18 +419,47 @@ def test_top1_is_zero_for_a_collapsed_encoder_and_carries_no_gradient() -> None:
 
 
 def test_the_bound_on_the_views_information() -> None:
-    """I >= log N - L, where N counts the positive and its negatives: all other views; the whole queue."""
+    """I >= log n - L, where n counts the positive and its independent negatives: the images; the whole queue."""
     two, queue = nt_xent_with_top1(X, Y, 0.3), info_nce_with_top1(X, Y, SHARED, 0.3)
-    by_hand = math.log(2 * B - 1) - slow_nt_xent(X.tolist(), Y.tolist(), 0.3)
+    by_hand = math.log(B) - slow_nt_xent(X.tolist(), Y.tolist(), 0.3)
     assert two.information_bound.item() == pytest.approx(by_hand, rel=1e-10)
     by_hand = math.log(1 + K) - slow_info_nce(X.tolist(), Y.tolist(), SHARED.tolist(), 0.3)
     assert queue.information_bound.item() == pytest.approx(by_hand, rel=1e-10)
     corners = torch.eye(B)
-    assert nt_xent_with_top1(corners, corners, 0.01).information_bound.item() == pytest.approx(math.log(2 * B - 1))
+    assert nt_xent_with_top1(corners, corners, 0.01).information_bound.item() == pytest.approx(math.log(B))
     same = torch.ones(B, D, requires_grad=True)
     collapsed = nt_xent_with_top1(same, same, 0.1).information_bound
-    assert collapsed.item() == pytest.approx(0.0, abs=1e-6)
+    assert collapsed.item() == pytest.approx(math.log(B / (2 * B - 1)), abs=1e-6)
     assert not collapsed.requires_grad
+
+
+@pytest.mark.parametrize(("kinds", "images", "noise"), [(2, 5, 0.0), (3, 3, 0.0), (3, 2, 0.1), (2, 3, 0.5)])
+def test_no_critic_gets_its_bound_above_the_information_that_the_views_share(
+    kinds: int, images: int, noise: float
+) -> None:
+    """Over all batches that there are of a few kinds of images, drawn independently, each with two noisy views."""
+    view = torch.full((kinds, kinds), noise / kinds, dtype=torch.float64) + (1.0 - noise) * torch.eye(kinds)
+    joint = view.T @ view / kinds
+    information = 2 * math.log(kinds) - torch.special.entr(joint).sum().item()
+    batches = torch.cartesian_prod(*[torch.arange(kinds)] * (2 * images)).view(-1, 2, images)
+    chance = joint[batches[:, 0], batches[:, 1]].prod(dim=1)
+    assert chance.sum().item() == pytest.approx(1.0)
+    batches, chance = batches[chance > 0.0], chance[chance > 0.0]
+    found = []
+    for z, temperature in itertools.product([torch.eye(kinds).double(), draw(kinds, 2, seed=0)], [0.05, 0.3, 1.0]):
+        bounds = [nt_xent_with_top1(z[one], z[two], temperature).information_bound for one, two in batches]
+        found.append((chance * torch.stack(bounds)).sum().item())
+    assert max(found) <= information + 1e-9
+    if noise == 0.0:
+        assert max(found) > 0.1 * information, "says something"
+    if images == 5:  # here, to take each image's second view for a draw of its own would say too much
+        assert max(found) + math.log((2 * images - 1) / images) > information
+
+
+def test_images_that_are_their_own_views_share_no_more_than_which_they_are() -> None:
+    for images in (2, 8, 64):
+        contrast = nt_xent_with_top1(torch.eye(images), torch.eye(images), 0.02)
+        assert contrast.information_bound.item() <= math.log(images) + 1e-6
 
 
 def test_simclr_logs_the_bound_over_its_whole_batch(small_data: Data) -> None:
@@ -441,7 +471,7 @@ def test_simclr_logs_the_bound_over_its_whole_batch(small_data: Data) -> None:
     batch = Batch(views=(views[0], views[1]), index=rows, draws=Draws(rows, 0, "test"))
     z1, z2 = simclr.embed(batch)
     result = simclr(batch)
-    by_hand = math.log(2 * B - 1) - slow_nt_xent(z1.tolist(), z2.tolist(), 0.5)
+    by_hand = math.log(B) - slow_nt_xent(z1.tolist(), z2.tolist(), 0.5)
     assert result.logs["contrast/mutual_information_bound"].item() == pytest.approx(by_hand, rel=1e-4, abs=1e-5)
 
 

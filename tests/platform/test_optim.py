@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unlabeled.platform.optim import LARS, SGD, AdamW, OptimizerConfig
+from unlabeled.platform.optim import LARS, SGD, AdamW, OptimizerConfig, undecayed
 
 
 @pytest.mark.parametrize("config", [SGD(weight_decay=0.1), AdamW(weight_decay=0.1), LARS(weight_decay=0.1)])
@@ -15,6 +15,25 @@ def test_one_dimensional_and_frozen_parameters_are_spared(config: OptimizerConfi
     assert [id(p) for p in weights["params"]] == [id(module[0].weight)]
     assert {id(p) for p in others["params"]} == {id(p) for p in module.parameters() if p.ndim == 1}
     assert (weights["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+
+
+class Tokens(nn.Module):
+    """Has a bias for each of its channels and places, and positions that it wants spared, as timm's models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("weight", "bias", "relative_position_bias_table", "cls_token", "place_row", "place_column"):
+            setattr(self, name, nn.Parameter(torch.ones(2, 3)))
+
+    def no_weight_decay(self) -> set[str]:
+        return {"cls_token", "place_*", "not_here"}
+
+
+def test_biases_of_any_shape_and_what_a_model_names_are_spared() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Sequential(Tokens()), nn.GRU(2, 2))
+    decayed = {"0.weight", "1.0.weight", "2.weight_ih_l0", "2.weight_hh_l0"}
+    assert undecayed(module) == {name for name, _ in module.named_parameters()} - decayed
+    assert undecayed(Tokens()) == {name for name, _ in Tokens().named_parameters()} - {"weight"}
 
 
 def test_lars_adapts_weights_and_leaves_the_others_to_sgd() -> None:
