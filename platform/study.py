@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import to_jsonable_python
@@ -11,20 +11,28 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.settings import Settings
 
+OURS = "ours"
+"""The source of a claim that no paper makes: it is what this study asks by itself."""
+
 
 class Claim(Settings):
-    """A published statement as a comparison of two rows, judged on differences paired by seed.
+    """A statement as a comparison of two rows, judged on differences paired by seed.
 
     Attributes:
         statement: what the source says, in a sentence.
-        source: where it says so.
+        source: where it says so; ``OURS`` where no paper does.
         higher: the row that should measure more.
         lower: the row that should measure less.
         at_least: by how much, in the measure's own unit (0.03 of a ``top1`` is three points); 0 asks for the direction
             only.
         measure: the metric that it is about; empty is the study's measure.
         lower_measure: the metric that the lower row is read by, where that is another one: a layer against the next.
-        published: the difference as published, in the source's words.
+        kind: what is compared: ``difference`` is higher minus lower; ``difference of differences`` says that it is
+            larger than that of the pair ``than``; ``no difference`` says that the two hardly differ. Only the first is
+            judged today, the others are declared and stay open.
+        than: the higher and the lower row of a second pair.
+        published: the difference as published, in the source's words; empty for a claim of ours.
+        published_difference: the same as a number, in the measure's own unit; None where the source gives none.
     """
 
     statement: str
@@ -34,7 +42,27 @@ class Claim(Settings):
     at_least: float = Field(default=0.0, ge=0.0)
     measure: str = ""
     lower_measure: str = ""
+    kind: Literal["difference", "difference of differences", "no difference"] = "difference"
+    than: tuple[str, str] | None = None
     published: str = ""
+    published_difference: float | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.than is not None) != (self.kind == "difference of differences"):
+            raise ValueError(f"a claim on a {self.kind} has {'no second pair' if self.than else 'a second pair: than'}")
+        if self.than == (self.higher, self.lower):
+            raise ValueError(f"a difference is not larger than itself: both pairs are {self.higher} and {self.lower}")
+        if self.kind == "no difference" and self.at_least:
+            raise ValueError(f"a claim on no difference asks for none, got at_least {self.at_least}")
+        if self.source == OURS and (self.published or self.published_difference is not None):
+            raise ValueError("a claim of ours has nothing published; name the source, or leave published out")
+        return self
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The rows that it compares."""
+        return (self.higher, self.lower, *(self.than or ()))
 
 
 class Published(Settings):
@@ -45,13 +73,16 @@ class Published(Settings):
         setting: data, encoder and budget that they were measured with.
         quantity: what the numbers are, with their unit.
         rows: the study's row -> the number as printed there.
-        measure: the metric that they stand beside; empty is the study's measure.
+        others: what is printed there of what no row here stands for, by its name there.
+        measure: the metric that they stand beside; empty is the study's measure. The first of a measure stands beside
+            each row, further ones below.
     """
 
     source: str
     setting: str
     quantity: str
     rows: Mapping[str, str]
+    others: Mapping[str, str] = {}
     measure: str = ""
 
 
@@ -86,7 +117,7 @@ class Study(Settings):
         measure: the metric that answers the question; its name tells its unit (see ``dashboards.units``).
         also: further metrics that the report shows like it.
         published: the numbers to stand beside, of each measure that has any.
-        claims: what the source concludes.
+        claims: what the source concludes, and what is asked here by ourselves.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -128,7 +159,7 @@ class Study(Settings):
                     if config in configs:
                         raise UserError(f"the rows {configs[config]!r} and {row!r} are the same run")
                     configs[config] = row
-            named = {row for claim in self.claims for row in (claim.higher, claim.lower)}
+            named = {row for claim in self.claims for row in claim.rows}
             for row in sorted(named.union(*(published.rows for published in self.published))):
                 if row not in self.row_settings():
                     raise unknown("row", row, self.row_settings())

@@ -13,6 +13,7 @@ from unlabeled.studies.losses import STUDY as LOSSES
 from unlabeled.studies.mask_ratio import STUDY as MASK_RATIO
 from unlabeled.studies.mechanism_cost import STUDY as MECHANISM_COST
 from unlabeled.studies.moco_ablation import STUDY as MOCO_ABLATION
+from unlabeled.studies.moco_temperature import STUDY as MOCO_TEMPERATURE
 from unlabeled.studies.moco_vs_simclr import STUDY as MOCO_VS_SIMCLR
 from unlabeled.studies.momentum import STUDY as MOMENTUM
 from unlabeled.studies.negatives_and_mutual_information import STUDY as NEGATIVES_AND_MUTUAL_INFORMATION
@@ -33,6 +34,7 @@ STUDIES: Mapping[str, Study] = {
         BATCH_SIZE,
         MOCO_VS_SIMCLR,
         MOCO_ABLATION,
+        MOCO_TEMPERATURE,
         MECHANISM_COST,
         TEMPERATURE,
         MOMENTUM,

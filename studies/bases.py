@@ -25,6 +25,7 @@ from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.optim import LARS, SGD, AdamW
 
 LAPTOP_DATA = DataConfig(name="fashion-mnist-12k", train_images=5000)
+MOCO_V1_TEMPERATURE = MoCoConfig.v1().temperature
 FLIPPED = ViewPlan(views=(Policy(ops=(Flip(),)),))  # one view of each image, the whole of it
 
 SIMCLR_RUN: Mapping[str, RunConfig] = {

@@ -22,14 +22,16 @@ from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.evaluate import KNN, Linear
 from unlabeled.platform.evaluate.zero_shot import ZeroShot
 from unlabeled.platform.optim import AdamW
-from unlabeled.platform.study import Claim, Published, Study
+from unlabeled.platform.study import Claim, Study
+from unlabeled.studies.tables import Column, said
 
 SOURCE = "Radford et al. 2021, arXiv:2103.00020"
-SLIP = "Mu et al. 2021, arXiv:2112.12750, table 1"
 PROMPTS = ("{}", "an emoji of {}", "a picture of {}", "{} emoji")
 FINAL = (KNN(), Linear())
 LINEAR, NAMES, PROMPTED = "test/linear/top1", "test/zero-shot/top1", "test/zero-shot-prompts/top1"
 GUESSED = "untrained/zero-shot/top1"
+SLIP = Column("slip_yfcc15m", "linear", {row: {"method": row} for row in ("CLIP", "SimCLR")})
+SLIP_NAMES = Column("slip_yfcc15m", "zero_shot", {"CLIP": {"method": "CLIP"}})
 
 
 def simclr(head: tuple[int, ...]) -> dict[str, object]:
@@ -57,7 +59,7 @@ WORKSTATION = LAPTOP.with_field("encoder", EncoderConfig(name="resnet18")).with_
 STUDY = Study(
     name="clip-zero-shot",
     question="Can pictures be classified by the names of their classes alone, and does it help to learn from captions?",
-    source=f"{SOURCE}, secs. 3.1.3 to 3.1.5; {SLIP}",
+    source=f"{SOURCE}, secs. 3.1.3 to 3.1.5; {SLIP.source}",
     expected="Names classify better than chance, labels better than names, and captions give the better features.",
     cost="6 runs, about 3 minutes on two cores, at laptop scale",
     profiles={
@@ -69,54 +71,31 @@ STUDY = Study(
     scaled={"workstation": {"SimCLR": simclr((512, 128))}, "cluster": {"SimCLR": simclr((2048, 128))}},
     measure=LINEAR,
     also=(NAMES, PROMPTED, GUESSED),
-    published=(
-        Published(
-            source=SLIP,
-            setting="ImageNet, ViT-B, trained 25 epochs on YFCC15M, linear probe top-1",
-            quantity="top-1, %",
-            rows={"CLIP": "66.5", "SimCLR": "64.0"},
-        ),
-        Published(
-            source=SLIP,
-            setting="ImageNet, ViT-B, trained 25 epochs on YFCC15M, zero-shot with prompts",
-            quantity="top-1, %",
-            rows={"CLIP": "37.6"},
-            measure=PROMPTED,
-        ),
-    ),
+    published=(SLIP.beside(), SLIP_NAMES.beside(PROMPTED)),
     claims=(
-        Claim(
-            statement="Captions give better features than two views of each picture.",
-            source=SLIP,
-            higher="CLIP",
-            lower="SimCLR",
-            published="66.5 against 64.0",
-        ),
+        SLIP.claim("Captions give better features than two views of each picture.", "CLIP", "SimCLR"),
         Claim(
             statement="The names of the classes are enough to classify better than an untrained model does.",
-            source=f"{SOURCE}, table 1",
             higher="CLIP",
             lower="CLIP",
             measure=NAMES,
             lower_measure=GUESSED,
-            published="76.2 on ImageNet, where chance is 0.1",
+            **said("names-over-chance"),
         ),
         Claim(
             statement="An ensemble of prompts beats the names alone.",
-            source=f"{SOURCE}, sec. 3.1.4",
             higher="CLIP",
             lower="CLIP",
             measure=PROMPTED,
             lower_measure=NAMES,
-            published="almost 5 points on ImageNet",
+            **said("prompts-over-names"),
         ),
         Claim(
             statement="A linear classifier with labels beats the names.",
-            source=f"{SOURCE}, sec. 3.1.5 and fig. 8",
             higher="CLIP",
             lower="CLIP",
             lower_measure=NAMES,
-            published="10 to 25 points on most of 27 data sets",
+            **said("labels-over-names"),
         ),
     ),
 )

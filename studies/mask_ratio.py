@@ -2,7 +2,8 @@
 
 Why it matters: language models hide 15 % of the words; pictures repeat themselves, so that little hidden asks nothing.
 Source: He, Chen, Xie, Li, Dollár, Girshick (2021), arXiv:2111.06377, sec. 4.1 and fig. 5.
-Expected: linear probes gain steadily with the ratio until 75 %, by up to about 20 points; beyond, they lose again.
+Expected: linear probes gain steadily with the ratio until 75 %; beyond, they lose again. (The paper prints the ends of
+the rising curve only, not 25 or 50 %.)
 Cost: laptop 12 runs, about 6 minutes on two cores. Nobody has timed the other profiles. As in the paper's ablations,
 the target is pixels that are not normalised; its ViT is the large one, the cluster's here the base one.
 """
@@ -14,13 +15,14 @@ from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.bases import LAPTOP_DATA
+from unlabeled.studies.tables import said
 
-SOURCE = "He et al. 2021, arXiv:2111.06377, sec. 4.1 and fig. 5"
+STEADY, SWEET_POINT = said("mask-steady"), said("mask-sweet-point")
 
 STUDY = Study(
     name="mask-ratio",
     question="How much of a picture should be hidden from a masked autoencoder?",
-    source=SOURCE,
+    source=STEADY["source"],
     expected="Linear probes gain steadily with the ratio until 75 %, and lose beyond.",
     cost="12 runs, about 6 minutes on two cores, at laptop scale",
     profiles={
@@ -57,31 +59,27 @@ STUDY = Study(
     claims=(
         Claim(
             statement="Hiding 75 % beats hiding 25 %.",
-            source=SOURCE,
             higher="75 % hidden",
             lower="25 % hidden",
-            published="linear probing gains steadily until the sweet point, by up to about 20 points (54.6, 73.5)",
+            **STEADY,
         ),
         Claim(
             statement="Hiding 50 % beats hiding 25 %.",
-            source=SOURCE,
             higher="50 % hidden",
             lower="25 % hidden",
-            published="linear probing gains steadily with the ratio up to 75 %",
+            **STEADY,
         ),
         Claim(
             statement="Hiding 75 % beats hiding 50 %.",
-            source=SOURCE,
             higher="75 % hidden",
             lower="50 % hidden",
-            published="linear probing gains steadily with the ratio up to 75 %",
+            **STEADY,
         ),
         Claim(
             statement="Hiding 90 % is too much: 75 % beats it.",
-            source=SOURCE,
             higher="75 % hidden",
             lower="90 % hidden",
-            published="75 % is the sweet point of linear probing",
+            **SWEET_POINT,
         ),
     ),
 )

@@ -20,24 +20,24 @@ from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.evaluate import KNN
 from unlabeled.platform.optim import SGD
-from unlabeled.platform.study import Claim, Published, Study
-from unlabeled.studies.tables import numbers
+from unlabeled.platform.study import Claim, Study
+from unlabeled.studies.tables import Column, said
 
 MEMORY, SECONDS = "system/training_memory_mb", "system/training_seconds"
-SOURCE = "Chen et al. 2020, arXiv:2003.04297, table 3"
-SETTING = "ImageNet, ResNet-50, 8 V100 of 16 GB, 200 epochs"
 LIGHT = EvaluationConfig(follow=None, final=(KNN(),), tsne_images=0)
 PUBLISHED_ROWS = {
     "MoCo, batch 256": {"mechanism": "MoCo"},
     "end to end, batch 256": {"mechanism": "end-to-end", "batch": "256"},
     "end to end, batch 4096": {"mechanism": "end-to-end", "batch": "4096"},
 }
+GIGABYTES = Column("mechanism_cost", "memory_gb_per_gpu", PUBLISHED_ROWS)
+HOURS = Column("mechanism_cost", "hours_200_epochs", PUBLISHED_ROWS)
 SGD_OF_MOCO = SGD(learning_rate=0.03, weight_decay=1e-4)
 
 STUDY = Study(
     name="mechanism-cost",
     question="What does each contrastive mechanism cost in memory and time?",
-    source=f"{SOURCE}; Gao et al. 2021, arXiv:2101.06983",
+    source=f"{GIGABYTES.source}; Gao et al. 2021, arXiv:2101.06983",
     expected="MoCo needs less of both than end to end at the same batch; a large batch needs many times the memory, "
     "unless its gradients are cached.",
     cost="12 runs, about 4 minutes on two cores, at laptop scale",
@@ -83,58 +83,36 @@ STUDY = Study(
     },
     measure=MEMORY,
     also=(SECONDS,),
-    published=(
-        Published(
-            source=SOURCE,
-            setting=SETTING,
-            quantity="memory of a GPU, GB (the large batch is the authors' estimate)",
-            rows=numbers("mechanism_cost", "memory_gb_per_gpu", PUBLISHED_ROWS),
-        ),
-        Published(
-            source=SOURCE,
-            setting=SETTING,
-            quantity="hours for 200 epochs",
-            rows=numbers("mechanism_cost", "hours_200_epochs", PUBLISHED_ROWS),
-            measure=SECONDS,
-        ),
-    ),
+    published=(GIGABYTES.beside(), HOURS.beside(SECONDS)),
     claims=(
-        Claim(
-            statement="At the same batch size, MoCo needs less memory than training end to end.",
-            source=SOURCE,
-            higher="end to end, batch 256",
-            lower="MoCo, batch 256",
-            published="7.4 GB against 5.0 GB",
+        GIGABYTES.claim(
+            "At the same batch size, MoCo needs less memory than training end to end.",
+            "end to end, batch 256",
+            "MoCo, batch 256",
         ),
-        Claim(
-            statement="At the same batch size, MoCo needs less time than training end to end.",
-            source=SOURCE,
-            higher="end to end, batch 256",
-            lower="MoCo, batch 256",
+        HOURS.claim(
+            "At the same batch size, MoCo needs less time than training end to end.",
+            "end to end, batch 256",
+            "MoCo, batch 256",
             measure=SECONDS,
-            published="65 hours against 53",
         ),
-        Claim(
-            statement="As many negatives from a large batch need more memory than from MoCo's queue.",
-            source=SOURCE,
-            higher="end to end, batch 4096",
-            lower="MoCo, batch 256",
-            published="93.0 GB, estimated, against 5.0 GB",
+        GIGABYTES.claim(
+            "As many negatives from a large batch need more memory than from MoCo's queue.",
+            "end to end, batch 4096",
+            "MoCo, batch 256",
         ),
         Claim(
             statement="Gradient caching takes the memory of a large batch back.",
-            source="Gao et al. 2021, arXiv:2101.06983, abstract",
             higher="end to end, batch 4096",
             lower="end to end, batch 4096, cached",
-            published="almost constant memory",
+            **said("cached-memory"),
         ),
         Claim(
             statement="Gradient caching is paid for in time.",
-            source="Gao et al. 2021, arXiv:2101.06983",
             higher="end to end, batch 4096, cached",
             lower="end to end, batch 4096",
             measure=SECONDS,
-            published="slower, because everything is embedded twice",
+            **said("cached-time"),
         ),
     ),
 )

@@ -5,19 +5,23 @@ than log N, however good the features are.
 Source: van den Oord, Li, Vinyals (2018), arXiv:1807.03748, sec. 2.3.
 Expected: the bound grows with the number N of candidates; whether the features do is another question.
 Cost: laptop 9 runs, about 5 minutes on two cores. Nobody has timed the other profiles.
+
+The bound asks for negatives drawn independently of the query. At the smaller scales the queue is longer than the data
+set (8,192 keys of 5,000 pictures, 65,536 of 50,000), so it holds keys of the query's own picture and is no such sample:
+what is logged there is log N - L, and no strict bound.
 """
 
 from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.bases import MOCO_RUN
+from unlabeled.studies.tables import said
 
-SOURCE = "van den Oord et al. 2018, arXiv:1807.03748, sec. 2.3"
 BOUND = "contrast/mutual_information_bound"
-TIGHTER = "I >= log N - L is tighter for larger N"
+TIGHTER = said("bound")
 
 STUDY = Study(
     name="negatives-and-mutual-information",
     question="Do more negatives tighten the bound on mutual information?",
-    source=SOURCE,
+    source=TIGHTER["source"],
     expected="The bound grows with the number N of candidates; whether the features do is another question.",
     cost="9 runs, about 5 minutes on two cores, at laptop scale",
     profiles=MOCO_RUN,
@@ -29,7 +33,7 @@ STUDY = Study(
     measure=BOUND,
     also=("test/linear/top1",),
     claims=(
-        Claim(statement="Some beat few.", source=SOURCE, higher="some", lower="few", published=TIGHTER),
-        Claim(statement="Many beat some.", source=SOURCE, higher="many", lower="some", published=TIGHTER),
+        Claim(statement="Some beat few.", higher="some", lower="few", **TIGHTER),
+        Claim(statement="Many beat some.", higher="many", lower="some", **TIGHTER),
     ),
 )

@@ -7,12 +7,10 @@ features are worse.
 Cost: laptop 30 runs, about 10 minutes on two cores. Nobody has timed the other profiles.
 """
 
-from unlabeled.platform.study import Claim, Published, Study
+from unlabeled.platform.study import Study
 from unlabeled.studies.bases import SIMCLR_RUN
-from unlabeled.studies.tables import numbers
+from unlabeled.studies.tables import Column
 
-SOURCE = "Chen et al. 2020, arXiv:2002.05709, table 5"
-SETTING = "ImageNet, ResNet-50, batch 4096, 100 epochs"
 PRETEXT, ENTROPY = "contrast/top1", "contrast/entropy"
 CASES = {
     "unit, 0.05": {"l2_norm": "1", "temperature": "0.05"},
@@ -22,11 +20,14 @@ CASES = {
     "not unit, 10": {"l2_norm": "0", "temperature": "10"},
     "not unit, 100": {"l2_norm": "0", "temperature": "100"},
 }
+TOP1, CONTRASTIVE, CHOICE = (
+    Column("simclr_temperature", name, CASES) for name in ("top1", "contrastive_acc", "entropy")
+)
 
 STUDY = Study(
     name="temperature",
     question="Which temperature, and does the loss need unit vectors?",
-    source=SOURCE,
+    source=TOP1.source,
     expected="Unit vectors at 0.1 do best; without them the pretext task is solved better and the features are worse.",
     cost="30 runs, about 10 minutes on two cores, at laptop scale",
     profiles=SIMCLR_RUN,
@@ -36,57 +37,16 @@ STUDY = Study(
         for row, cells in CASES.items()
     },
     also=(PRETEXT, ENTROPY),
-    published=tuple(
-        Published(
-            source=SOURCE,
-            setting=SETTING,
-            quantity=quantity,
-            rows=numbers("simclr_temperature", column, CASES),
-            measure=measure,
-        )
-        for measure, column, quantity in (
-            ("", "top1", "linear probe top-1, %"),
-            (PRETEXT, "contrastive_acc", "contrastive accuracy, %"),
-            (ENTROPY, "entropy", "entropy of the choice among candidates"),
-        )
-    ),
+    published=(TOP1.beside(), CONTRASTIVE.beside(PRETEXT), CHOICE.beside(ENTROPY)),
     claims=(
-        Claim(
-            statement="0.1 beats 1.",
-            source=SOURCE,
-            higher="unit, 0.1",
-            lower="unit, 1",
-            published="64.4 against 58.0",
+        TOP1.claim("0.1 beats 1.", "unit, 0.1", "unit, 1"),
+        TOP1.claim("0.1 beats 0.05: smaller is not always better.", "unit, 0.1", "unit, 0.05"),
+        TOP1.claim("Unit vectors make better features.", "unit, 0.1", "not unit, 10"),
+        CONTRASTIVE.claim(
+            "Without unit vectors, the pretext task is solved better.", "not unit, 10", "unit, 0.1", measure=PRETEXT
         ),
-        Claim(
-            statement="0.1 beats 0.05: smaller is not always better.",
-            source=SOURCE,
-            higher="unit, 0.1",
-            lower="unit, 0.05",
-            published="64.4 against 59.7",
-        ),
-        Claim(
-            statement="Unit vectors make better features.",
-            source=SOURCE,
-            higher="unit, 0.1",
-            lower="not unit, 10",
-            published="64.4 against 57.2",
-        ),
-        Claim(
-            statement="Without unit vectors, the pretext task is solved better.",
-            source=SOURCE,
-            higher="not unit, 10",
-            lower="unit, 0.1",
-            measure=PRETEXT,
-            published="91.7 against 87.8",
-        ),
-        Claim(
-            statement="A higher temperature spreads the choice over more candidates.",
-            source=SOURCE,
-            higher="unit, 1",
-            lower="unit, 0.1",
-            measure=ENTROPY,
-            published="8.3 against 4.5",
+        CHOICE.claim(
+            "A higher temperature spreads the choice over more candidates.", "unit, 1", "unit, 0.1", measure=ENTROPY
         ),
     ),
 )

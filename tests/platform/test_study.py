@@ -5,7 +5,7 @@ import pytest
 from unlabeled.platform.augment import MOCO_V2, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.study import Claim, Published, Study
+from unlabeled.platform.study import OURS, Claim, Published, Study
 
 
 def declare(small_run: RunConfig, **fields: Any) -> Study:
@@ -107,6 +107,35 @@ def test_a_wrong_base_is_one_clear_line(
 ) -> None:
     with pytest.raises(UserError, match=message):
         declare(small_run).base(profile, changes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "difference of differences"}, "a claim on a difference of differences has a second pair: than"),
+        ({"than": ("linear", "none")}, "a claim on a difference has no second pair"),
+        (
+            {"kind": "difference of differences", "than": ("linear", "none")},
+            "a difference is not larger than itself: both pairs are linear and none",
+        ),
+        ({"kind": "no difference", "at_least": 0.1}, r"a claim on no difference asks for none, got at_least 0\.1"),
+        ({"source": OURS, "published": "3 points"}, "a claim of ours has nothing published"),
+        ({"source": OURS, "published_difference": 0.03}, "a claim of ours has nothing published"),
+        ({"kind": "order"}, "kind"),
+    ],
+)
+def test_a_claim_says_one_thing(fields: dict[str, Any], message: str) -> None:
+    given = {"statement": "s", "source": "p", "higher": "linear", "lower": "none"}
+    with pytest.raises(UserError, match=message):
+        Claim.checked(**{**given, **fields})
+
+
+def test_the_second_pair_of_a_claim_is_of_the_studys_rows(small_run: RunConfig) -> None:
+    gap = {"statement": "s", "source": "p", "higher": "linear", "lower": "none", "kind": "difference of differences"}
+    with pytest.raises(UserError, match=r"no row is called 'noen'; did you mean 'none'\?"):
+        declare(small_run, claims=(Claim(**gap, than=("noen", "linear")),))
+    (claim,) = declare(small_run, claims=(Claim(**gap, than=("none", "linear")),)).record("laptop")["claims"]
+    assert (claim["kind"], claim["than"]) == ("difference of differences", ["none", "linear"])
 
 
 def test_the_record_is_plain_json(small_run: RunConfig) -> None:
