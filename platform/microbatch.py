@@ -4,7 +4,7 @@ A loss that is a mean over samples is accumulated. A loss over all embeddings is
 arXiv:2101.06983): embed every micro-batch without a graph; take the loss of all embeddings and its gradient with
 respect to them; embed each micro-batch again, with its graph, and send its share of that gradient through it.
 
-Both times a micro-batch has the same views and the same dropout. Batch norm sees micro-batches, both times the same, so
+Both times a micro-batch has the same views and the same draws. Batch norm sees micro-batches, both times the same, so
 a method with batch norm has other statistics than the whole batch would give it; running statistics move once.
 """
 
@@ -20,7 +20,7 @@ from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
 from unlabeled.platform.processor import Processor
 
 MakeBatch = Callable[[Tensor, bool], Batch]
-"""Makes the batch of some rows, with its views or without, and sets torch's generator for its dropout."""
+"""Makes the batch of some rows, with its views or without."""
 
 
 def has_batch_norm(module: nn.Module) -> bool:

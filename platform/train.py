@@ -1,7 +1,7 @@
 """One worker's training loop: pure PyTorch. It knows no Ray and no MLflow, and never asks which method it trains.
 
 Every step is a function of the state and the step's number alone: order, views and the method's draws are keyed by
-(seed, step), and so is torch's own generator (dropout). So a run that resumes from any checkpoint is, on one CPU,
+(seed, step), and torch's own generator (dropout) is refused. So a run that resumes from any checkpoint is, on one CPU,
 bitwise the run that never stopped.
 """
 
@@ -24,6 +24,7 @@ from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.randomness import check_no_dropout, keyed_only
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
 
@@ -163,7 +164,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        result = self._gradients_of_whole() if run.micro_batch is None else self._gradients_of_parts(run.micro_batch)
+        with keyed_only(run.method.name, self.processor.device):
+            result = self._gradients_of_whole() if not run.micro_batch else self._gradients_of_parts(run.micro_batch)
         self.method.before_step(self.step / self.total_steps)
         logs = {"train/loss": result.loss, **result.logs}
         if run.optimizer.clip_norm is not None:
@@ -176,7 +178,6 @@ class Training:
         self.meter.add({**logs, "train/learning_rate": torch.tensor(learning_rate)})
 
     def _gradients_of_whole(self) -> StepResult:
-        self._seed_torch(part=0)
         batch = self.batch(self.step)
         with self.processor.autocast():
             result: StepResult = self._forward(batch)
@@ -187,7 +188,6 @@ class Training:
         own = self._own_rows()
 
         def make_batch(rows: Tensor, with_views: bool) -> Batch:
-            self._seed_torch(part=int(rows[0]))
             return self.batch(self.step, rows, with_views=with_views)
 
         parts = torch.split(own, micro_batch // collective.world_size())
@@ -203,9 +203,6 @@ class Training:
         together = self.run.micro_batch or self.run.batch_size
         rows = torch.arange(self.run.batch_size).view(-1, collective.world_size(), together // collective.world_size())
         return rows[:, collective.rank()].flatten()
-
-    def _seed_torch(self, part: int) -> None:
-        torch.manual_seed(key(self.run.seed, self.step, "torch", collective.rank(), part))
 
     def _warn_of_batch_norm(self) -> None:
         if self.run.micro_batch is not None and microbatch.has_batch_norm(self.method):
@@ -304,8 +301,9 @@ def check_method(method: Method, run: RunConfig) -> None:
 
     Raises:
         UserError: micro-batches are wanted of a method that needs its batch whole, a layer that it does not have, or a
-            probe that can't measure it.
+            probe that can't measure it; or it has dropout.
     """
+    check_no_dropout(method, run.method.name)
     if run.micro_batch is not None and method.split == "whole":
         raise UserError(f"{run.method.name} needs its batch whole, so micro_batch can't cut it; leave it out")
     known = layers(method)

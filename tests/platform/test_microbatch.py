@@ -94,29 +94,6 @@ def test_batch_norm_is_warned_of_and_its_statistics_move_once_per_micro_batch(
     assert all(layer.track_running_stats for layer in norms)
 
 
-def test_dropout_is_the_same_both_times(small_data: Data, processor: Processor, smooth_run: RunConfig) -> None:
-    class Noting(nn.Module):
-        """Remembers what the dropout before it let through."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.seen: list[Tensor] = []
-
-        def forward(self, x: Tensor) -> Tensor:
-            self.seen.append(x.detach().clone())
-            return x
-
-    training = Training(smooth_run.with_field("micro_batch", 16), small_data, processor)
-    noting = Noting()
-    training.method.head = nn.Sequential(nn.Dropout(0.5), noting, training.method.head)
-    next(training.steps())
-    first, second = noting.seen[:3], noting.seen[3:]
-    assert len(first) == len(second) == 3
-    for one, other in zip(first, second, strict=True):
-        assert torch.equal(one, other)
-    assert not torch.equal(first[0] == 0, first[1] == 0), "micro-batches drop out different units"
-
-
 def test_a_method_that_needs_its_batch_whole_says_so(
     smooth_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:

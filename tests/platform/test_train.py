@@ -18,7 +18,7 @@ from unlabeled.platform.train import NonFiniteLossError, Training, build_method
 
 
 class DroppingConfig(MethodConfig):
-    """A method that uses both sources of chance: its draws, and torch's own generator (dropout)."""
+    """A method whose draws decide its targets, and what is dropped."""
 
     name = "test-dropping"
     views: ViewPlan = ViewPlan(views=(Policy(),))
@@ -31,7 +31,7 @@ class DroppingConfig(MethodConfig):
 class Dropping(Method):
     def __init__(self, config: DroppingConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
-        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(encoder.dim, 4))
+        self.head = nn.Linear(encoder.dim, 4)
         self.explode_at = config.explode_at
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
         self.progress: list[float] = []
@@ -40,7 +40,9 @@ class Dropping(Method):
         assert isinstance(self.calls, Tensor)
         self.calls += 1
         target = batch.draws.integers("target", 4)
-        loss = nn.functional.cross_entropy(self.head(self.encoder(batch.views[0])), target)
+        features = self.encoder(batch.views[0])
+        kept = batch.draws.uniform("dropout", features.shape[1]) < 0.5
+        loss = nn.functional.cross_entropy(self.head(2.0 * kept * features), target)
         return StepResult(loss=loss * torch.inf if int(self.calls) == self.explode_at else loss)
 
     def after_step(self, progress: float) -> None:
