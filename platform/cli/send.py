@@ -15,9 +15,8 @@ def send(home: Home = None) -> None:
     store = Store(place)
     sent, elsewhere = send_waiting(store)
     print(f"sent the results of {sent} runs to {store.uri}")
-    for uri, runs in elsewhere.items():
-        own = f"sqlite:///{(place / 'mlflow.db').absolute()}"
+    for address, runs in elsewhere.items():
         how = (
-            "unlabeled send without MLFLOW_TRACKING_URI" if uri == own else f"MLFLOW_TRACKING_URI={uri} unlabeled send"
+            f"MLFLOW_TRACKING_URI={address} unlabeled send" if address else "unlabeled send without MLFLOW_TRACKING_URI"
         )
-        print(f"{runs} more wait for {uri}; send them with `{how}`")
+        print(f"{runs} more wait for {address or 'the store of this home'}; send them with `{how}`")

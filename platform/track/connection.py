@@ -11,11 +11,13 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.track import embedded
+from unlabeled.platform.track import embedded, moved
 from unlabeled.platform.track.faults import AwayError, DeniedError, first_line, kind_of
-from unlabeled.platform.track.leases import new_ledger
+from unlabeled.platform.track.leases import LEDGERS, new_ledger
 
 PAGE = 1000  # runs read at a time
 REPORT = "unlabeled.report"  # the tag of the run that holds a study's report, which is none of the study's runs
@@ -33,12 +35,16 @@ class Connection:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(home / 'mlflow.db').absolute()}"
+        if self.is_embedded and "?" in str(home):  # where the file's name would end
+            raise UserError(f"the home {home} has a question mark in its path; give one without with --home")
         if self.is_embedded and not home.is_dir():  # MLflow would make a folder of a mistyped name
             raise UserError(f"there is no home {home}; give the one that the runs are in with --home or UNLABELED_HOME")
         try:
             with _one_at_a_time(home if self.is_embedded else None), _quick_answer():
                 self.client = MlflowClient(tracking_uri=self.uri)
                 self.client.search_experiments(max_results=1)
+                if self.is_own:
+                    moved.mend(home / "mlflow.db", home)
         except Exception as error:  # whatever the store is, what can't be opened is one clear line
             raise UserError(_cannot_open(self.uri, error)) from None
 
@@ -46,6 +52,24 @@ class Connection:
     def is_embedded(self) -> bool:
         """Whether the store is a file here, so that artifacts lie in the home."""
         return self.uri.startswith("sqlite:")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the store is the home's own file."""
+        try:
+            return self.is_embedded and os.path.samefile(self.uri.removeprefix("sqlite:///"), self.home / "mlflow.db")
+        except OSError:
+            return False
+
+    @property
+    def identity(self) -> str:
+        """What the store is known by in a journal: its address, or nothing for the home's own, wherever that is."""
+        return "" if self.is_own else self.uri
+
+    def artifacts(self, run: Run) -> ArtifactRepository:
+        """Return where a run's files lie: of the home's own store in the home as it is now, wherever it was before."""
+        address = moved.resolved(run.info.artifact_uri, self.home) if self.is_own else run.info.artifact_uri
+        return get_artifact_repository(address, tracking_uri=self.uri)
 
     def open_experiment(self, record: Mapping[str, Any]) -> tuple[Experiment, str]:
         """Return a study's experiment, made where there is none, and the id of its ledger.
@@ -90,15 +114,14 @@ class Connection:
                 return
 
     def _make_experiment(self, record: Mapping[str, Any]) -> Experiment:
-        place = (self.home / "artifacts" / record["name"]).absolute().as_uri() if self.is_embedded else None
-        ledger = new_ledger(self.client, record["name"])
+        ledger = new_ledger(self.client, record["name"], self._place(LEDGERS))
         tags = {
             "mlflow.note.content": _description(record),
             "mlflow.experimentKind": "custom_model_development",
             "unlabeled.ledger": ledger,
         }
         try:
-            self.client.create_experiment(record["name"], artifact_location=place, tags=tags)
+            self.client.create_experiment(record["name"], artifact_location=self._place(record["name"]), tags=tags)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -106,6 +129,12 @@ class Connection:
         found = self.client.get_experiment_by_name(record["name"])
         assert found is not None
         return found
+
+    def _place(self, experiment: str) -> str | None:
+        """Return where an experiment's files go; None where a server decides that."""
+        if self.uri.startswith(("http:", "https:", "databricks")):
+            return None
+        return (self.home / "artifacts" / experiment).absolute().as_uri()
 
     def _check_writable(self) -> None:
         path = Path(self.uri.removeprefix("sqlite:///"))

@@ -282,14 +282,17 @@ class _Watched:
         return _now() - self.since < SILENT_SECONDS
 
 
-def new_ledger(client: MlflowClient, study: str) -> str:
-    """Make a ledger, and return its id; it is the study's once the study's experiment names it."""
+def new_ledger(client: MlflowClient, study: str, place: str | None) -> str:
+    """Make a ledger, and return its id; it is the study's once the study's experiment names it.
+
+    ``place`` is the address of the ledgers' artifacts, of which there are none; None where a server decides.
+    """
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(LEDGERS)
     if found is None:
         with contextlib.suppress(MlflowException):  # another driver was quicker
-            client.create_experiment(LEDGERS, tags={"mlflow.note.content": _NOTE})
+            client.create_experiment(LEDGERS, artifact_location=place, tags={"mlflow.note.content": _NOTE})
         found = client.get_experiment_by_name(LEDGERS)
         if found is None:
             raise AwayError("the experiment of ledgers can't be made")

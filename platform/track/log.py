@@ -68,12 +68,12 @@ class StudyLog:
 
     def open(self, say: Callable[[str], None]) -> None:
         """Begin to hold leases and to send; ``say`` takes lines for a person."""
-        header = {"uri": self.store.uri, "experiment": self.id, "record": self.record}
+        header = {"store": self.store.identity, "experiment": self.id, "record": self.record}
         try:
             self.leases.beat()
         except (AwayError, DeniedError, RefusedError) as error:
             raise UserError(f"the MLflow store {self.store.uri} can't be written: {error}") from None
-        writer = Writer(self.store.client, self.id, self.record, finds=False)
+        writer = Writer(self.store, self.id, self.record, finds=False)
         writer.known = {fingerprint for fingerprint in self._statuses if fingerprint}
         journal = Journal.start(self.store.home, self.leases.driver.name, header)
         self._sender = Sender(journal, writer, self.leases, say)
@@ -188,7 +188,10 @@ class StudyLog:
     def finished(self, fingerprint: str, event: Finished) -> None:
         """Log the final metrics and files, and end the run."""
         self._append(fingerprint, "log", metrics=event.metrics)
-        self._append(fingerprint, "end", status="FINISHED", files=str(event.files) if event.files != Path() else None)
+        files = None if event.files == Path() else str(event.files)
+        if files is not None and event.files.is_relative_to(self.store.home):  # which may be moved before it is sent
+            files = str(event.files.relative_to(self.store.home))
+        self._append(fingerprint, "end", status="FINISHED", files=files)
 
     def failed(self, fingerprint: str, event: Failed) -> None:
         """End the run as failed, with its reason."""
@@ -256,7 +259,7 @@ def send_waiting(store: Connection, study: str | None = None) -> tuple[int, dict
     """Send what drivers that are no more left in the home's outbox for this store, of one study or all.
 
     Returns:
-        How many runs were sent, and store -> how many wait for other stores.
+        How many runs were sent, and store -> how many wait for other stores; the home's own is called by nothing.
 
     Raises:
         UserError: the store stopped to answer; nothing is lost.
@@ -264,18 +267,18 @@ def send_waiting(store: Connection, study: str | None = None) -> tuple[int, dict
     sent = 0
     elsewhere: dict[str, int] = {}
     for journal in Journal.left(store.home):
-        uri, waiting = journal.header["uri"], journal.runs_waiting()
+        identity, waiting = journal.header["store"], journal.runs_waiting()
         if study not in (None, journal.header["record"]["name"]):
             continue
-        if uri != store.uri:
-            elsewhere[uri] = elsewhere.get(uri, 0) + len(waiting)
+        if identity != store.identity:
+            elsewhere[identity] = elsewhere.get(identity, 0) + len(waiting)
             continue
         try:
             sent += len(waiting) - len(_send_left(store, journal))
         except (AwayError, DeniedError) as error:
             raise UserError(
-                f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {uri} takes nothing ({error}); "
-                f"send them with `unlabeled send --home {store.home}` when it does"
+                f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {store.uri} takes nothing "
+                f"({error}); send them with `unlabeled send --home {store.home}` when it does"
             ) from None
         journal.remove()
     return sent, elsewhere
@@ -291,7 +294,7 @@ def _send_left(store: Connection, journal: Journal) -> set[str]:
     for fingerprint in journal.runs_waiting():
         if leases.holder(fingerprint) in (header["driver"], None) and leases.end_of(fingerprint) is None:
             leases.take(fingerprint)
-    writer = Writer(store.client, header["experiment"], header["record"], finds=True)
+    writer = Writer(store, header["experiment"], header["record"], finds=True)
     sender = Sender(journal, writer, leases, say=lambda line: None)
     sender.send_all()
     leases.leave()

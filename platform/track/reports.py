@@ -29,7 +29,7 @@ def log_report(store: Store, study: str, folder: Path, description: str, tags: M
     run_id: str = run.info.run_id
     named = {"mlflow.note.content": description, "mlflow.source.name": "unlabeled", **tags}
     store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in named.items()])
-    store.client.log_artifacts(run_id, str(folder), "report")
+    store.artifacts(run).log_artifacts(str(folder), "report")  # type: ignore[no-untyped-call]
     store.client.set_terminated(run_id, "FINISHED", end_time=run.info.start_time)  # it took no time of its own
     return run_id
 

@@ -1,5 +1,6 @@
 """The MLflow store of a home, as its readers and its one writer know it."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,20 +52,24 @@ class Store(Connection):
     def artifact(self, run_id: str, path: str) -> Path | None:
         """Return a local path to a run's artifact, fetched if the store is a server; None where there is none."""
         try:
-            return Path(self.client.download_artifacts(run_id, path))
+            return Path(self.artifacts(self.client.get_run(run_id)).download_artifacts(path))  # type: ignore[no-untyped-call]
         except (MlflowException, OSError):
             return None
 
     def pictures(self, run_id: str) -> dict[str, Path]:
         """Return the local paths of a run's PNGs by name: at the top, then of what its method makes of pictures."""
         try:
-            listed = [*self.client.list_artifacts(run_id), *self.client.list_artifacts(run_id, "pictures")]
+            files = self.artifacts(self.client.get_run(run_id))
+            listed = [*files.list_artifacts(), *files.list_artifacts("pictures")]
         except (MlflowException, OSError):
             return {}
-        found = {
-            Path(file.path).stem: self.artifact(run_id, file.path) for file in listed if file.path.endswith(".png")
-        }
-        return {name: path for name, path in found.items() if path is not None}
+        found = {}
+        for file in listed:
+            if file.path.endswith(".png"):
+                with contextlib.suppress(MlflowException, OSError):
+                    local = files.download_artifacts(file.path)  # type: ignore[no-untyped-call]
+                    found[Path(file.path).stem] = Path(local)
+        return found
 
     def link(self, experiment_id: str, run_id: str) -> str:
         """Return the run's page in the UI of the server that the store is; the empty text for an embedded one."""

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from unlabeled.platform.track.connection import Connection
 from unlabeled.platform.track.faults import RefusedError, told_apart
 from unlabeled.platform.track.journal import Entry
 
@@ -36,14 +36,14 @@ class Writer:
     """Writes the runs of one study's experiment.
 
     Args:
-        client: of the store.
+        store: where the experiment is.
         experiment: its id.
         record: the study, logged with every run.
         finds: whether a run may be there already: looks before making one. (The search reads all runs' tags.)
     """
 
-    def __init__(self, client: MlflowClient, experiment: str, record: Mapping[str, Any], *, finds: bool) -> None:
-        self._client, self._experiment, self._finds = client, experiment, finds
+    def __init__(self, store: Connection, experiment: str, record: Mapping[str, Any], *, finds: bool) -> None:
+        self._store, self._client, self._experiment, self._finds = store, store.client, experiment, finds
         self._record = json.dumps(record, indent=2)
         self._open: dict[str, _Open] = {}
         self.known: set[str] = set()  # fingerprints that may have an MLflow run
@@ -67,7 +67,7 @@ class Writer:
             run.is_new = False
             if ended is not None:
                 if ended.get("files"):
-                    run.artifacts.log_artifacts(ended["files"])  # type: ignore[no-untyped-call]
+                    run.artifacts.log_artifacts(str(self._store.home / ended["files"]))  # type: ignore[no-untyped-call]
                 self._client.set_terminated(run.run_id, ended["status"], end_time=ended["at"])
                 if fingerprint in self._tried:
                     self._clear(fingerprint, run.run_id)
@@ -90,7 +90,7 @@ class Writer:
         except (MlflowException, OSError):
             self._tried.add(fingerprint)  # a call that fails may have made it nevertheless, or may yet
             raise
-        return _Open(made.info.run_id, self._artifacts(made), is_new=True)
+        return _Open(made.info.run_id, self._store.artifacts(made), is_new=True)
 
     def _go_on(self, run: Run) -> _Open:
         run_id = run.info.run_id
@@ -100,7 +100,7 @@ class Writer:
         if "unlabeled.reason" in run.data.tags:
             self._client.delete_tag(run_id, "unlabeled.reason")
         last = max((metric.step for metric in logged), default=0)
-        return _Open(run_id, self._artifacts(run), last, set(run.data.params), is_new=_WHOLE not in run.data.tags)
+        return _Open(run_id, self._store.artifacts(run), last, set(run.data.params), is_new=_WHOLE not in run.data.tags)
 
     def _log(self, run: _Open, opened: Entry | None, entries: Sequence[Entry]) -> None:
         metrics: list[Metric] = []
@@ -125,10 +125,6 @@ class Writer:
             )
             del metrics[:_MOST_METRICS], params[:_MOST_OTHERS], every_tag[:_MOST_OTHERS]
         run.epoch = last  # not before: what could not be sent is sent again
-
-    def _artifacts(self, run: Run) -> ArtifactRepository:
-        """Return where a run's files go; the client would ask for the run again to find out."""
-        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self._client.tracking_uri)
 
     def _describe(self, run: _Open, opened: Entry) -> None:
         """Log the data and the texts that a run is understood and repeated by."""

@@ -218,6 +218,13 @@ def test_a_store_of_another_version_is_one_clear_line(tmp_path: Path, empty_stor
     assert "\n" not in str(caught.value)
 
 
+def test_a_home_that_an_address_can_not_name_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "why?").mkdir()
+    with pytest.raises(UserError, match=r"has a question mark in its path; .*--home"):
+        Store(tmp_path / "why?")
+    assert not (tmp_path / "why").exists()
+
+
 def test_a_damaged_store_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"this is no database, and never was one" * 100)
     with pytest.raises(UserError, match=r"the MLflow store sqlite.* can't be opened: .*use another --home"):

@@ -1,39 +1,23 @@
 """The embedded store: what a home without permission says, and that two commands may make it at the same moment."""
 
-import os
 import re
 import shutil
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fake_driver import FakeDriver, make_study
+from without_privileges import without_privileges
 
 from unlabeled.dashboards import frames
 from unlabeled.platform import cli
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.track import Store, frame
 from unlabeled.platform.track.sender import Sender
-
-NOBODY = 65534
-
-
-@contextmanager
-def without_privileges() -> Iterator[None]:
-    """Be a user whom permissions hold for; root writes everywhere."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture
@@ -107,7 +91,7 @@ def test_what_a_dead_driver_left_is_sent_by_one_command(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'other.db'}")
     shutil.copy(home / "mlflow.db", home / "other.db")
     said = send(home, monkeypatch, capsys)
-    assert re.search(r"1 more wait for sqlite\S+mlflow.db; send them with `unlabeled send without MLFLOW_", said)
+    assert re.search(r"1 more wait for the store of this home; send them with `unlabeled send without MLFLOW_", said)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert send(home, monkeypatch, capsys) == f"sent the results of 1 runs to sqlite:///{home / 'mlflow.db'}\n"
     assert frames.runs("heads", home)["status"].tolist() == ["FINISHED"]

@@ -139,7 +139,7 @@ def test_crashes_between_sending_and_noting_it_log_nothing_twice(
     entries, _ = log._sender.journal.waiting()
     assert [entry["do"] for entry in entries] == ["open", *["log"] * (EPOCHS + 2), "end"]
     for sent in range(1, len(entries) + 1):  # each sender dies after one entry more, and the next begins from the start
-        Writer(log.client, log.id, log.record, finds=True).write(entries[0]["run"], entries[:sent])
+        Writer(log.store, log.id, log.record, finds=True).write(entries[0]["run"], entries[:sent])
     log._sender.journal.remove()
     assert_logged_once(study, tmp_path, 1)
 
