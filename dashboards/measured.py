@@ -38,7 +38,7 @@ def table(record: Mapping[str, Any], runs: pd.DataFrame, measure: str | None = N
     measure = measure or str(record["measure"])
     by_seed = counted.scores(runs, measure)
     untrained = counted.scores(runs, f"untrained/{measure.removeprefix('test/')}")
-    published = (_published(record, measure) or {}).get("rows", {})
+    published = next((each["rows"] for each in _published(record, measure)), {})
     nothing = pd.Series(index=by_seed.index, dtype="float64")
     lines = {}
     for row in [*record["rows"], *(row for row in by_seed.columns if row not in record["rows"])]:
@@ -69,6 +69,7 @@ class Measured:
         protocol: how it was measured.
         table: from :func:`table`.
         published: the numbers that stand beside it, None where there are none.
+        further: further published tables of the same metric, listed below it.
         figures: name, SVG and caption of each.
     """
 
@@ -77,6 +78,7 @@ class Measured:
     protocol: str
     table: pd.DataFrame
     published: Mapping[str, Any] | None
+    further: list[Mapping[str, Any]]
     figures: list[Drawn]
 
     @property
@@ -95,8 +97,14 @@ class Measured:
         return bool(self.table["untrained"].notna().any())
 
 
-def _published(record: Mapping[str, Any], measure: str) -> Mapping[str, Any] | None:
-    return next((published for published in record["published"] if published["measure"] == measure), None)
+def _published(record: Mapping[str, Any], measure: str) -> list[Mapping[str, Any]]:
+    """Return the published tables of a metric, the one that stands beside the rows first."""
+    return [_with_others(each) for each in record["published"] if each["measure"] == measure]
+
+
+def _with_others(published: Mapping[str, Any]) -> Mapping[str, Any]:
+    others = published.get("others")  # they came later
+    return {**published, "others": dict(others) if isinstance(others, Mapping) else {}}
 
 
 def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Measured:
@@ -105,7 +113,8 @@ def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Mea
     Raises:
         UserError: the rows were measured by different protocols.
     """
-    rows, published, found = table(record, runs, measure), _published(record, measure), []
+    rows, all_published, found = table(record, runs, measure), _published(record, measure), []
+    published, further = next(iter(all_published), None), all_published[1:]
     suffix = "" if measure == record["measure"] else "-" + slug(measure)
     if (rows["n"] > 0).any():
         name, drawn, caption = _by_shape(record, runs, rows, measure)
@@ -115,7 +124,7 @@ def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Mea
         caption = f"Measured against published, with 95 % intervals of the measured means. {_order(numbers)}"
         drawn = figures.published_figure(rows, measure, published["quantity"])
         found.append((f"published{suffix}", drawn, caption))
-    return Measured(measure, unit_of(measure), counted.protocol_of(runs, measure), rows, published, found)
+    return Measured(measure, unit_of(measure), counted.protocol_of(runs, measure), rows, published, further, found)
 
 
 def _by_shape(record: Mapping[str, Any], runs: pd.DataFrame, rows: pd.DataFrame, measure: str) -> Drawn:

@@ -101,6 +101,20 @@ def test_published_words_become_numbers_only_where_they_are_numbers(record, runs
     assert math.isnan(found.loc["none", "published_number"])
 
 
+def test_every_published_table_of_a_metric_is_shown_with_what_no_row_stands_for(write, record):
+    first = record()["published"][0] | {"others": {"supervised <b>": "76.5"}}
+    second = first | {"quantity": "detection, % AP", "rows": {"mlp": "57.4"}, "others": {}}
+    later = first | {"quantity": "another metric's", "measure": "test/knn/top1"}
+    page = write(study=record(published=[first, second, later], also=["test/knn/top1"]))
+    for words in ("64.6", "supervised <b>: 76.5", "Also publisheddetection, % AP", "mlp, published57.4"):
+        assert words in page.text, words
+    assert ("b", {}) not in page.tags
+    assert page.text.count("Published there, not run here") == 2  # of the first and of the other metric's
+    damaged = write(study=record(published=[first | {"others": "76.5"}]))
+    assert "64.6" in damaged.text
+    assert "not run here" not in damaged.text
+
+
 def test_whole_page_in_order(write, pictures, tmp_path):
     page = write(artifacts=pictures)
     assert page.headings() == [
