@@ -6,7 +6,7 @@ from unlabeled.platform.errors import UserError
 
 CORE = (
     *("run_id", "name", "study", "row", "seed", "profile", "base"),
-    *("status", "reason", "fingerprint", "started", "seconds", "link"),
+    *("status", "reason", "notes", "fingerprint", "started", "seconds", "link"),
 )
 """The columns of every run; the others are parameters, metrics, protocols and the environment."""
 

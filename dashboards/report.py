@@ -143,6 +143,7 @@ class Report:
             costs=sections.costs(done, order),
             pictures=gallery(self.artifacts, self.rows),
             unfinished=sections.unfinished(self.record, runs),
+            notes=sections.notes(runs),
             provenance=sections.provenance(runs),
         )
 

@@ -117,6 +117,16 @@ def unfinished(record: Mapping[str, Any], runs: pd.DataFrame) -> list[dict[str, 
     return found
 
 
+def notes(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """List what could not be drawn or measured of the counted runs, which finished nevertheless: row, seed and note."""
+    noted = counted.counted(runs)
+    return [
+        {"row": run["row"], "seed": run["seed"], "note": note}
+        for run in noted[noted["notes"].notna()].to_dict("records")
+        for note in str(run["notes"]).splitlines()
+    ]
+
+
 def curves(epochs: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
     """Choose the metrics to draw over epochs, with what each means, and name those that are left out.
 

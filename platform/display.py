@@ -75,6 +75,8 @@ class Display:
         left = (time.monotonic() - self._started) / self.done * (self.total - self.done)
         remaining = f", about {duration(left)} left" if self.done < self.total else ""
         self._say(f"{place} {escape(name)} {answer}{duration(event.metrics['system/wall_seconds'])}{remaining}")
+        for note in event.notes:
+            self._say(f"[yellow]{escape(name)}: {escape(note)}[/]")
 
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, soft_wrap=True)

@@ -44,10 +44,11 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run is complete; its files lie under ``files``."""
+    """The run is complete; its files lie under ``files``, and ``notes`` say what is missing of it, and why."""
 
     metrics: Metrics
     files: Path = field(default=Path())
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

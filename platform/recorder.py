@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,13 +26,17 @@ _NAMED = 3  # runs that are named of those that others have
 
 @dataclass
 class Outcome:
-    """How a sweep ended: how many runs were there before, how many ended how, and how many others did meanwhile."""
+    """How a sweep ended: how many runs were there before, how many ended how, and how many others did meanwhile.
+
+    ``notes`` say what is missing of finished runs, each with its run's name.
+    """
 
     skipped: int = 0
     finished: int = 0
     failed: int = 0
     elsewhere: int = 0
     interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -148,6 +152,7 @@ class Recorder:
             elif isinstance(event, Finished):
                 self.log.finished(run_id, event)
                 self.outcome.finished += 1
+                self.outcome.notes += [f"{planned.name}: {note}" for note in event.notes]
                 self._let_go(number)
             elif isinstance(event, Failed):
                 self.log.failed(run_id, event)

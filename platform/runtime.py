@@ -31,6 +31,7 @@ from unlabeled.platform.events import (
 from unlabeled.platform.export import save_encoder
 from unlabeled.platform.memory import TrainingMemory
 from unlabeled.platform.method import MethodConfig
+from unlabeled.platform.notes import Notes
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.train import Training, build_method
@@ -100,6 +101,7 @@ class _Execution:
             self.training.restore(saved["training"])
             self.epochs = saved["epochs"]
             self.clock.add(saved["clock"])
+            self.evaluation.notes.extend(saved["notes"])
         self.saved_at = self.spoke_at = time.monotonic()
         report(Started(_environment(processor), self.training.step, list(self.epochs)))
 
@@ -122,14 +124,20 @@ class _Execution:
     def _end_epoch(self) -> None:
         metrics = self.training.end_epoch()
         if self.is_first and self.evaluation.due(self.training.epoch):
-            metrics |= self.evaluation.follow(self.training.method.encoder)
+            metrics |= self.evaluation.follow(self.training.method.encoder, f" in epoch {self.training.epoch}")
+        metrics = self.evaluation.notes.measured(metrics, f" in epoch {self.training.epoch}")
         self.epochs.append(metrics)
         self._save()
         self.report(EpochDone(self.training.epoch, metrics))
 
     def _save(self) -> None:
         if self.is_first:
-            state = {"training": self.training.state(), "epochs": self.epochs, "clock": self.clock.read()}
+            state = {
+                "training": self.training.state(),
+                "epochs": self.epochs,
+                "clock": self.clock.read(),
+                "notes": list(self.evaluation.notes),
+            }
             checkpoint.save(self.folder, self.training.step, state)
         self.saved_at = time.monotonic()
 
@@ -141,9 +149,9 @@ class _Execution:
         self.spoke_at = time.monotonic()
 
     def _finish(self) -> None:
-        encoder = self.training.method.encoder
+        encoder, notes = self.training.method.encoder, self.evaluation.notes
         final = self.evaluation.final(self.training.method)
-        _write_files(self.run, self.data, self.training, self.folder / "files", self.processor)
+        _write_files(self.run, self.data, self.training, self.folder / "files", self.processor, notes)
         wall_seconds, cpu_seconds = self.clock.read()
         system = {
             "system/wall_seconds": wall_seconds,
@@ -154,7 +162,7 @@ class _Execution:
         }
         if self.memory.training_mb is not None:
             system["system/training_memory_mb"] = self.memory.training_mb
-        self.report(Finished({**final, **self.untrained, **system}, self.folder / "files"))
+        self.report(Finished({**final, **self.untrained, **system}, self.folder / "files", tuple(notes)))
 
 
 def _load_together(folder: Path, processor: Processor) -> checkpoint.State | None:
@@ -208,17 +216,24 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
         found: Metrics = json.loads(path.read_text())
         return found
     found = evaluation.untrained(build_method(run, data, processor))
-    checkpoint.write_atomically(path, json.dumps(found).encode())
+    if not evaluation.notes:  # what is missing is found out anew, so that each run says why
+        checkpoint.write_atomically(path, json.dumps(found).encode())
     return found
 
 
-def _write_files(run: RunConfig, data: Data, training: Training, folder: Path, processor: Processor) -> None:
+def _write_files(
+    run: RunConfig, data: Data, training: Training, folder: Path, processor: Processor, notes: Notes
+) -> None:
+    """Write the encoder, and each drawing that can be made."""
     folder.mkdir(parents=True, exist_ok=True)
     save_encoder(training.method.encoder, run, data.format, folder / "encoder")
-    draw_views_of(run, data, folder / "views.png")
-    draw_pictures_of(training.method, run, data, processor, folder / "pictures")
+    with notes.guard("views were not drawn"):
+        draw_views_of(run, data, folder / "views.png")
+    with notes.guard("the method's pictures were not drawn"):
+        draw_pictures_of(training.method, run, data, processor, folder / "pictures", notes)
     if run.evaluation.tsne_images and data.test.labels is not None:
-        draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")
+        with notes.guard("t-SNE was not drawn"):
+            draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")
 
 
 def _environment(processor: Processor) -> dict[str, str]:

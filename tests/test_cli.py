@@ -327,11 +327,14 @@ def test_a_terminal_shows_progress_and_keeps_only_what_ended() -> None:
         display.show("simclr seed 0", 1, EpochDone(1, {"train/loss": 2.5, "knn/top1": 0.5}))
         display._live.refresh()  # as it does by itself, twice a second
         display.show("simclr seed 0", 1, Noted("[bold]mind[/bold] the gap"))
-        display.show("simclr seed 0", 1, Finished({"test/linear/top1": 0.625, "system/wall_seconds": 75.0}))
+        display.show(
+            "simclr seed 0", 1, Finished({"test/linear/top1": 0.625, "system/wall_seconds": 75.0}, notes=("[b] x",))
+        )
     shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
     assert re.search(r"simclr seed 0 +1/1 +1,234 +probing +2\.500 +50\.0%", shown)
     assert "simclr seed 0: [bold]mind[/bold] the gap" in shown
     assert "1/1 simclr seed 0 test/linear/top1 62.5%, 1 min 15 s\n" in shown
+    assert "simclr seed 0: [b] x\n" in shown
     assert shown.endswith("\x1b[1A\x1b[2K"), "the table is wiped at the end"
 
 

@@ -96,6 +96,8 @@ def finish(name: str, outcome: "Outcome", home: Path | None) -> None:
         sys.exit(130)
     elsewhere = f", {outcome.elsewhere} were done by other drivers meanwhile" if outcome.elsewhere else ""
     print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before{elsewhere}")
+    for note in outcome.notes:
+        print(f"note: {note}", file=sys.stderr)
     print(f"report: {publish(name, home)}")
     if outcome.failed:
         print(

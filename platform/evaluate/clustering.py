@@ -36,7 +36,7 @@ class KMeans(FeatureProbe):
     clusters: int | None = Field(default=None, ge=1)
     starts: int = Field(default=10, ge=1)
 
-    def fit(self, train: Features) -> Score:
+    def learn(self, train: Features) -> Score:
         """Find the clusters; of the labels only their number is looked at."""
         from sklearn.cluster import KMeans as Solver  # here, because scikit-learn takes a second to import
 

@@ -19,6 +19,20 @@ Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Changes float32 images [B, C, H, W] in [0, 1] by their rows, int64 [B]; returns them, and the change's labels [B]."""
 
 
+class NotFiniteError(ArithmeticError):
+    """Features are NaN or infinite: whatever is computed of them measures nothing."""
+
+
+def check_finite(*x: Tensor) -> None:
+    """Check features, or what is computed of them.
+
+    Raises:
+        NotFiniteError: a number is NaN or infinite.
+    """
+    if not all(bool(part.isfinite().all()) for part in x):
+        raise NotFiniteError("features are not finite; lower optimizer.learning_rate, or take precision=fp32")
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """Features of some pictures: ``x`` float32 [N, D], and ``labels`` int64 [N] where they are known."""
@@ -64,6 +78,9 @@ def extract(
         processor: what to compute on.
         at_most: how many.
         change: how to change them, and what they are labelled by instead; None takes clean pictures and their labels.
+
+    Raises:
+        NotFiniteError: a feature is NaN or infinite.
     """
     index = torch.arange(len(images))
     if images.labels is not None:
@@ -78,6 +95,7 @@ def extract(
                 told.append(labels)
             with processor.autocast():
                 chunks.append(module(processor.layout(normalize(x, data.mean, data.std))).float())
+    check_finite(*chunks)
     if told:
         return Features(torch.cat(chunks), torch.cat(told))
     return Features(torch.cat(chunks), None if images.labels is None else images.labels[index].to(processor.device))

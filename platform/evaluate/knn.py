@@ -31,7 +31,7 @@ class KNN(FeatureProbe):
     neighbors: int = Field(default=20, ge=1)
     temperature: float = Field(default=0.07, gt=0.0)
 
-    def fit(self, train: Features) -> Score:
+    def learn(self, train: Features) -> Score:
         """Keep the training pictures' unit features as the bank that votes."""
         assert train.labels is not None
         return functools.partial(self._score, F.normalize(train.x, dim=1), train.labels)

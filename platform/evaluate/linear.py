@@ -33,7 +33,7 @@ class Linear(FeatureProbe):
     tolerance: float = Field(default=1e-4, gt=0.0)
     most_iterations: int = Field(default=1000, ge=1)
 
-    def fit(self, train: Features) -> Score:
+    def learn(self, train: Features) -> Score:
         """Solve the regression on ``train``."""
         assert train.labels is not None
         mean, deviation = train.x.mean(dim=0), train.x.std(dim=0).clamp_min(1e-6)

@@ -1,7 +1,13 @@
 """Pictures of a run: the views that it learned from, and a map of what it learned."""
 
+import unicodedata
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from unlabeled.platform.augment import denormalize, normalize
@@ -10,9 +16,14 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.evaluate.features import extract, in_eval_mode
+from unlabeled.platform.evaluate.features import check_finite, extract, in_eval_mode
 from unlabeled.platform.method import Method
+from unlabeled.platform.notes import Notes
 from unlabeled.platform.processor import Processor
+
+_MOST_LETTERS = 40  # of a class's name in the legend
+_MOST_NAMED = 20  # classes in the legend
+_COLORS = 10  # of matplotlib's cycle
 
 
 def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -> None:
@@ -22,39 +33,102 @@ def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -
 
 
 def draw_pictures_of(
-    method: Method, run: RunConfig, data: Data, processor: Processor, folder: Path, num_images: int = 8
+    method: Method,
+    run: RunConfig,
+    data: Data,
+    processor: Processor,
+    folder: Path,
+    notes: Notes,
+    num_images: int = 8,
 ) -> None:
-    """Draw what the method makes of the first test pictures, a PNG for each of its figures; it is left as it was."""
+    """Draw what the method makes of the first test pictures, a PNG for each of its figures; it is left as it was.
+
+    A figure that can't be drawn is noted, and the others are drawn.
+    """
     index = torch.arange(min(num_images, len(data.test)))
     images = processor.put(data.test.batch(index)).float() / 255.0
     draws = Draws(processor.put(index), run.seed, "pictures")
     with torch.no_grad(), in_eval_mode(method), processor.autocast():
         figures = method.pictures(processor.layout(normalize(images, data.mean, data.std)), draws)
     for name, columns in figures.items():
-        folder.mkdir(parents=True, exist_ok=True)
-        shown = [(title, denormalize(made.float(), data.mean, data.std).cpu()) for title, made in columns.items()]
-        draw_columns(shown, f"{run.method.name}: {name}").save(folder / f"{name}.png")
+        with notes.guard(f"the method's picture {name!r} was not drawn"):
+            folder.mkdir(parents=True, exist_ok=True)
+            shown = [(title, denormalize(made.float(), data.mean, data.std).cpu()) for title, made in columns.items()]
+            draw_columns(shown, f"{run.method.name}: {name}").save(folder / f"{name}.png")
 
 
 def draw_tsne(encoder: Encoder, run: RunConfig, data: Data, processor: Processor, path: Path) -> None:
-    """Draw test features in two dimensions (t-SNE; van der Maaten, Hinton 2008), coloured by class, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from sklearn.manifold import TSNE  # here, because scikit-learn takes a second to import
+    """Draw test features in two dimensions (t-SNE; van der Maaten, Hinton 2008), coloured by class, as a PNG.
 
+    Raises:
+        ValueError: there is no map of these pictures: fewer than three, or all of one kind to the encoder.
+        NotFiniteError: a feature is NaN or infinite.
+    """
     features = extract(encoder, data.test, data, processor, run.evaluation.tsne_images)
     assert features.labels is not None
-    x, labels = features.x.cpu().numpy(), features.labels.cpu().numpy()
-    perplexity = min(30.0, (len(x) - 1) / 3)
-    place = TSNE(init="pca", perplexity=perplexity, random_state=run.seed, max_iter=500).fit_transform(x)
+    place = places(features.x.cpu().numpy(), run.seed)
+    draw_map(place, features.labels.cpu().numpy(), data.classes, path)
+
+
+def places(x_ND: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:
+    """Return where t-SNE puts features, [N, 2].
+
+    Raises:
+        ValueError: there is no map of these pictures: fewer than three, or all of one kind to the encoder.
+        NotFiniteError: a feature is NaN or infinite.
+    """
+    from sklearn.manifold import TSNE  # here, because scikit-learn takes a second to import
+
+    check_finite(torch.from_numpy(x_ND))
+    if len(x_ND) < 3:
+        raise ValueError(f"a map needs three pictures or more, and there are {len(x_ND)}")
+    x_ND = x_ND.astype(np.float64) - x_ND.mean(axis=0, dtype=np.float64)
+    largest = np.abs(x_ND).max()
+    if largest == 0.0 or len(np.unique(x_ND, axis=0)) < 3:
+        raise ValueError(f"the encoder makes nearly the same of all {len(x_ND)} pictures: there is nothing to map")
+    x_ND = (x_ND / largest).astype(np.float32)  # t-SNE sees no scale, and large numbers squared would overflow
+    placed: npt.NDArray[Any] = TSNE(
+        init="pca" if x_ND.shape[1] > 1 else "random",
+        perplexity=min(30.0, (len(x_ND) - 1) / 3),
+        random_state=seed % 2**32,  # NumPy's generators take no more
+        max_iter=500,
+    ).fit_transform(x_ND)
+    return placed
+
+
+def draw_map(place_N2: npt.NDArray[Any], labels_N: npt.NDArray[Any], classes: Sequence[str], path: Path) -> None:
+    """Draw points coloured by class as a PNG, with a legend where it has room for one; names stand as they are."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6.0, 4.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for number, name in enumerate(data.classes):
-        here = labels == number
-        axes.scatter(place[here, 0], place[here, 1], s=7, label=name, color=f"C{number % 10}", linewidths=0)
+    order = labels_N.argsort(kind="stable")
+    colors = [f"C{number % _COLORS}" for number in labels_N[order]]
+    axes.scatter(place_N2[order, 0], place_N2[order, 1], s=7, c=colors, linewidths=0)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    if len(data.classes) <= 20:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, markerscale=2)
-    figure.savefig(path, metadata={"Software": None})
+    if len(classes) <= _MOST_NAMED:
+        dots = [axes.scatter([], [], s=7, color=f"C{number % _COLORS}", linewidths=0) for number in range(len(classes))]
+        numbers = [str(number) for number in range(len(classes))]  # a label with _ in front would be left out
+        legend = axes.legend(
+            dots, numbers, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, markerscale=2
+        )
+        for text, name in zip(legend.get_texts(), classes, strict=True):
+            text.set_parse_math(False)
+            text.set_text(drawable(name))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph|Matplotlib currently does not support", category=UserWarning)
+        figure.savefig(path, metadata={"Software": None})
+
+
+def drawable(name: str) -> str:
+    """Return a name in one short line of text that can be encoded; what can't be shown becomes a question mark.
+
+    >>> drawable("two\\nlines"), drawable("\\udcff"), len(drawable("x" * 999))
+    ('two lines', '?', 40)
+    """
+    text = " ".join(name.encode(errors="replace").decode().split())
+    text = "".join("?" if unicodedata.category(letter) in ("Cc", "Cs", "Cn", "Co") else letter for letter in text)
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.evaluate.features import Features
+from unlabeled.platform.evaluate.features import Features, check_finite
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.settings import Variant
@@ -63,11 +63,22 @@ class FeatureProbe(ProbeConfig):
     """A probe on frozen features of any layer. Abstract; calling it measures."""
 
     @abstractmethod
+    def learn(self, train: Features) -> Score:
+        """Fit on labelled, finite features and return what scores others: short keys ("top1"), fractions in [0, 1]."""
+
     def fit(self, train: Features) -> Score:
-        """Fit on labelled features and return what scores others: short keys ("top1"), fractions in [0, 1]."""
+        """Fit on labelled features and return what scores others.
+
+        Raises:
+            NotFiniteError: a feature is NaN or infinite, here or when others are scored. (The arg max of NaN is a
+                class like any other, so a score of them would look measured.)
+            ValueError: there are no pictures, here or when others are scored.
+        """
+        score = self.learn(_sound(train))
+        return lambda test: score(_sound(test))
 
     def __call__(self, train: Features, test: Features) -> Mapping[str, float]:
-        """Fit on ``train``, score on ``test``; both labelled."""
+        """Fit on ``train``, score on ``test``; both labelled. Raises as :meth:`fit`."""
         return self.fit(train)(test)
 
 
@@ -97,6 +108,13 @@ class MethodProbe(ProbeConfig):
     @abstractmethod
     def measure(self, subject: Subject, splits: tuple[str, ...]) -> Mapping[str, Mapping[str, float]]:
         """Return split -> short key ("top1") -> a fraction in [0, 1], for ``splits`` of the subject's data."""
+
+
+def _sound(features: Features) -> Features:
+    if not len(features):
+        raise ValueError("there are no pictures with a label")
+    check_finite(features.x)
+    return features
 
 
 def share_of_labels(labels_N: Tensor, share: float) -> Tensor:

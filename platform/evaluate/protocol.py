@@ -23,10 +23,12 @@ from unlabeled.platform.evaluate import (
     rankme,
     uniformity,
 )
+from unlabeled.platform.evaluate.features import in_eval_mode
 from unlabeled.platform.evaluate.layers import layers
-from unlabeled.platform.evaluate.probe import share_of_labels
+from unlabeled.platform.evaluate.probe import Score, share_of_labels
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
+from unlabeled.platform.notes import Notes
 from unlabeled.platform.processor import Processor
 
 _COSTS = {
@@ -72,34 +74,44 @@ class _Reading:
 
 
 class Evaluation:
-    """The measurements of one run."""
+    """The measurements of one run. One that fails is left out, and the others are made.
+
+    Attributes:
+        notes: what could not be measured, and why.
+    """
 
     def __init__(
         self, run: RunConfig, data: Data, processor: Processor, transfer: Mapping[str, Data] | None = None
     ) -> None:
         """Take what ``load_transfer`` returns as ``transfer``; to ask for protocols it may be left out."""
         self.run, self.data, self.processor, self.transfer = run, data, processor, transfer or {}
+        self.notes = Notes()
 
     def due(self, epoch: int) -> bool:
         """Tell whether the finished ``epoch`` (1 is the first) is one to look at."""
         return epoch % self.run.evaluation.every_epochs == 0 or epoch == self.run.epochs
 
-    def follow(self, encoder: Encoder) -> dict[str, float]:
-        """Measure health, and the followed probe, on the validation split."""
-        config = self.run.evaluation
-        validation = self._features(encoder, "validation", config.follow_images)
-        found = {
-            "health/rankme": rankme(validation.x),
-            "health/uniformity": uniformity(validation.x),
-            "health/deviation": deviation(validation.x),
-        }
-        views = self._views(encoder)
-        if len(views) > 1:
-            found["health/alignment"] = alignment(*views[:2])
-        if config.follow is not None and validation.labels is not None:
-            train = self._features(encoder, "train", 2 * config.follow_images)
-            found |= prefixed(config.follow.key, config.follow(_with_labels_of(config.follow, train), validation))
-        return found
+    def follow(self, encoder: Encoder, when: str = "") -> dict[str, float]:
+        """Measure health, and the followed probe, on the validation split; ``when`` tells notes: " in epoch 3"."""
+        config, guard = self.run.evaluation, self.notes.guard
+        found: dict[str, float] = {}
+        validation: Features | None = None
+        with guard(f"health was not measured{when}"):
+            validation = self._features(encoder, "validation", config.follow_images)
+            found |= {
+                "health/rankme": rankme(validation.x),
+                "health/uniformity": uniformity(validation.x),
+                "health/deviation": deviation(validation.x),
+            }
+        with guard(f"health/alignment was not measured{when}"):
+            views = self._views(encoder)
+            if len(views) > 1:
+                found["health/alignment"] = alignment(*views[:2])
+        if config.follow is not None and validation is not None and validation.labels is not None:
+            with guard(f"{config.follow.key} was not measured{when}"):
+                train = self._features(encoder, "train", 2 * config.follow_images)
+                found |= prefixed(config.follow.key, config.follow(_with_labels_of(config.follow, train), validation))
+        return self.notes.measured(found, when)
 
     def final(self, method: Method) -> dict[str, float]:
         """Measure every final probe on the run's splits."""
@@ -109,8 +121,12 @@ class Evaluation:
         """Measure every final probe on test, on a method that has learned nothing; keys start with ``untrained/``.
 
         Nothing is measured where test is not one of the run's splits.
+
+        Raises:
+            UserError: a probe refuses the method or the data.
         """
-        return self._measure(method, {"test": "untrained"} if "test" in self.run.evaluation.splits else {})
+        areas = {"test": "untrained"} if "test" in self.run.evaluation.splits else {}
+        return self._measure(method, areas, refuses=True)
 
     def protocols(self) -> dict[str, str]:
         """Return metric -> how it is measured, for every score that a run can have, and for its costs."""
@@ -138,34 +154,53 @@ class Evaluation:
         every = itertools.product(self._readings(), self.run.evaluation.final)
         return [(reading, probe) for reading, probe in every if reading.suits(probe)]
 
-    def _measure(self, method: Method, areas: Mapping[str, str]) -> dict[str, float]:
+    def _measure(self, method: Method, areas: Mapping[str, str], *, refuses: bool = False) -> dict[str, float]:
         """Measure the final probes on some splits, each of which has an area of metric names."""
         found: dict[str, float] = {}
         measured = self._measured() if areas else []
         for reading, group in itertools.groupby(measured, key=lambda each: each[0]):
             probes = [probe for _, probe in group]
-            read = {}
+            read: dict[str, Features] = {}
             if any(isinstance(probe, FeatureProbe) for probe in probes):
-                read = {split: self._read(method, reading, split) for split in ("train", *areas)}
+                for split, area in {"train": "train", **areas}.items():
+                    with self.notes.guard(f"features of {reading.metric(area, '')} were not computed"):
+                        read[split] = self._read(method, reading, split)
             for probe in probes:
-                for split, scores in self._scores(probe, method, reading, read, tuple(areas)).items():
-                    found |= prefixed(reading.metric(areas[split], probe.key), scores)
-        return found
+                found |= self._score(probe, method, reading, read, areas, refuses)
+        return self.notes.measured(found)
 
-    def _scores(
+    def _score(
         self,
         probe: ProbeConfig,
         method: Method,
         reading: _Reading,
         read: Mapping[str, Features],
-        splits: tuple[str, ...],
-    ) -> Mapping[str, Mapping[str, float]]:
+        areas: Mapping[str, str],
+        refuses: bool,
+    ) -> dict[str, float]:
+        """Return the metrics of one probe on the splits that could be ``read``."""
+        names = {split: reading.metric(area, probe.key) for split, area in areas.items()}
+        all_missing = f"{' and '.join(names.values())} {'was' if len(names) == 1 else 'were'} not measured"
+        found: dict[str, float] = {}
         if isinstance(probe, MethodProbe):
-            subject = Subject(method, self._copy(method.encoder), self._data(reading), self.processor, self.run.seed)
-            return probe.measure(subject, splits)
+            with self.notes.guard(all_missing, refuses=refuses):
+                subject = Subject(
+                    method, self._copy(method.encoder), self._data(reading), self.processor, self.run.seed
+                )
+                for split, scores in probe.measure(subject, tuple(areas)).items():
+                    found |= prefixed(names[split], scores)
+            return found
         assert isinstance(probe, FeatureProbe)
-        score = probe.fit(_with_labels_of(probe, read["train"]))
-        return {split: score(read[split]) for split in splits}
+        if "train" not in read or not any(split in read for split in areas):
+            return found  # which is noted
+        score: Score | None = None
+        with self.notes.guard(all_missing, refuses=refuses):
+            score = probe.fit(_with_labels_of(probe, read["train"]))
+        for split, name in names.items():
+            if score is not None and split in read:
+                with self.notes.guard(f"{name} was not measured", refuses=refuses):
+                    found |= prefixed(name, score(read[split]))
+        return found
 
     def _copy(self, encoder: Encoder) -> Encoder:
         with torch.random.fork_rng():
@@ -198,13 +233,11 @@ class Evaluation:
         index = torch.arange(min(len(self.data.validation), self.run.evaluation.follow_images))
         draws = Draws(self.processor.put(index), self.run.seed, "follow")
         images = self.processor.put(self.data.validation.batch(index))
-        encoder.eval()
-        with self.processor.autocast():
+        with in_eval_mode(encoder), self.processor.autocast():
             made = [
                 encoder(self.processor.layout(normalize(view, self.data.mean, self.data.std))).float()
                 for view in self.run.method.views(images, draws)
             ]
-        encoder.train()
         return made
 
 

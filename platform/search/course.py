@@ -5,7 +5,7 @@ mean of those. Only then the test split is read, once for each of the further se
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
@@ -148,7 +148,7 @@ class Course:
         wanted = self.search.objective.metric
         if wanted in metrics:
             metrics["search/objective"] = metrics[wanted]
-        return Finished(metrics, event.files)
+        return replace(event, metrics=metrics)
 
     def _say_best(self, just_now: Mapping[int | None, float] | None = None) -> None:
         """Let the display know the best trial so far."""

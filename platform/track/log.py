@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # torch, which they import, takes 300 MB and two seconds that
     from unlabeled.platform.data import Data
     from unlabeled.platform.study import PlannedRun
 
+_MOST_TAG = 5000  # characters that every MLflow takes
 LOOK_SECONDS = 2.0  # between looks at what other drivers have in hand
 Claim = Literal["ours", "done", "failed", "others", "away"]
 
@@ -186,8 +187,9 @@ class StudyLog:
         self._append(fingerprint, "log", epoch=event.epoch, metrics=event.metrics)
 
     def finished(self, fingerprint: str, event: Finished) -> None:
-        """Log the final metrics and files, and end the run."""
-        self._append(fingerprint, "log", metrics=event.metrics)
+        """Log the final metrics and files, and the notes as a tag, a line each; end the run."""
+        tags = {"unlabeled.notes": "\n".join(event.notes)[:_MOST_TAG]} if event.notes else {}
+        self._append(fingerprint, "log", metrics=event.metrics, tags=tags)
         files = None if event.files == Path() else str(event.files)
         if files is not None and event.files.is_relative_to(self.store.home):  # which may be moved before it is sent
             files = str(event.files.relative_to(self.store.home))
@@ -195,7 +197,7 @@ class StudyLog:
 
     def failed(self, fingerprint: str, event: Failed) -> None:
         """End the run as failed, with its reason."""
-        self._append(fingerprint, "log", tags={"unlabeled.reason": event.reason[:5000]})
+        self._append(fingerprint, "log", tags={"unlabeled.reason": event.reason[:_MOST_TAG]})
         self._append(fingerprint, "end", status="FAILED")
 
     def killed(self, fingerprint: str) -> None:

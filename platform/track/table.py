@@ -12,9 +12,9 @@ _KEPT_TAGS = ("protocol:", "environment:")
 def frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Lay runs out as one tidy frame, a row each, in the order given; one pass, so that pages need not be kept.
 
-    Columns: ``run_id, name, study, row, seed, profile, base, status, reason, fingerprint, started, seconds,
-    experiment_id``, parameters by their dotted path with their types restored, last metric values by their slash name,
-    and the tags ``protocol:...`` and ``environment:...``.
+    Columns: ``run_id, name, study, row, seed, profile, base, status, reason, notes, fingerprint, started,
+    seconds, experiment_id``, parameters by their dotted path with their types restored, last metric values by their
+    slash name, and the tags ``protocol:...`` and ``environment:...``.
     """
     columns: dict[str, list[Any]] = {}
     paths: set[str] = set()
@@ -48,6 +48,7 @@ def _row(run: Run) -> dict[str, Any]:
         "base": tags.get("unlabeled.base", ""),
         "status": RunStatus.to_string(RunStatus.from_string(run.info.status)),
         "reason": tags.get("unlabeled.reason", ""),
+        "notes": tags.get("unlabeled.notes", ""),
         "fingerprint": tags.get("unlabeled.fingerprint", ""),
         "started": pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),
         "seconds": run.data.metrics.get("system/wall_seconds", (ended - run.info.start_time) / 1000),

@@ -97,8 +97,9 @@ class Writer:
         logged = self._client.get_metric_history(run_id, "train/loss")
         if run.info.status != "RUNNING":
             self._client.update_run(run_id, status="RUNNING")
-        if "unlabeled.reason" in run.data.tags:
-            self._client.delete_tag(run_id, "unlabeled.reason")
+        for of_its_last_end in ("unlabeled.reason", "unlabeled.notes"):
+            if of_its_last_end in run.data.tags:
+                self._client.delete_tag(run_id, of_its_last_end)
         last = max((metric.step for metric in logged), default=0)
         return _Open(run_id, self._store.artifacts(run), last, set(run.data.params), is_new=_WHOLE not in run.data.tags)
 

@@ -257,6 +257,17 @@ def test_what_is_missing_is_listed(write, runs):
         assert words in page.text
 
 
+def test_what_is_missing_of_finished_runs_is_listed(write, runs):
+    frame = runs().assign(notes="")
+    assert "Notes on finished runs" not in write(frame=frame).text
+    frame.loc[(frame["row"] == "mlp") & (frame["seed"] == 1), "notes"] = (
+        "t-SNE was not drawn: <no>\nhealth was not measured"
+    )
+    page = write(frame=frame).text
+    assert "<li>mlp seed 1: t-SNE was not drawn: &lt;no&gt;</li>\n<li>mlp seed 1: health was not measured</li>" in page
+    assert "Nothing: every planned run" not in page
+
+
 def test_settings_that_no_row_sets_are_pointed_out(write, runs):
     frame = runs()
     assert "although no row sets them" not in write(frame=frame).text

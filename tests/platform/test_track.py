@@ -196,6 +196,24 @@ def test_a_failure_is_a_row_with_its_reason_and_the_others_go_on(small_run: RunC
     assert len(frames.runs("heads", home)) == 3
 
 
+def test_what_is_missing_of_a_finished_run_is_logged_and_said(
+    small_run: RunConfig, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise ValueError("on purpose")
+
+    monkeypatch.setattr("unlabeled.platform.runtime.draw_views_of", fail)
+    monkeypatch.setattr("unlabeled.platform.evaluate.KNN.learn", fail)
+    study = study_of(small_run.with_field("epochs", 1), rows={"none": {}}, seeds=(0,))
+    outcome = do(study, home)
+    assert (outcome.finished, outcome.failed) == (1, 0)
+    assert "none seed 0: views were not drawn: on purpose" in outcome.notes
+    logged = frames.runs("heads", home)
+    assert [f"none seed 0: {note}" for note in logged["notes"][0].splitlines()] == outcome.notes
+    assert "test/linear/top1" in logged
+    assert "test/knn/top1" not in logged, "what was not measured is absent"
+
+
 def test_two_studies_with_equal_runs_have_a_run_each(small_run: RunConfig, finished_home: Path) -> None:
     study = study_of(small_run, name="elsewhere", rows={"linear": ROWS["linear"]}, seeds=(0,))
     assert do(study, finished_home).finished == 1
