@@ -38,7 +38,7 @@ def table(record: Mapping[str, Any], runs: pd.DataFrame, measure: str | None = N
     measure = measure or str(record["measure"])
     by_seed = counted.scores(runs, measure)
     untrained = counted.scores(runs, f"untrained/{measure.removeprefix('test/')}")
-    published = next((each["rows"] for each in _published(record, measure)), {})
+    published: Mapping[str, str] = next((each["rows"] for each in _published(record, measure)), {})
     nothing = pd.Series(index=by_seed.index, dtype="float64")
     lines = {}
     for row in [*record["rows"], *(row for row in by_seed.columns if row not in record["rows"])]:

@@ -14,7 +14,7 @@ at cluster scale it is the authors' own policy, which weakens the colours as wel
 from unlabeled.platform.augment import MOCO_V1, MOCO_V1_BLUR, MOCO_V1_SMALL, MOCO_V2, ViewPlan, two_views
 from unlabeled.platform.study import Study
 from unlabeled.studies.bases import MOCO_RUN, MOCO_V1_TEMPERATURE
-from unlabeled.studies.tables import Column
+from unlabeled.studies.tables import Column, spread
 
 CASES = {
     "v1": "MoCo v1",
@@ -27,6 +27,10 @@ CASES = {
 TABLE, *DETECTION = (
     Column("moco_v2_ablation", column, {row: {"case": case} for row, case in CASES.items()}, others=("case",))
     for column in ("imagenet_acc", "voc_ap50", "voc_ap", "voc_ap75")
+)
+TRIALS = "; ".join(
+    f"five trials of {version} gave {spread('moco_v2_trials', 'imagenet_acc', version=version)}"
+    for version in ("v1", "v2")
 )
 
 
@@ -59,7 +63,7 @@ STUDY = Study(
         "workstation": rows(*SMALL, (512, 128), MOCO_RUN["workstation"].epochs),
         "cluster": rows(two_views(MOCO_V1), two_views(MOCO_V2), (2048, 128), MOCO_RUN["cluster"].epochs),
     },
-    published=tuple(column.beside() for column in (TABLE, *DETECTION)),
+    published=(TABLE.beside(note=TRIALS), *(column.beside() for column in DETECTION)),
     claims=(
         TABLE.claim("The MLP head alone improves on version 1.", "MLP head", "v1"),
         TABLE.claim("The stronger augmentation alone improves on version 1.", "aug+", "v1"),

@@ -5,8 +5,8 @@ Source: Chen, Kornblith, Norouzi, Hinton (2020), arXiv:2002.05709, sec. 4.2 and 
 Expected: non-linear beats linear by a little, and none by far.
 Cost: laptop 9 runs, about 5 minutes on two cores. Nobody has timed the other profiles.
 
-Heads have batch norm between their layers and end in a linear one, as in the paper's formula with a batch norm added;
-its code has batch norm after every layer, the last too.
+Heads end in a linear layer, as in the paper's formula. Its code ends them in batch norm, the linear head too: that is
+``method.last_batch_norm``, which the row without a head can't have.
 """
 
 from unlabeled.platform.study import Claim, Study

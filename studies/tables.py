@@ -100,6 +100,18 @@ def gap_against(higher: Cell, lower: Cell, than_higher: Cell, than_lower: Cell) 
     return {"source": higher.source, "published": words, "published_difference": round(first - second, 9)}
 
 
+def spread(table: str, column: str, **cells: str) -> str:
+    """Say the range of a column over the lines that have these cells.
+
+    >>> spread("moco_v2_trials", "imagenet_acc", version="v1")
+    '60.6 to 61.1 %'
+    """
+    about = one("index", {"file": table, "column": column})
+    fitting = [line for line in lines(table) if all(line[name] == value for name, value in cells.items())]
+    texts = sorted((line[column] for line in fitting), key=float)
+    return f"{texts[0]} to {texts[-1]} {about['unit']}"
+
+
 def said(finding: str, **fields: str) -> dict[str, Any]:
     """Return the published side of a claim that a paper makes in words: ``findings.csv``, by the finding's name.
 

@@ -41,6 +41,7 @@ def study_list() -> None:
 def study_show(name: StudyName, profile: Profile = "laptop") -> None:
     """Show what a study asks, runs and claims."""
     from unlabeled.platform.config import plain
+    from unlabeled.platform.study import OURS
 
     study = find_study(name)
     base = study.base(profile)
@@ -56,7 +57,8 @@ def study_show(name: StudyName, profile: Profile = "laptop") -> None:
         print(f"  {row:{width}}  {', '.join(shown)}")
     print("\nclaims")
     for claim in study.claims:
-        print(f"  {claim.statement}{f' Published: {claim.published}.' if claim.published else ''}")
+        published = f" Published: {claim.published}." if claim.published else " Ours." if claim.source == OURS else ""
+        print(f"  {claim.statement}{published}{'' if claim.kind == 'difference' else ' Declared, not judged yet.'}")
     print(f"\nbase run, profile {profile}; all but the seed can be changed with --set PATH=VALUE")
     varied = {path for fields in rows.values() for path in fields}
     whole = base.parameters()
