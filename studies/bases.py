@@ -1,9 +1,10 @@
 """What most studies start from, at each scale: one run of SimCLR, one of MoCo v2.
 
-The workstation's follow the authors' CIFAR-10 settings as far as they go: SimCLR's app. B.9 with a ResNet-18 for its
-ResNet-50; MoCo's notebook (facebookresearch/moco, ``colab/moco_cifar10_demo.ipynb``) with version 2's head. The notebook judges by kNN with 200 neighbours at 0.1; here a linear probe does, and kNN as in all other runs, so
-that its numbers can't be met as they stand. The cluster's are the papers' ImageNet settings; the laptop's were chosen
-on the validation split, the same for all rows of a study.
+The workstation's follow the authors' CIFAR-10 settings as far as they go: SimCLR's app. B.9, with a ResNet-18 for its
+ResNet-50, and MoCo's notebook (facebookresearch/moco, ``colab/moco_cifar10_demo.ipynb``), with version 2's head. The
+notebook judges by kNN with 200 neighbours at 0.1; here a linear probe does, and kNN as in all other runs, so that its
+numbers can't be met as they stand. The cluster's are the papers' ImageNet settings; the laptop's were chosen on the
+validation split, the same for all rows of a study.
 """
 
 from collections.abc import Mapping
