@@ -33,7 +33,8 @@ def rows(batches: tuple[int, int, int], epochs: tuple[int, int]) -> dict[str, Ma
 
 CLUSTER = rows((256, 1024, 8192), (100, 800))
 CASES = {row: {"batch": str(fields["batch_size"]), "epochs": str(fields["epochs"])} for row, fields in CLUSTER.items()}
-TABLE = Column("simclr_batch_size", "linear_scaling", CASES)
+TABLE, BY_THE_ROOT = (Column("simclr_batch_size", rule, CASES) for rule in ("linear_scaling", "sqrt_scaling"))
+AS_THERE = "batches of 256, 1,024 and 8,192, for 100 and 800 epochs"
 FEW, MANY = (
     ("large batch, few epochs", "small batch, few epochs"),
     ("large batch, many epochs", "small batch, many epochs"),
@@ -49,7 +50,7 @@ STUDY = Study(
     seeds=(0, 1, 2, 3, 4),
     rows=rows((64, 256, 1024), (4, 16)),
     scaled={"workstation": rows((128, 512, 2048), (100, 500)), "cluster": CLUSTER},
-    published=(TABLE.beside(note="batches of 256, 1,024 and 8,192; 100 and 800 epochs"),),
+    published=(TABLE.beside(note=AS_THERE), BY_THE_ROOT.beside(note=AS_THERE)),
     claims=(
         TABLE.claim("With few epochs, a large batch learns better than a small one.", *FEW),
         TABLE.claim(

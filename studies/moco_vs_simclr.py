@@ -32,10 +32,10 @@ def rows(profile: str, v1: ViewPlan, large: int, small: int = 256) -> dict[str, 
     simclr = {field: getattr(SIMCLR_RUN[profile], field) for field in ("method", "optimizer")}
     return {
         "MoCo v1": {
-            "method": moco.method.with_field("views", v1)
-            .with_field("head", (128,))
-            .with_field("temperature", MOCO_V1_TEMPERATURE),
-            "optimizer": moco.optimizer.with_field("schedule", "steps"),
+            "method.views": v1,
+            "method.head": (128,),
+            "method.temperature": MOCO_V1_TEMPERATURE,
+            "optimizer.schedule": "steps",
             "batch_size": small,
         },
         "MoCo v2": {"batch_size": small},

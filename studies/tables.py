@@ -176,11 +176,11 @@ def beside(*columns: Column, measure: str = "", note: str = "") -> Published:
     """Put columns that have different rows beside one measure, with a note on what is otherwise here.
 
     Raises:
-        ValueError: two columns have the same row.
+        ValueError: two columns have a name in common.
     """
-    rows = [row for column in columns for row in column.cells]
-    if len(set(rows)) < len(rows):
-        raise ValueError(f"two columns have the same row: {', '.join(rows)}; put them beside the measure one by one")
+    names = [name for column in columns for name in (*column.cells, *column.others)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two columns have a name in common: {', '.join(names)}; put them there one by one")
     abouts = [column.about for column in columns]
     quantities = [", ".join(filter(None, (about["quantity"], about["unit"]))) for about in abouts]
     return Published(
