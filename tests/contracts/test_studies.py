@@ -97,6 +97,13 @@ def test_every_published_table_is_in_the_index_with_its_source_and_setting() -> 
     assert len({(line["file"], line["column"]) for line in index}) == len(index)
 
 
+def test_the_readme_names_the_tables_that_no_study_reads() -> None:
+    sources = "".join(path.read_text() for path in tables.FOLDER.parent.glob("*.py"))
+    unread = {line["file"] for line in tables.lines("index") if f'"{line["file"]}"' not in sources}
+    (said,) = re.findall(r"Read by no study: (.*)", (tables.FOLDER / "README.md").read_text())
+    assert set(re.findall(r"`(\w+)`", said)) == unread
+
+
 def test_findings_are_all_used_and_their_number_is_in_their_words() -> None:
     words = {claim.published for study in STUDIES.values() for claim in study.claims}
     for line in tables.lines("findings"):
