@@ -19,6 +19,7 @@ from unlabeled.platform.data import Data
 from unlabeled.platform.display import Display
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.evaluate import Linear
 from unlabeled.platform.events import EpochDone, Event
 from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
@@ -84,7 +85,7 @@ def test_the_frame_is_tidy_and_typed(runs: pd.DataFrame, small_run: RunConfig) -
     assert runs["method.temperature"].tolist() == [0.2] * 4
     assert runs["method.head"].tolist() == ["none", "16"] * 2
     assert runs["test/linear/top1"].between(0, 1).all()
-    assert runs["protocol:test/linear/top1"].str.startswith("linear@1 (").all()
+    assert runs["protocol:test/linear/top1"].str.startswith(f"linear@{Linear.version} (").all()
     assert set(small_run.parameters()) <= set(runs.columns)
     assert {"environment:commit", "environment:processor", "environment:torch"} <= set(runs.columns)
 
