@@ -1,14 +1,23 @@
-# Four commands are the whole interface: demo, test, check, bench.
+# Four commands are the whole interface: demo, test, check, bench. CI also runs test-old-cpu.
 PYTHON ?= python3
 VENV := .venv
 IN := $(VENV)/bin
-.PHONY: demo test check bench
+PROCESSES ?= 2
+.PHONY: demo test test-old-cpu check bench
+# All tests but those that compute nothing: a new file is among them without being named.
+WITHOUT_NUMBERS := tests/ray tests/dashboards tests/platform/track tests/test_cli.py tests/test_ui.py tests/test_documents.py \
+	tests/test_layout.py tests/test_needs.py
 
 demo: $(VENV)/.runtime
 	$(IN)/unlabeled study run projection-head
 
 test: $(VENV)/.dev
-	$(IN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(IN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+
+test-old-cpu: export ATEN_CPU_CAPABILITY := default
+test-old-cpu: export ONEDNN_MAX_CPU_ISA := SSE41
+test-old-cpu: $(VENV)/.dev
+	$(IN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(addprefix --ignore=,$(WITHOUT_NUMBERS))
 
 check: $(VENV)/.dev
 	$(IN)/ruff format --check .

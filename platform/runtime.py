@@ -241,6 +241,7 @@ def _environment(processor: Processor) -> dict[str, str]:
         "processor": processor.name,
         "device": processor.device.type,
         "precision": processor.precision,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),  # rounding differs between them
         "threads": str(torch.get_num_threads()),
         "workers": str(collective.world_size()),
         "host": socket.gethostname(),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +22,8 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.track import Store
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).parent))  # for the two plugins
+pytest_plugins = ["needs", "order", "pytester"]
 
 torch.set_num_threads(1)
 signal.signal(

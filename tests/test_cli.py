@@ -1,5 +1,6 @@
 """The command line as a person meets it: what it says, what it writes, and how it answers mistakes."""
 
+import contextlib
 import importlib
 import io
 import json
@@ -10,7 +11,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer.testing
+from patience import HANG_SECONDS, wait_until
 from PIL import Image
 from rich.console import Console
 
@@ -423,11 +424,14 @@ def test_after_ctrl_c_the_same_command_goes_on(unlabeled: Unlabeled, home: Path,
         text=True,
         start_new_session=True,
     )
-    while not any(home.glob("work/*/step-*.pt")):
+
+    def has_begun() -> bool:
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+        return any(home.glob("work/*/step-*.pt"))
+
+    wait_until(has_begun)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "stopped; the same command goes on from the checkpoints"
     assert "Traceback" not in err
@@ -484,7 +488,7 @@ def test_ui_serves_the_store_until_ctrl_c(home: Path) -> None:
         assert "heads" in experiments
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, err
     assert re.fullmatch(rf"heads +{address}/#/experiments/\d+/runs\?workflowType=machine_learning\n", out)
     assert "Traceback" not in err
@@ -493,13 +497,13 @@ def test_ui_serves_the_store_until_ctrl_c(home: Path) -> None:
 
 
 def _ask(url: str, process: subprocess.Popen[str]) -> str:
-    deadline = time.monotonic() + 120.0
-    while True:
+    said: list[str] = []
+
+    def answers() -> bool:
         assert process.poll() is None, process.communicate()
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                text: str = answer.read().decode()
-                return text
-        except OSError:
-            assert time.monotonic() < deadline, "the server did not answer"
-            time.sleep(0.5)
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:
+            said.append(answer.read().decode())
+        return bool(said)
+
+    wait_until(answers, lambda: "the server did not answer")
+    return said[0]

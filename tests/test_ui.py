@@ -11,13 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from needs import CHROMIUM
+from patience import HANG_SECONDS, wait_until
 
 from unlabeled.dashboards.publish import publish
 from unlabeled.platform.cli.sweeping import sweep
@@ -26,14 +27,10 @@ from unlabeled.platform.resources import Resources
 from unlabeled.platform.study import Claim, Study
 from unlabeled.platform.sweep import run_here
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ROWS = {"none": {"method.head": ()}, "linear": {"method.head": (16,)}}
 MEASURE = "test/linear/top1"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: install Debian's chromium, or Chrome"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium", "playwright")]
 
 
 @pytest.fixture(scope="module")
@@ -75,24 +72,25 @@ def address(finished: Path) -> Iterator[str]:
             yield link
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(30)
+            server.wait(HANG_SECONDS)
 
 
 def _wait_for(address: str) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
+    def answers() -> bool:
         try:
-            urllib.request.urlopen(address, timeout=1).close()
-            return
+            urllib.request.urlopen(address, timeout=10).close()
         except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"{address} does not answer")
+            return False
+        return True
+
+    wait_until(answers, lambda: f"{address} does not answer")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
-    with playwright.sync_playwright() as driver:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
@@ -101,7 +99,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     opened = browser.new_page(viewport={"width": 1600, "height": 1000})
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(1000 * HANG_SECONDS)
     yield opened
     opened.close()
 

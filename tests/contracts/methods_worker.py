@@ -67,7 +67,7 @@ def main(own_rank: int, workers: int, folder: Path) -> None:
         init_method=f"file://{folder / 'meeting'}",
         rank=own_rank,
         world_size=workers,
-        timeout=timedelta(seconds=60),  # a dead partner is noticed
+        timeout=timedelta(minutes=10),  # a dead partner is noticed
     )
     torch.save(results(json.loads((folder / "runs.json").read_text())), folder / f"{own_rank}.pt")
     dist.destroy_process_group()

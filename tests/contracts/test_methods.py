@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import HANG_SECONDS
 from torch import Tensor, nn
 
 from unlabeled.methods import METHODS
@@ -366,7 +367,7 @@ def together(runs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
         for i in range(2)
     ]
     try:
-        outputs = [worker.communicate(timeout=240)[0] for worker in workers]
+        outputs = [worker.communicate(timeout=HANG_SECONDS)[0] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()

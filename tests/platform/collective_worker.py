@@ -157,7 +157,7 @@ def main(own_rank: int, workers: int, meeting_point: str, out: str, way: str) ->
         init_method=f"file://{meeting_point}",
         rank=own_rank,
         world_size=workers,
-        timeout=timedelta(seconds=60),  # a dead partner is noticed
+        timeout=timedelta(minutes=10),  # a dead partner is noticed
     )
     every = results()
     used = [opened is not None for opened in collective._exchanges.values()]

@@ -55,7 +55,7 @@ def main(what: str, own_rank: int, workers: int, meeting_point: str) -> None:
         init_method=f"file://{meeting_point}",
         rank=own_rank,
         world_size=workers,
-        timeout=timedelta(seconds=60),
+        timeout=timedelta(minutes=10),
     )
     exchange = Exchange.open()
     assert exchange is not None

@@ -2,7 +2,6 @@
 
 import copy
 import os
-import platform
 import runpy
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import HANG_SECONDS
 from torch import Tensor, nn
 
 from unlabeled.platform.collective import (
@@ -25,7 +25,6 @@ from unlabeled.platform.collective import (
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("collective_worker.py")
-IS_X86 = platform.machine() in ("x86_64", "AMD64")
 Results = dict[str, dict[str, Tensor]]
 
 
@@ -35,11 +34,11 @@ def alone() -> Results:
     return results
 
 
-@pytest.fixture(scope="module", params=["shared memory", "gloo"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("shared memory", marks=pytest.mark.needs("shared memory")), "gloo"]
+)
 def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Results]:
     """Run two real workers, once for all tests, on either way that their tensors may go."""
-    if request.param == "shared memory" and not (IS_X86 and Path("/dev/shm").is_dir()):
-        pytest.skip("gloo does it all here")
     folder = tmp_path_factory.mktemp("workers")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
     workers = [
@@ -54,7 +53,7 @@ def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         for i in range(2)
     ]
     try:
-        outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+        outputs = [worker.communicate(timeout=HANG_SECONDS)[0] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()

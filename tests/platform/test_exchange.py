@@ -1,20 +1,17 @@
 """What workers on one machine write into shared memory arrives; who dies is noticed; nothing is left behind."""
 
 import os
-import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from patience import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("exchange_worker.py")
 
-pytestmark = pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64") or not Path("/dev/shm").is_dir(), reason="gloo does it all here"
-)
+pytestmark = pytest.mark.needs("shared memory")
 
 
 def run(what: str, folder: Path, workers: int) -> list[tuple[int, str]]:
@@ -32,7 +29,7 @@ def run(what: str, folder: Path, workers: int) -> list[tuple[int, str]]:
         for i in range(workers)
     ]
     try:
-        said = [process.communicate(timeout=60)[0] for process in processes]
+        said = [process.communicate(timeout=HANG_SECONDS)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -47,11 +44,9 @@ def test_three_workers_see_what_each_of_them_sent(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_is_noticed(tmp_path: Path) -> None:
-    started = time.monotonic()
     (code, said), _ = run("lonely", tmp_path, workers=2)
     assert code != 0
     assert "RuntimeError: worker 1 is gone" in said
-    assert time.monotonic() - started < 40.0
 
 
 def test_a_group_goes_on_with_fewer(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Memory is measured in the process that the tests share, which is what a run meets too."""
 
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -12,7 +10,7 @@ from unlabeled.platform.memory import TrainingMemory, state_mb
 from unlabeled.platform.processor import Processor, keep_freed_memory
 from unlabeled.platform.train import Training
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process's peak can't be reset")
+pytestmark = pytest.mark.needs("linux")
 TOLERANCE = 15.0  # MB: glibc's heap has holes
 
 

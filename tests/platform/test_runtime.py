@@ -52,6 +52,7 @@ def test_a_run_tells_its_story_in_order(
     assert isinstance(started, Started)
     assert (started.step, started.epochs) == (0, [])
     assert started.environment["precision"] == "fp32"
+    assert started.environment["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
     for event in epochs:
         assert isinstance(event, EpochDone)
         assert {"train/loss", "contrast/top1", "health/rankme", "knn/top1", "train/images_per_second"} <= set(

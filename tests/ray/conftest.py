@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import HANG_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = {
@@ -31,18 +31,19 @@ class Driver:
     def run(self, *more: str) -> subprocess.CompletedProcess[str]:
         """Run to the end."""
         return subprocess.run(
-            [*self.command, *more], cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
+            [*self.command, *more], cwd=ROOT, capture_output=True, text=True, check=False, timeout=HANG_SECONDS
         )
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
         """Start in a process group of its own, so that a signal reaches only it, and wait for the first checkpoint."""
         with self.log.open("ab") as log:
             process = subprocess.Popen([*self.command, *more], cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 200.0
-        while not any(self.home.glob("work/*/step-*.pt")):
+
+        def has_begun() -> bool:
             assert process.poll() is None, f"ended too early: {self.log.read_text()}"
-            assert time.monotonic() < deadline, f"no checkpoint yet: {self.log.read_text()}"
-            time.sleep(0.1)
+            return any(self.home.glob("work/*/step-*.pt"))
+
+        wait_until(has_begun, lambda: f"no checkpoint yet: {self.log.read_text()}")
         return process
 
 

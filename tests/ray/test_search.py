@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import HANG_SECONDS
 
 from unlabeled.dashboards import frames
 from unlabeled.platform.config import RunConfig
@@ -69,7 +70,7 @@ def test_a_stopped_search_goes_on_and_no_trial_runs_twice(
     search = driver(home, *COMMAND, epochs="30", evaluation__every_epochs="30")
     process = search.start("--trials", "4", "--pruner", "none")
     os.kill(process.pid, ending)
-    assert process.wait(timeout=60) == (130 if ending == signal.SIGINT else -ending)
+    assert process.wait(timeout=HANG_SECONDS) == (130 if ending == signal.SIGINT else -ending)
     before = frames.runs(SEARCH, home)
     assert len(before) > 0
     after = search.run("--trials", "4", "--pruner", "none")

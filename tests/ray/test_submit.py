@@ -13,13 +13,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from patience import HANG_SECONDS, wait_until
 from ray.cluster_utils import Cluster
 
 from unlabeled.dashboards import frames
@@ -73,10 +73,11 @@ class JobServer:
             )
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 180.0  # a busy machine takes long to start it
-        while self.ray("job", "list").returncode != 0:
+        def answers() -> bool:
             assert self._head.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
+            return self.ray("job", "list").returncode == 0
+
+        wait_until(answers, self.log.read_text)
 
     def ray(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run(str(IN / "ray"), *words[:2], "--address", self.address, *words[2:])
@@ -92,7 +93,7 @@ class JobServer:
             capture_output=True,
             text=True,
             check=False,
-            timeout=200,
+            timeout=HANG_SECONDS,
         )
 
     def shutdown(self) -> None:
@@ -145,13 +146,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkout
 
 
-def wait_for(what: Callable[[], bool], seconds: float, told: Callable[[], str]) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.2)
-
-
 def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
     server: JobServer, checkout: Path, home: Path, driver: MakeDriver
 ) -> None:
@@ -162,7 +156,7 @@ def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
     )
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     log = lambda: server.ray("job", "logs", "first").stdout  # noqa: E731
-    wait_for(lambda: any(home.glob("work/*/step-*.pt")), 120, log)
+    wait_until(lambda: any(home.glob("work/*/step-*.pt")), log)
     assert server.ray("job", "stop", "first").returncode == 0
 
     runs = frames.runs(STUDY, home)
@@ -204,16 +198,16 @@ def test_a_run_by_a_file_here_is_a_job_that_goes_on_when_nobody_follows_it(serve
     (first,) = re.findall(r"follow it with `ray job logs --follow --address \S+ (\S+)`", left.stderr)
 
     status = lambda job: server.ray("job", "status", job).stdout  # noqa: E731
-    wait_for(lambda: "succeeded" in status(first), 120, lambda: status(first))
+    wait_until(lambda: "succeeded" in status(first), lambda: status(first))
 
     checkpoints = lambda: set((tmp_path / "home" / "work").glob("*/step-*.pt"))  # noqa: E731
     of_the_first = checkpoints()
     command = [sys.executable, "-m", "unlabeled", *words]
     following = subprocess.Popen(command, cwd=ROOT, env=server.environment, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: bool(checkpoints() - of_the_first), 150, lambda: "no checkpoint")
+        wait_until(lambda: bool(checkpoints() - of_the_first), lambda: "no checkpoint")
         following.send_signal(signal.SIGINT)
-        _, said = following.communicate(timeout=30)
+        _, said = following.communicate(timeout=HANG_SECONDS)
     finally:
         following.kill()
     assert following.returncode == 130
@@ -280,9 +274,9 @@ def test_more_runs_go_at_once_when_a_node_joins(home: Path, driver: MakeDriver) 
         stack.callback(process.kill)
         assert len(under_way(home)) == 1
         cluster.add_node(num_cpus=1)
-        wait_for(lambda: len(under_way(home)) == 2, 60, study.log.read_text)
+        wait_until(lambda: len(under_way(home)) == 2, study.log.read_text)
         process.terminate()
-        assert process.wait(timeout=30) == 130, study.log.read_text()
+        assert process.wait(timeout=HANG_SECONDS) == 130, study.log.read_text()
     assert "RUNNING" not in set(frames.runs(STUDY, home)["status"])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from patience import HANG_SECONDS
 
 from unlabeled.dashboards import frames
 
@@ -80,7 +81,7 @@ def test_after_kill_9_of_the_driver_the_same_command_finishes_the_rest(home: Pat
     process.wait()
     before = frames.runs(STUDY, home)
     assert len(before) > 0
-    _, alive = psutil.wait_procs(trials, timeout=60)
+    _, alive = psutil.wait_procs(trials, timeout=HANG_SECONDS)
     assert not alive, "trials must not outlive their driver"
     after = study.run("--seeds", "0")
     assert after.returncode == 0, after.stderr
@@ -93,7 +94,7 @@ def test_after_ctrl_c_finished_work_is_kept_and_the_rest_goes_on(home: Path, dri
     study = driver(home, *COMMAND, **LONG)
     process = study.start("--seeds", "0")
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=HANG_SECONDS) == 130
     log = study.log.read_text()
     assert "stopped; the same command goes on from the checkpoints" in log
     assert "Traceback" not in log
@@ -110,7 +111,7 @@ def test_a_run_whose_process_is_lost_is_started_again_by_itself(home: Path, driv
     process = study.start("--seeds", "0", "--at-once", "1")
     for trial in trial_processes(process.pid):
         trial.kill()
-    assert process.wait(timeout=240) == 0, study.log.read_text()
+    assert process.wait(timeout=HANG_SECONDS) == 0, study.log.read_text()
     assert "goes on after step" in study.log.read_text()
     assert_all_finished_with_every_epoch_once(home)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 import pytest
+from patience import HANG_SECONDS
 from ray.cluster_utils import Cluster
 
 from unlabeled.dashboards import frames
@@ -80,7 +81,7 @@ def test_a_worker_that_is_killed_is_replaced(home: Path, driver: MakeDriver) -> 
     ]
     assert len(workers) == 2
     workers[1].kill()
-    assert process.wait(timeout=240) == 0, run.log.read_text()
+    assert process.wait(timeout=HANG_SECONDS) == 0, run.log.read_text()
     assert "goes on after step" in run.log.read_text()
     assert_one_finished_run_with_every_epoch_once(home)
 
@@ -91,7 +92,7 @@ def test_a_node_that_is_lost_costs_a_restart(home: Path, driver: MakeDriver, clu
     lost = next(iter(cluster.worker_nodes))
     cluster.remove_node(lost, allow_graceful=False)
     cluster.add_node(num_cpus=1)  # the node returns
-    assert process.wait(timeout=280) == 0, run.log.read_text()
+    assert process.wait(timeout=HANG_SECONDS) == 0, run.log.read_text()
     assert "goes on after step" in run.log.read_text()
     assert_one_finished_run_with_every_epoch_once(home)
 
@@ -102,7 +103,7 @@ def test_a_run_goes_on_with_fewer_workers_when_a_node_stays_away(
     run = driver(home, *COMMAND, **LONG)
     process = run.start("--workers", "2", "--fewest-workers", "1", "--address", cluster.address)
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    assert process.wait(timeout=280) == 0, run.log.read_text()
+    assert process.wait(timeout=HANG_SECONDS) == 0, run.log.read_text()
     assert "goes on after step" in run.log.read_text()
     assert_one_finished_run_with_every_epoch_once(home)
     done = frames.runs("runs", home).iloc[0]

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for databases, and for fake_driver, which is a script too
 from databases import database, programs
+from patience import wait_until
 
 
 def pytest_report_header() -> str:
@@ -41,15 +41,16 @@ class Server:
         quiet.pop("MLFLOW_TRACKING_URI", None)
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=quiet, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 120.0
-        while True:
-            assert self._process.poll() is None, (self.folder / "server.log").read_text()
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=2):
-                    return
-            except OSError:
-                assert time.monotonic() < deadline, (self.folder / "server.log").read_text()
-                time.sleep(0.1)
+        wait_until(self._answers, (self.folder / "server.log").read_text)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "server.log").read_text()
+        try:
+            urllib.request.urlopen(f"{self.uri}/health", timeout=10).close()
+        except OSError:
+            return False
+        return True
 
     def signal(self, number: int) -> None:
         """Send a signal to the server and all that it started."""

@@ -1,10 +1,12 @@
 """A driver whose runs log as real ones do and train nothing: for tests in this process, and as a process of its own.
 
-As a process: ``python fake_driver.py HOME STUDY RUNS SECONDS_PER_RUN``; it prints the number of each run that it did.
+As a process: ``python fake_driver.py HOME STUDY RUNS SECONDS_PER_RUN [RUN.EPOCH]``; it prints each epoch of each run
+that it did, and stays at the one that is named until it is killed.
 """
 
 import io
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -95,5 +97,11 @@ class FakeDriver:
 if __name__ == "__main__":
     driver = FakeDriver(Path(sys.argv[1]), int(sys.argv[3]), sys.argv[2], float(sys.argv[4]))
     print("ready", flush=True)
-    driver.go(after=lambda number, epoch: print(f"{number}.{epoch}", flush=True))
+
+    def after(number: int, epoch: int) -> None:
+        print(f"{number}.{epoch}", flush=True)
+        if [f"{number}.{epoch}"] == sys.argv[5:]:
+            threading.Event().wait()
+
+    driver.go(after)
     print("did", *driver.did, flush=True)

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fake_driver import EPOCHS, FINAL, FakeDriver, make_study
+from patience import HANG_SECONDS, wait_until
 
 from unlabeled.dashboards import frames
 from unlabeled.platform.errors import UserError
@@ -36,7 +36,7 @@ def in_threads(*works: Callable[[], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(timeout=HANG_SECONDS)
         assert not thread.is_alive()
     if errors:
         raise errors[0]
@@ -54,15 +54,9 @@ def assert_logged_once(home: Path, runs: int) -> None:
     assert not list(home.glob("outbox/*")), "something waits to be sent"
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120.0  # a busy machine takes long to start a driver
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def start(home: Path, runs: int, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, str(SCRIPT), str(home), "heads", str(runs), str(seconds)]
+def start(home: Path, runs: int, until: str) -> subprocess.Popen[str]:
+    """Start a driver that does nothing more from some run's epoch on."""
+    command = [sys.executable, str(SCRIPT), str(home), "heads", str(runs), "0", until]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -121,7 +115,7 @@ def test_a_driver_waits_for_what_others_have_and_says_who(home: Path) -> None:
 
     threads: list[threading.Thread] = []
     holder.go(after=meanwhile)
-    threads[0].join(timeout=60)
+    threads[0].join(timeout=HANG_SECONDS)
     assert others[0].did == []
     assert others[0].recorder.outcome.elsewhere == 2
     line = rf"waiting for runs that others have in hand: .*linear seed 1 \(process {os.getpid()} on .*\)"
@@ -141,15 +135,18 @@ def test_a_run_that_fails_elsewhere_meanwhile_is_not_tried_again(home: Path) -> 
             wait_until(lambda: "waiting" in other.said)
 
     holder.go(after=meanwhile, fails=(0,))
-    threads[0].join(timeout=60)
+    threads[0].join(timeout=HANG_SECONDS)
     assert (other.did, other.recorder.outcome.failed) == ([], 1)
     again = FakeDriver(home, 1)
     assert again.go().finished == 1, "the next command tries it again"
     assert_logged_once(home, 1)
 
 
-def test_a_killed_drivers_runs_are_taken_over_at_once_in_the_same_mlflow_runs(home: Path) -> None:
-    process = start(home, 4, 3.0)
+def test_a_killed_drivers_runs_are_taken_over_at_once_in_the_same_mlflow_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "SILENT_SECONDS", 1e9)  # that it is silent must not be what tells
+    process = start(home, 4, until="1.1")
     wait_for(process, "0.3")
     wait_for(process, "1.1")  # run 0 is done, run 1 under way
     other = FakeDriver(home, 4)
@@ -159,7 +156,7 @@ def test_a_killed_drivers_runs_are_taken_over_at_once_in_the_same_mlflow_runs(ho
     before = set(frames.runs("heads", home)["run_id"])
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    thread.join(timeout=30)  # far less than SILENT_SECONDS
+    thread.join(timeout=HANG_SECONDS)
     assert other.did == [2, 3, 1]
     assert before <= set(frames.runs("heads", home)["run_id"])
     FakeDriver(home, 4)  # a command begins by sending what the dead driver left
@@ -169,7 +166,7 @@ def test_a_killed_drivers_runs_are_taken_over_at_once_in_the_same_mlflow_runs(ho
 def test_a_driver_elsewhere_that_falls_silent_is_taken_over_and_finds_out(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(leases, "SILENT_SECONDS", 1e9)
     monkeypatch.setattr(leases, "BEAT_SECONDS", 1e9)
     store = Store(home)
     _, ledger = store.open_experiment(make_study(1).record("laptop"))
@@ -179,7 +176,7 @@ def test_a_driver_elsewhere_that_falls_silent_is_taken_over_and_finds_out(
     assert paused.take("f")
     other.refresh()
     assert not other.take("f")
-    threading.Event().wait(1.1)
+    monkeypatch.setattr(leases, "SILENT_SECONDS", 0.0)  # it has been silent for long enough
     assert other.take("f")
     assert not paused.is_sure("f"), "the one that was paused must not write any more"
     other.end("f", "FINISHED")

@@ -1,0 +1,40 @@
+"""How ``make test`` spreads the tests over its processes: the longest first, so that none is left alone at the end.
+
+The tests of a file stay together, because they share fixtures. Those that start a Ray cluster each share none: they go
+one by one. Without xdist nothing changes.
+"""
+
+import pytest
+
+# What takes minutes as a whole; the rest follows as it was collected.
+LONG = ("tests/contracts/", "tests/ray/", "tests/platform/track/", "tests/test_ui", "tests/test_cli", "tests/test_doc")
+ONE_BY_ONE = "tests/ray/"
+BUT_TOGETHER = ("tests/ray/test_submit.py",)  # they share a job server, which takes half a minute to start
+
+
+def scope(nodeid: str) -> str:
+    """Return what a test can't be separated from: its file, or itself."""
+    file = nodeid.split("::", 1)[0]
+    return nodeid if file.startswith(ONE_BY_ONE) and file not in BUT_TOGETHER else file
+
+
+def rank(nodeid: str) -> int:
+    """Return when a test's turn comes."""
+    return next((place for place, prefix in enumerate(LONG) if nodeid.startswith(prefix)), len(LONG))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return scope(nodeid)
+
+    config.option.loadscopereorder = False  # by their number of tests, it would leave the longest for the end
+    return Scheduling(config, log)
