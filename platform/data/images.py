@@ -1,4 +1,8 @@
-"""Pictures as uint8, fetched by index. Normalising and augmenting happen later, on the batch's own device."""
+"""Pictures as uint8, fetched by index. Normalising and augmenting happen later, on the batch's own device.
+
+What is read is the same to the last bit on every processor: arrays and files are resized by Pillow, in whole numbers
+(:mod:`unlabeled.platform.data.resize`), and JPEGs are decoded by the whole-number method that libjpeg has by default.
+"""
 
 import struct
 from abc import ABC, abstractmethod
@@ -12,8 +16,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
+from unlabeled.platform.data.resize import resized
 from unlabeled.platform.errors import UserError
 
 STATISTICS_SAMPLE = 2_000  # lazily decoded pictures looked at for the mean and standard deviation
@@ -108,12 +112,7 @@ class ArrayImages(Images):
 
     def batch(self, index: Tensor) -> Tensor:
         """Return pictures ``index`` as uint8 [B, C, image_px, image_px], resized with antialiasing if need be."""
-        x = self._pixels(index)
-        if x.shape[-1] == self.image_px:
-            return x
-        if not len(x):  # which interpolate refuses
-            return x.new_empty(0, self.channels, self.image_px, self.image_px)
-        return F.interpolate(x, size=(self.image_px, self.image_px), mode="bilinear", antialias=True)
+        return resized(self._pixels(index), self.image_px)
 
     def subset(self, index: Tensor) -> "ArrayImages":
         """Return the pictures ``index`` in that order, on the same array."""

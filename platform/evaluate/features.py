@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import normalize
-from unlabeled.platform.augment.color import luminance
 from unlabeled.platform.data import Data, Images, PictureFormat
 from unlabeled.platform.processor import Processor
 
@@ -126,6 +125,9 @@ class _InChannels(Images):
 def in_channels(images: Tensor, channels: int) -> Tensor:
     """Give pictures another number of channels: colour becomes its luminance, grey three equal channels.
 
+    The luminance has the weights of ITU-R BT.601 in ten-thousandths, as torchvision has them, and is rounded half
+    upwards: in whole numbers, so that it is the same on every processor.
+
     Args:
         images: uint8 [B, 1 or 3, H, W].
         channels: 1 or 3.
@@ -133,7 +135,9 @@ def in_channels(images: Tensor, channels: int) -> Tensor:
     if images.shape[1] == channels:
         return images
     if channels == 1:
-        return luminance(images.float()).round_().to(torch.uint8)
+        red, green, blue = images.to(torch.int32).unbind(1)
+        parts = red.mul_(2989).add_(green.mul_(5870)).add_(blue.mul_(1140)).add_(5000)
+        return parts.floor_divide_(10_000).to(torch.uint8)[:, None]
     return images.expand(-1, channels, -1, -1).contiguous()
 
 
