@@ -25,7 +25,8 @@ def runs(study: str, home: str | Path | None = None, *, every: bool = False) -> 
 
     Args:
         study: the study's name.
-        home: where its store is; by default ``UNLABELED_HOME``, or ``runs/`` in the current folder.
+        home: where its store is, whatever the environment says; by default the server that ``MLFLOW_TRACKING_URI``
+            names, else ``UNLABELED_HOME``, or ``runs/`` in the current folder.
         every: all runs that were ever logged. By default only those of the newest base: runs that differ by row and
             seed, and in nothing else, so that their means may be compared.
 
@@ -35,18 +36,18 @@ def runs(study: str, home: str | Path | None = None, *, every: bool = False) -> 
     Raises:
         UserError: the study has no runs there.
     """
-    return _runs(Store(find_home(home)), study, every)
+    return _runs(_store(home), study, every)
 
 
 def epochs(study: str, home: str | Path | None = None, *, every: bool = False) -> pd.DataFrame:
     """Return every metric of every epoch of a study's runs, long: ``run_id, row, seed, epoch, metric, value``."""
-    store = Store(find_home(home))
+    store = _store(home)
     return _epochs(store, _runs(store, study, every))
 
 
 def record(study: str, home: str | Path | None = None) -> dict[str, Any]:
     """Return the study as it was declared when its newest run was logged; nothing where that is not logged."""
-    store = Store(find_home(home))
+    store = _store(home)
     return _record(store, _runs(store, study))
 
 
@@ -68,12 +69,16 @@ class Logged:
 
 
 def read(study: str, home: str | Path | None = None) -> Logged | None:
-    """Read a study's newest base; None where no run has begun."""
+    """Read a study's newest base, from ``MLFLOW_TRACKING_URI`` where that is set; None where no run has begun."""
     store = Store(find_home(home))
     table = _runs(store, study)
     if table.empty:
         return None
     return Logged(_record(store, table), table, _epochs(store, table), _pictures(store, table))
+
+
+def _store(home: str | Path | None) -> Store:
+    return Store(find_home(home), own=home is not None)
 
 
 def _runs(store: Store, study: str, every: bool = False) -> pd.DataFrame:

@@ -3,9 +3,17 @@
 import difflib
 from collections.abc import Iterable
 
+from unlabeled.platform.addresses import scrub
+
 
 class UserError(Exception):
-    """A user's mistake. The command line prints its one line and exits with 2, without a traceback."""
+    """A user's mistake. The command line prints its one line and exits with 2, without a traceback.
+
+    Of addresses in it, users and passwords are left out, whoever's words they stand in.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(scrub(message))
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:

@@ -74,8 +74,8 @@ class Recorder:
             self.log.close()
             if self._given_up:
                 raise UserError(
-                    f"{self._given_up} runs were not begun: MLflow at {self.log.store.uri} does not answer, and other "
-                    "drivers may have them in hand; the same command goes on when it does"
+                    f"{self._given_up} runs were not begun: MLflow at {self.log.store.address} does not answer, and "
+                    "other drivers may have them in hand; the same command goes on when it does"
                 )
         except UserError:
             if error is None:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import unlabeled
+from unlabeled.platform.addresses import without_secrets
 from unlabeled.platform.commit import VARIABLE, commit
 from unlabeled.platform.errors import UserError
 
@@ -67,8 +68,8 @@ class Cluster:
     def submit(self, words: Sequence[str]) -> str:
         """Submit ``python -m unlabeled WORDS`` with this code and the files that words name; return the job's id."""
         variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), VARIABLE: commit()}
-        if "MLFLOW_TRACKING_URI" in os.environ:
-            variables["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_TRACKING_URI"]
+        if store := os.environ.get("MLFLOW_TRACKING_URI"):
+            variables["MLFLOW_TRACKING_URI"] = without_secrets(store)  # the dashboard shows what a job is given
         with tempfile.TemporaryDirectory() as folder:
             pack(Path(folder))
             words = [_packed(word, Path(folder)) for word in words]
@@ -104,11 +105,11 @@ class Cluster:
 
     def how_to_follow(self, job: str) -> str:
         """Return the command that prints a job's log."""
-        return f"`ray job logs --follow --address {self.address} {job}`"
+        return f"`ray job logs --follow --address {without_secrets(self.address)} {job}`"
 
     def how_to_stop(self, job: str) -> str:
         """Return the command that stops a job."""
-        return f"`ray job stop --address {self.address} {job}`"
+        return f"`ray job stop --address {without_secrets(self.address)} {job}`"
 
     async def _print_log(self, job: str) -> None:
         async for lines in self._client.tail_job_logs(job):

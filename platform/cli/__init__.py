@@ -4,10 +4,12 @@ Every import of weight stands inside the command that needs it, so that ``--help
 """
 
 import sys
+import traceback
 from typing import Any
 
 import typer
 
+from unlabeled.platform.addresses import scrub
 from unlabeled.platform.cli import data, look, run, search, send, study, submit
 from unlabeled.platform.errors import UserError
 
@@ -43,4 +45,7 @@ def main() -> None:
     except typer.Abort:  # Ctrl-C before anything was begun
         print("stopped", file=sys.stderr)
         code = 130
+    except Exception:  # a fault of ours; libraries put addresses into what they raise, passwords and all
+        print(scrub(traceback.format_exc()), file=sys.stderr, end="")
+        code = 1
     sys.exit(code)

@@ -70,7 +70,7 @@ def ui(
 
     _check_port(port)
     store = Store(find_home(home))
-    address = f"http://127.0.0.1:{port}" if store.is_embedded else store.uri
+    address = f"http://127.0.0.1:{port}" if store.is_embedded else store.address
     for title, link in store.pages(address) or [("no runs yet", address)]:
         print(f"{title:24} {link}", flush=True)
     if store.is_embedded:

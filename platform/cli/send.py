@@ -14,7 +14,7 @@ def send(home: Home = None) -> None:
         return
     store = Store(place)
     sent, elsewhere = send_waiting(store)
-    print(f"sent the results of {sent} runs to {store.uri}")
+    print(f"sent the results of {sent} runs to {store.address}")
     for address, runs in elsewhere.items():
         how = (
             f"MLFLOW_TRACKING_URI={address} unlabeled send" if address else "unlabeled send without MLFLOW_TRACKING_URI"

@@ -1,11 +1,13 @@
 """``unlabeled submit``: the same commands, as a job on a Ray cluster."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from unlabeled.platform.addresses import without_secrets
 from unlabeled.platform.errors import UserError
 
 KINDS = {"study": ["study", "run"], "search": ["search", "run"], "run": ["run"]}
@@ -46,6 +48,13 @@ def submit(
         words += ["--data-root", str(data_root.expanduser().absolute())]
     from unlabeled.platform.submit import Cluster
 
+    store = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if store != without_secrets(store):
+        print(
+            "the password in MLFLOW_TRACKING_URI stays here, for the cluster's dashboard shows what a job is given; "
+            "its nodes need MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+            file=sys.stderr,
+        )
     cluster = Cluster(address)
     job = cluster.submit(words)
     print(f"{job} submitted; stop it with {cluster.how_to_stop(job)}", file=sys.stderr)

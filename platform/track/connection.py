@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from unlabeled.platform.addresses import tracking_uri, without_secrets
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.track import embedded, moved
 from unlabeled.platform.track.faults import AwayError, DeniedError, first_line, kind_of
@@ -28,13 +29,22 @@ _OPENING_SECONDS = 5  # how long a server may take to answer the first call
 class Connection:
     """The MLflow store of a home, or the one that ``MLFLOW_TRACKING_URI`` names.
 
+    Args:
+        home: the folder.
+        own: the one in the home, whatever the environment names.
+
+    Attributes:
+        uri: what MLflow is given; it may hold a password.
+        address: the same for people, pages and files.
+
     Raises:
         UserError: it can't be opened: no such home or file, no answer, no permission, another MLflow version.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, own: bool = False) -> None:
         self.home = home
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(home / 'mlflow.db').absolute()}"
+        self.uri = (None if own else tracking_uri()) or f"sqlite:///{(home / 'mlflow.db').absolute()}"
+        self.address = without_secrets(self.uri)
         if self.is_embedded and "?" in str(home):  # where the file's name would end
             raise UserError(f"the home {home} has a question mark in its path; give one without with --home")
         if self.is_embedded and not home.is_dir():  # MLflow would make a folder of a mistyped name
@@ -46,7 +56,7 @@ class Connection:
                 if self.is_own:
                     moved.mend(home / "mlflow.db", home)
         except Exception as error:  # whatever the store is, what can't be opened is one clear line
-            raise UserError(_cannot_open(self.uri, error)) from None
+            raise UserError(_cannot_open(self.address, error)) from None
 
     @property
     def is_embedded(self) -> bool:
@@ -64,7 +74,7 @@ class Connection:
     @property
     def identity(self) -> str:
         """What the store is known by in a journal: its address, or nothing for the home's own, wherever that is."""
-        return "" if self.is_own else self.uri
+        return "" if self.is_own else self.address
 
     def artifacts(self, run: Run) -> ArtifactRepository:
         """Return where a run's files lie: of the home's own store in the home as it is now, wherever it was before."""
@@ -82,7 +92,7 @@ class Connection:
         try:
             found = self.client.get_experiment_by_name(name) or self._make_experiment(record)
         except (MlflowException, OSError) as error:
-            raise UserError(_cannot_open(self.uri, error)) from None
+            raise UserError(_cannot_open(self.address, error)) from None
         if found.lifecycle_stage == "deleted":
             raise UserError(
                 f"the MLflow experiment {name!r} was deleted; restore it with "
@@ -91,8 +101,8 @@ class Connection:
         ledger = found.tags.get("unlabeled.ledger")
         if ledger is None:
             raise UserError(
-                f"the MLflow experiment {name!r} in {self.uri} was not made by unlabeled, and may hold others' runs; "
-                f"rename it with `mlflow experiments rename -x {found.experiment_id} --new-name OTHER`, "
+                f"the MLflow experiment {name!r} in {self.address} was not made by unlabeled, and may hold others' "
+                f"runs; rename it with `mlflow experiments rename -x {found.experiment_id} --new-name OTHER`, "
                 "or use another store"
             )
         return found, ledger
@@ -141,7 +151,7 @@ class Connection:
         for place in (path, path.parent) if self.is_embedded else ():  # SQLite makes files beside its own
             if place.exists() and not _is_writable(place):
                 raise UserError(
-                    f"the MLflow store {self.uri} can't be written: no permission for {place}; "
+                    f"the MLflow store {self.address} can't be written: no permission for {place}; "
                     "get it, or give another place with --home or UNLABELED_HOME"
                 )
 
@@ -177,19 +187,20 @@ def _description(record: Mapping[str, Any]) -> str:
     return f"**{record['question']}**\n\n{record['expected']}\n\nSource: {record['source']}\n\n{claims}"
 
 
-def _cannot_open(uri: str, error: Exception) -> str:
+def _cannot_open(address: str, error: Exception) -> str:
     reason = first_line(error)
     if "schema" in str(error) or "revision" in str(error):
         return (
-            f"the MLflow store {uri} was written by another MLflow version ({reason}); upgrade a copy of it with "
-            f"`mlflow db upgrade {uri}`, install the MLflow that wrote it, or use another --home"
+            f"the MLflow store {address} was written by another MLflow version ({reason}); upgrade a copy of it with "
+            f"`mlflow db upgrade {address}`, install the MLflow that wrote it, or use another --home"
         )
     kind = kind_of(error)
     if kind is DeniedError:
         return (
-            f"the MLflow server {uri} keeps us out: {reason}; check MLFLOW_TRACKING_USERNAME and "
+            f"the MLflow server {address} keeps us out: {reason}; check MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and your permissions there"
         )
-    if kind is AwayError and uri.startswith("http"):
-        return f"the MLflow server {uri} does not answer: {reason}; check MLFLOW_TRACKING_URI, and that the server runs"
-    return f"the MLflow store {uri} can't be opened: {reason}; check the path or server, or use another --home"
+    if kind is AwayError and address.startswith("http"):
+        check = "check MLFLOW_TRACKING_URI, and that the server runs"
+        return f"the MLflow server {address} does not answer: {reason}; {check}"
+    return f"the MLflow store {address} can't be opened: {reason}; check the path or server, or use another --home"

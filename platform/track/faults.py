@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from unlabeled.platform.addresses import scrub
+
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -71,5 +73,5 @@ def first_line(error: Exception) -> str:
         return "no answer in time"
     if "failed with exception" in str(error) and "ConnectionPool(" in str(error):
         return "no connection"
-    lines = str(error).strip().splitlines()
+    lines = scrub(str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from unlabeled.platform.addresses import scrub
 from unlabeled.platform.commit import commit
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import EpochDone, Failed, Finished, Metrics, Started
@@ -73,7 +74,7 @@ class StudyLog:
         try:
             self.leases.beat()
         except (AwayError, DeniedError, RefusedError) as error:
-            raise UserError(f"the MLflow store {self.store.uri} can't be written: {error}") from None
+            raise UserError(f"the MLflow store {self.store.address} can't be written: {error}") from None
         writer = Writer(self.store, self.id, self.record, finds=False)
         writer.known = {fingerprint for fingerprint in self._statuses if fingerprint}
         journal = Journal.start(self.store.home, self.leases.driver.name, header)
@@ -197,7 +198,7 @@ class StudyLog:
 
     def failed(self, fingerprint: str, event: Failed) -> None:
         """End the run as failed, with its reason."""
-        self._append(fingerprint, "log", tags={"unlabeled.reason": event.reason[:_MOST_TAG]})
+        self._append(fingerprint, "log", tags={"unlabeled.reason": scrub(event.reason)[:_MOST_TAG]})
         self._append(fingerprint, "end", status="FAILED")
 
     def killed(self, fingerprint: str) -> None:
@@ -229,7 +230,7 @@ class StudyLog:
             return
         journal.close()
         raise UserError(
-            f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {self.store.uri} takes nothing "
+            f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {self.store.address} takes nothing "
             f"({reason}); send them with `unlabeled send --home {self.store.home}` when it does"
         )
 
@@ -279,7 +280,7 @@ def send_waiting(store: Connection, study: str | None = None) -> tuple[int, dict
             sent += len(waiting) - len(_send_left(store, journal))
         except (AwayError, DeniedError) as error:
             raise UserError(
-                f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {store.uri} takes nothing "
+                f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {store.address} takes nothing "
                 f"({error}); send them with `unlabeled send --home {store.home}` when it does"
             ) from None
         journal.remove()

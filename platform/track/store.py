@@ -36,7 +36,7 @@ class Store(Connection):
         if found is None:
             names = sorted(e.name for e in self._studies())
             raise UserError(
-                f"no runs of {study!r} in {self.uri}; there are: {', '.join(names) or 'none yet'}; "
+                f"no runs of {study!r} in {self.address}; there are: {', '.join(names) or 'none yet'}; "
                 f"`unlabeled study run {study}` makes some, if it is a study"
             )
         return found
@@ -73,7 +73,11 @@ class Store(Connection):
 
     def link(self, experiment_id: str, run_id: str) -> str:
         """Return the run's page in the UI of the server that the store is; the empty text for an embedded one."""
-        return f"{self.uri}/#/experiments/{experiment_id}/runs/{run_id}" if self.uri.startswith("http") else ""
+        return (
+            f"{self.address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+            if self.uri.startswith("http")
+            else ""
+        )
 
     def _studies(self) -> list[Experiment]:
         return [e for e in self.client.search_experiments() if e.name not in ("Default", LEDGERS)]

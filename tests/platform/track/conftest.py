@@ -1,13 +1,16 @@
 """MLflow servers of the tests' own."""
 
+import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -82,3 +85,41 @@ def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         running.start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", running.uri)
     return running
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A server that knows nobody; ``heard`` are the credentials that it was given."""
+
+    status = 401
+    heard: ClassVar[set[str]] = set()
+
+    def answer(self) -> None:
+        self.heard.add(self.headers.get("Authorization", ""))
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b"You are not authenticated.")
+
+    do_GET = do_POST = do_PUT = answer  # noqa: N815, the names that http.server calls
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[Callable[..., str]]:
+    """Serve an answer of a given status, and note who asks; returns the address."""
+    servers = []
+
+    def serve(status: int, heard: set[str] | None = None) -> str:
+        heard = set() if heard is None else heard
+        handler = type("Handler", (Refusing,), {"status": status, "heard": heard})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()

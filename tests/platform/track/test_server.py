@@ -1,11 +1,10 @@
 """A study logged on an MLflow server: drivers that share no disk, a server that goes away, one that keeps us out."""
 
-import http.server
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def study(request: pytest.FixtureRequest) -> str:
 
 
 def assert_logged_once(study: str, home: Path, runs: int) -> None:
-    found = frames.runs(study, home)
+    found = frames.runs(study)
     assert sorted(found["seed"]) == list(range(runs)), "a run was done twice, or never"
     assert set(found["status"]) == {"FINISHED"}
     assert (found["test/linear/top1"] == FINAL["test/linear/top1"]).all()
@@ -58,7 +57,7 @@ def test_a_study_on_a_server_reads_back_from_any_machine(server: Server, study: 
     assert_logged_once(study, elsewhere, 3)
     page = publish(study, elsewhere)
     assert "Which head?" in page.read_text()
-    runs = frames.runs(study, elsewhere)
+    runs = frames.runs(study)
     assert runs["link"].str.startswith(server.uri).all()
     assert FakeDriver(elsewhere, 3, study).go().skipped == 3
 
@@ -129,7 +128,7 @@ def test_a_server_that_never_comes_back_leaves_the_results_to_be_sent(
     assert time.monotonic() - started < A_REQUEST_SECONDS
     assert driver.recorder.outcome.finished == 4
     server.start()
-    assert set(frames.runs(study, tmp_path)["status"]) == {"FINISHED", "RUNNING"}
+    assert set(frames.runs(study)["status"]) == {"FINISHED", "RUNNING"}
     assert send_waiting(Store(tmp_path)) == (3, {})
     assert_logged_once(study, tmp_path, 4)
     assert FakeDriver(tmp_path, 4, study).go().skipped == 4
@@ -152,41 +151,6 @@ def test_crashes_between_sending_and_noting_it_log_nothing_twice(
         Writer(log.store, log.id, log.record, finds=True).write(entries[0]["run"], entries[:sent])
     log._sender.journal.remove()
     assert_logged_once(study, tmp_path, 1)
-
-
-class Refusing(http.server.BaseHTTPRequestHandler):
-    """A server that knows nobody."""
-
-    status = 401
-
-    def answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.send_response(self.status)
-        self.end_headers()
-        self.wfile.write(b"You are not authenticated.")
-
-    do_GET = do_POST = do_PUT = answer  # noqa: N815, the names that http.server calls
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def refusing() -> Iterator[Callable[[int], str]]:
-    """Serve an answer of a given status; returns the address."""
-    servers = []
-
-    def serve(status: int) -> str:
-        handler = type("Handler", (Refusing,), {"status": status})
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize("status", [401, 403])
