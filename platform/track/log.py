@@ -189,7 +189,7 @@ class StudyLog:
 
     def finished(self, fingerprint: str, event: Finished) -> None:
         """Log the final metrics and files, and the notes as a tag, a line each; end the run."""
-        tags = {"unlabeled.notes": "\n".join(event.notes)[:_MOST_TAG]} if event.notes else {}
+        tags = {"unlabeled.notes": scrub("\n".join(event.notes))[:_MOST_TAG]} if event.notes else {}
         self._append(fingerprint, "log", metrics=event.metrics, tags=tags)
         files = None if event.files == Path() else str(event.files)
         if files is not None and event.files.is_relative_to(self.store.home):  # which may be moved before it is sent
