@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from benchmarks.compare import Row, one_thread
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.evaluate.protocol import Evaluation
+from unlabeled.platform.loaded import load_cached, load_transfer
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import load_cached, load_transfer
 from unlabeled.platform.study import Study
 from unlabeled.platform.train import Training
 from unlabeled.studies import STUDIES

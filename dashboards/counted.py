@@ -5,7 +5,7 @@ import pandas as pd
 from unlabeled.platform.errors import UserError
 
 CORE = (
-    *("run_id", "name", "study", "row", "seed", "profile", "base"),
+    *("run_id", "name", "study", "row", "row_digest", "seed", "profile", "base"),
     *("status", "reason", "notes", "fingerprint", "started", "seconds", "link"),
 )
 """The columns of every run; the others are parameters, metrics, protocols and the environment."""

@@ -27,8 +27,9 @@ def runs(study: str, home: str | Path | None = None, *, every: bool = False) -> 
         study: the study's name.
         home: where its store is, whatever the environment says; by default the server that ``MLFLOW_TRACKING_URI``
             names, else ``UNLABELED_HOME``, or ``runs/`` in the current folder.
-        every: all runs that were ever logged. By default only those of the newest base: runs that differ by row and
-            seed, and in nothing else, so that their means may be compared.
+        every: all runs that were ever logged. By default only those of the newest base, and of each row those that are
+            as its newest run is: runs that differ by row and seed, and in nothing else, so that their means may be
+            compared.
 
     Returns:
         Columns as in :func:`unlabeled.platform.track.frame`, and ``link``, the run's page in the MLflow UI.
@@ -86,7 +87,9 @@ def _runs(store: Store, study: str, every: bool = False) -> pd.DataFrame:
     if table.empty:
         return table
     if not every:
-        table = table[table["base"] == table["base"].iloc[-1]].reset_index(drop=True).dropna(axis="columns", how="all")
+        table = table[table["base"] == table["base"].iloc[-1]]
+        newest = table.groupby("row", sort=False)["row_digest"].transform("last")
+        table = table[table["row_digest"] == newest].reset_index(drop=True).dropna(axis="columns", how="all")
     table["link"] = [store.link(*ids) for ids in table[["experiment_id", "run_id"]].itertuples(index=False)]
     return table
 

@@ -9,12 +9,14 @@ import io
 import logging
 import os
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 
 import torch
 
 KEPT = 2  # the newest, and the one to fall back to
+_HALF = "."  # before the name of a file that is being written
 _NAME = re.compile(r"step-(\d{8})-([0-9a-f]{12})\.pt")
 
 State = dict[str, Any]
@@ -29,7 +31,7 @@ def save(folder: Path, step: int, state: State) -> Path:
     content = buffer.getbuffer()
     path = folder / f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:12]}.pt"
     write_atomically(path, content)
-    for old in checkpoints(folder)[KEPT:]:
+    for old in (*checkpoints(folder)[KEPT:], *folder.glob(f"{_HALF}step-*")):  # of a process that was killed writing
         old.unlink(missing_ok=True)
     return path
 
@@ -55,11 +57,19 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file so that whoever reads its name finds all of it, whatever dies in between."""
+    """Write a file so that whoever reads its name finds all of it, whatever dies in between.
+
+    Raises:
+        OSError: it can't be written, for want of room or of permission; nothing of it is left then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    beside = path.with_name(f"{_HALF}{path.name}.{secrets.token_hex(4)}")  # a process id is unique on one host only
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -38,6 +38,11 @@ def is_in_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
+def is_elsewhere(resources: Resources) -> bool:
+    """Tell whether runs go to a cluster that somebody started, which may be of other machines than this one."""
+    return resources.address not in (None, "local") or is_in_job() or "RAY_ADDRESS" in os.environ
+
+
 def is_in_snapshot(path: Path) -> bool:
     """Tell whether a path lies in what Ray unpacks for a job, and throws away after it."""
     return is_in_job() and "runtime_resources" in path.absolute().parts

@@ -5,7 +5,7 @@ How many workers, on which device, how many runs at once is not in it: that is `
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -16,7 +16,7 @@ from unlabeled.platform.evaluate import KNN, FeatureProbe, Linear, ProbeConfig
 from unlabeled.platform.evaluate.transformations import Name as Transformation
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import AdamW, OptimizerConfig
-from unlabeled.platform.processor import Precision
+from unlabeled.platform.processor import Precision, precision_here
 from unlabeled.platform.settings import Settings, Variant
 
 
@@ -63,6 +63,11 @@ class EvaluationConfig(Settings):
             raise ValueError(f"its data sets' names in metrics must differ, and are {', '.join(names)}; leave one out")
         return transfer
 
+    def following(self) -> str:
+        """Return the identity of what is measured while a run trains."""
+        part = EvaluationConfig(every_epochs=self.every_epochs, follow_images=self.follow_images, follow=self.follow)
+        return part.digest(without="final")
+
 
 def transfer_name(data: DataConfig) -> str:
     """Return a data set's name in metrics; of a folder it is made of the path's last part.
@@ -89,7 +94,8 @@ class RunConfig(Settings):
         micro_batch: images in memory at a time, over all workers; it divides batch_size. None is the whole batch. The
             gradient is the whole batch's; batch norm, where there is any, sees micro-batches.
         seed: decides weights, order, views and whatever the method draws.
-        precision: "auto" takes bf16 where the processor is fast at it; what it took is logged.
+        precision: "auto" takes bf16 where the processor is fast at it. It is decided before anything else, once for all
+            runs of a command, and what it took is part of the run's identity.
         evaluation: what is measured.
     """
 
@@ -104,9 +110,27 @@ class RunConfig(Settings):
     precision: Precision = "auto"
     evaluation: EvaluationConfig = EvaluationConfig()
 
-    def fingerprint(self, data_checksum: str) -> str:
-        """Return the run's identity: 16 hexadecimal digits over this configuration and the data's content."""
-        return self.digest(data_checksum)
+    def fingerprint(self, *checksums: str) -> str:
+        """Return the run's identity: 16 hexadecimal digits over this configuration and the contents of its data.
+
+        Args:
+            checksums: of the data, and of the further data sets that it is probed on.
+        """
+        return self.resolved().digest(*checksums)
+
+    def training(self, checksum: str) -> str:
+        """Return the identity of what is trained: two runs that share it have the same weights, measured otherwise."""
+        return self.resolved().digest(checksum, without="evaluation")
+
+    def row(self, *checksums: str) -> str:
+        """Return the identity of what the run has in common with the same run over another seed."""
+        return self.resolved().digest(*checksums, without="seed")
+
+    def resolved(self) -> Self:
+        """Return the run with the precision that "auto" takes in this process."""
+        if self.precision != "auto":
+            return self
+        return self.model_copy(update={"precision": precision_here()})
 
     def parameters(self) -> dict[str, Any]:
         """Return every field by dotted path as a plain value, for MLflow's parameters."""

@@ -15,6 +15,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.settings import Settings
 
+WEIGHTS = "encoder.safetensors"
 _README = """# A pretrained encoder
 
 ```python
@@ -39,7 +40,7 @@ def save_encoder(encoder: Encoder, run: RunConfig, pictures: PictureFormat, fold
     """Write ``encoder.safetensors``, ``encoder.json`` and a README of three lines of code."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    save_file(weights, folder / "encoder.safetensors")
+    save_file(weights, folder / WEIGHTS)
     shape = {**asdict(pictures), "dim": encoder.dim}
     parts = {
         name: json.loads(part.canonical_json()) for name, part in (("encoder", run.encoder), ("method", run.method))
@@ -58,7 +59,7 @@ def load_encoder(folder: str | Path) -> Encoder:
         UserError: the folder lacks one of the two files, or the method is not known: ``import unlabeled.methods``.
     """
     folder = Path(folder)
-    for name in ("encoder.json", "encoder.safetensors"):
+    for name in ("encoder.json", WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"no {name} in {folder}; give the encoder folder among a run's artifacts")
     card = json.loads((folder / "encoder.json").read_text())
@@ -66,5 +67,5 @@ def load_encoder(folder: str | Path) -> Encoder:
         method = _Card.checked(method=card["method"]).method
         pictures = PictureFormat(card["channels"], card["image_px"], tuple(card["mean"]), tuple(card["std"]))
         encoder = method.make_encoder(EncoderConfig(**card["encoder"]), pictures)
-    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+    encoder.load_state_dict(load_file(folder / WEIGHTS))
     return encoder.eval()

@@ -8,9 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Self
 
-from unlabeled.platform.config import RunConfig
 from unlabeled.platform.display import duration
-from unlabeled.platform.runtime import load_cached
+from unlabeled.platform.loaded import identify
 from unlabeled.platform.study import PlannedRun
 
 
@@ -21,13 +20,13 @@ class LoggedRun:
     Attributes:
         status: MLflow's: FINISHED, FAILED, KILLED, RUNNING.
         row: the row that it measures.
-        base: the digest of all its other settings but the seed, and of its data.
+        row_digest: the identity of all its settings but the seed, and of its data.
         seconds: how long it took, if it is finished.
     """
 
     status: str
     row: str
-    base: str
+    row_digest: str
     seconds: float
 
 
@@ -69,19 +68,19 @@ class Plan:
     at_once: int
 
     @classmethod
-    def of(cls, planned: Sequence[PlannedRun], base: RunConfig, logged: Mapping[str, LoggedRun], at_once: int) -> Self:
+    def of(cls, planned: Sequence[PlannedRun], logged: Mapping[str, LoggedRun], at_once: int) -> Self:
         """Compare what is planned with what is logged, by fingerprint.
 
-        A run takes as long as finished runs of its row did on average, if all but their seed was the same.
+        A run takes as long as finished runs did on average that are the same in all but their seed.
         """
         steps = []
         for run in planned:
-            checksum = load_cached(run.config.data).checksum
-            known = logged.get(run.config.fingerprint(checksum))
+            identity = identify(run.config)
+            known = logged.get(identity.fingerprint)
             alike = [
                 other.seconds
                 for other in logged.values()
-                if (other.status, other.row, other.base) == ("FINISHED", run.row, base.digest(checksum))
+                if (other.status, other.row_digest) == ("FINISHED", identity.row)
             ]
             is_done = known is not None and known.status == "FINISHED"
             seconds = known.seconds if known is not None and is_done else fmean(alike) if alike else None
@@ -138,8 +137,8 @@ def logged_runs(home: Path, study: str) -> dict[str, LoggedRun]:
     table = frame(store.runs(study))
     if table.empty:
         return {}
-    columns = (table[name] for name in ("fingerprint", "status", "row", "base", "seconds"))
+    columns = (table[name] for name in ("fingerprint", "status", "row", "row_digest", "seconds"))
     return {
-        fingerprint: LoggedRun(status, row, base, float(seconds))
-        for fingerprint, status, row, base, seconds in zip(*columns, strict=True)
+        fingerprint: LoggedRun(status, row, row_digest, float(seconds))
+        for fingerprint, status, row, row_digest, seconds in zip(*columns, strict=True)
     }

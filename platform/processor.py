@@ -33,7 +33,8 @@ class Processor:
     def here(cls, precision: Precision = "auto") -> "Processor":
         """Take the GPU that this process may see, or the CPU."""
         keep_freed_memory()
-        return cls(torch.device("cuda" if torch.cuda.is_available() else "cpu"), precision)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 is 32 bits everywhere
+        return cls(_device_here(), precision)
 
     @property
     def name(self) -> str:
@@ -71,6 +72,15 @@ class Processor:
         elif Path("/proc/self/clear_refs").exists():
             give_back_freed_memory()
             Path("/proc/self/clear_refs").write_text("5")
+
+
+def precision_here() -> Literal["bf16", "fp32"]:
+    """Return what "auto" takes in this process."""
+    return "bf16" if has_fast_bf16(_device_here().type) else "fp32"
+
+
+def _device_here() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @functools.cache

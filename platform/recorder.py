@@ -16,8 +16,8 @@ from unlabeled.platform.display import Display
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Metrics, Started
+from unlabeled.platform.loaded import Identity, identify, load_cached
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import load_cached
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import StudyLog
 
@@ -54,6 +54,7 @@ class Recorder:
     def __init__(self, planned: Sequence[PlannedRun], base: RunConfig, home: Path, log: StudyLog) -> None:
         self.planned, self.base, self.home, self.log = list(planned), base, home, log
         self.data = {run.config.data: load_cached(run.config.data) for run in planned}
+        self._names: dict[int, Identity] = {}
         self.outcome = Outcome()
         self._display: Display | None = None
         self._waiting: dict[int, None] = {}  # numbers of runs that nobody here has begun, in order
@@ -89,8 +90,11 @@ class Recorder:
 
     def fingerprint(self, number: int) -> str:
         """Return the identity of a run."""
-        config = self.planned[number].config
-        return config.fingerprint(self.data[config.data].checksum)
+        return self._identity(number).fingerprint
+
+    def trained(self, number: int) -> Path | None:
+        """Return where the weights lie of a finished run with the same training, or None: then this one is trained."""
+        return self.log.trained(self._identity(number).training)
 
     def unfinished(self) -> list[int]:
         """Return the numbers of the runs that are yet to be done, and count the others."""
@@ -189,12 +193,22 @@ class Recorder:
             return False
         data = self.data[planned.config.data]
         protocols = Evaluation(planned.config, data, Processor(torch.device("cpu"), "fp32")).protocols()
-        self.log.begin(planned, fingerprint, self.base.digest(data.checksum), data, protocols)
+        self.log.begin(planned, self._identity(number), self._base(), data, protocols)
         if more := self.parameters(number):
             self.log.add(fingerprint, params=more)
         self._run_ids[number] = fingerprint
         self._ours.add(number)
         return True
+
+    def _identity(self, number: int) -> Identity:
+        if number not in self._names:
+            self._names[number] = identify(self.planned[number].config)
+        return self._names[number]
+
+    def _base(self) -> str:
+        """Return the identity of what the rows are made from; its data is not loaded where no row takes it."""
+        data = self.data.get(self.base.data)
+        return self.base.row(data.checksum if data is not None else "")
 
     def _let_go(self, number: int) -> str:
         self._ours.discard(number)

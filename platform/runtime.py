@@ -3,19 +3,18 @@
 ``execute`` runs in this process or in a Tune trial's; what it says through ``report`` is all that the driver learns.
 """
 
-import functools
 import json
+import logging
 import socket
 import time
 from pathlib import Path
 
 import torch
 
-from unlabeled.platform import checkpoint, collective
-from unlabeled.platform.config import RunConfig, transfer_name
-from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform import checkpoint, collective, trained
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate import seen_as
 from unlabeled.platform.evaluate.pictures import draw_pictures_of, draw_tsne, draw_views_of
 from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.events import (
@@ -28,7 +27,7 @@ from unlabeled.platform.events import (
     Started,
     forwarding_warnings,
 )
-from unlabeled.platform.export import save_encoder
+from unlabeled.platform.loaded import identify, load_cached, load_transfer
 from unlabeled.platform.memory import TrainingMemory
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.notes import Notes
@@ -39,69 +38,71 @@ from unlabeled.platform.train import Training, build_method
 CHECKPOINT_SECONDS = 60.0  # the most work that a killed run loses, where epochs are longer than this
 PROGRESS_SECONDS = 1.0
 
-
-@functools.lru_cache(maxsize=16)
-def load_cached(config: DataConfig) -> Data:
-    """Load a data set once per process."""
-    return load(config)
+logger = logging.getLogger(__name__)
 
 
-def load_transfer(run: RunConfig, data: Data) -> dict[str, Data]:
-    """Load the further data sets that a run is probed on: its name in metrics -> it, as the encoder sees it.
-
-    Raises:
-        UserError: a set is missing or damaged, or has no labels to probe by.
-    """
-    found = {}
-    for config in run.evaluation.transfer:
-        other = load_cached(config.with_field("image_px", data.image_px))
-        if any(images.labels is None for images in (other.train, other.validation, other.test)):
-            raise UserError(
-                f"evaluation.transfer needs labels, and {config.name} has none; choose a data set with class folders"
-            )
-        found[transfer_name(config)] = seen_as(other, data.format)
-    return found
-
-
-def execute_safely(run: RunConfig, home: Path, resources: Resources, report: Report) -> None:
+def execute_safely(
+    run: RunConfig, home: Path, resources: Resources, report: Report, trained: Path | None = None
+) -> None:
     """Execute a run on this process's own; an exception of it is its failure, and nobody else's."""
     with forwarding_warnings(report):
         try:
             processor = Processor.here(run.precision)
-            execute(run, load_cached(run.data), home, processor, report)
+            execute(run, load_cached(run.data), home, processor, report, trained)
         except UserError as error:
             report(Failed(str(error)))
         except Exception as error:
             report(Failed(f"{type(error).__name__}: {error}"))
 
 
-def execute(run: RunConfig, data: Data, home: Path, processor: Processor, report: Report) -> None:
+def execute(
+    run: RunConfig, data: Data, home: Path, processor: Processor, report: Report, trained: Path | None = None
+) -> None:
     """Run ``run`` to its end, from its newest checkpoint where it has one.
 
     Its folder under ``home`` is named by its fingerprint, so whoever runs it next goes on where it stopped.
+
+    Args:
+        run: what to do.
+        data: its data.
+        home: where its checkpoints lie.
+        processor: what to compute on.
+        report: takes what it says.
+        trained: what :mod:`unlabeled.platform.trained` kept of a run with the same training: then it only measures.
     """
-    _Execution(run, data, home, processor, report).to_the_end()
+    _Execution(run, data, home, processor, report, trained).to_the_end()
 
 
 class _Execution:
     """A run on its way. Of several workers, the first evaluates, saves and reports."""
 
-    def __init__(self, run: RunConfig, data: Data, home: Path, processor: Processor, report: Report) -> None:
+    def __init__(
+        self,
+        run: RunConfig,
+        data: Data,
+        home: Path,
+        processor: Processor,
+        report: Report,
+        kept: Path | None = None,
+    ) -> None:
         self.clock = _Clock()
         self.memory = TrainingMemory(processor)
         self.run, self.data, self.processor, self.report = run, data, processor, report
-        self.folder = home / "work" / run.fingerprint(data.checksum)
+        self.folder = home / "work" / identify(run).fingerprint
         self.is_first = collective.rank() == 0
         self.evaluation = Evaluation(run, data, processor, load_transfer(run, data))
         self.untrained = _untrained(run, data, home, processor, self.evaluation) if self.is_first else {}
         self.training = Training(run, data, processor)
         self.epochs: list[Metrics] = []
+        self.followed: set[str] = set()
         saved = _load_together(self.folder, processor)
         if saved is not None:
             self.training.restore(saved["training"])
-            self.epochs = saved["epochs"]
+            self.epochs, self.followed = saved["epochs"], set(saved["followed"])
             self.clock.add(saved["clock"])
             self.evaluation.notes.extend(saved["notes"])
+        elif kept is not None:
+            self._take_over(kept)
         self.saved_at = self.spoke_at = time.monotonic()
         report(Started(_environment(processor), self.training.step, list(self.epochs)))
 
@@ -121,10 +122,31 @@ class _Execution:
         if self.is_first:
             self._finish()
 
+    def _take_over(self, kept: Path) -> None:
+        """Take the weights of a run that is trained; its epochs too, but for what another evaluation saw in them."""
+        history = trained.load(self.training.method, kept)
+        _check_same(0.0 if history is None else 1.0, f"the weights in {kept} or not", self.processor)
+        if history is None:
+            logger.warning("the weights in %s are not whole, so the run is trained again", kept)
+            return
+        self.training.step = self.training.total_steps
+        self.clock.add(history.seconds)
+        self.memory.training_mb = history.memory_mb
+        self.epochs, self.followed = history.epochs, set(history.followed)
+        if history.followed_by == self.run.evaluation.following():
+            self.evaluation.notes.extend(history.notes)
+            return
+        self.epochs = [{k: v for k, v in epoch.items() if k not in self.followed} for epoch in self.epochs]
+        found = self.evaluation.follow(self.training.method.encoder, " after the last epoch") if self.is_first else {}
+        self.epochs[-1] |= self.evaluation.notes.measured(found, " after the last epoch")
+        self.followed = set(found)
+
     def _end_epoch(self) -> None:
         metrics = self.training.end_epoch()
         if self.is_first and self.evaluation.due(self.training.epoch):
-            metrics |= self.evaluation.follow(self.training.method.encoder, f" in epoch {self.training.epoch}")
+            found = self.evaluation.follow(self.training.method.encoder, f" in epoch {self.training.epoch}")
+            metrics |= found
+            self.followed |= found.keys()
         metrics = self.evaluation.notes.measured(metrics, f" in epoch {self.training.epoch}")
         self.epochs.append(metrics)
         self._save()
@@ -135,6 +157,7 @@ class _Execution:
             state = {
                 "training": self.training.state(),
                 "epochs": self.epochs,
+                "followed": sorted(self.followed),
                 "clock": self.clock.read(),
                 "notes": list(self.evaluation.notes),
             }
@@ -150,6 +173,15 @@ class _Execution:
 
     def _finish(self) -> None:
         encoder, notes = self.training.method.encoder, self.evaluation.notes
+        history = trained.History(
+            self.epochs,
+            sorted(self.followed),
+            self.run.evaluation.following(),
+            list(notes),
+            self.clock.read(),
+            self.memory.training_mb,
+        )
+        trained.save(self.training.method, self.run, self.data.format, history, self.folder / "files")
         final = self.evaluation.final(self.training.method)
         _write_files(self.run, self.data, self.training, self.folder / "files", self.processor, notes)
         wall_seconds, cpu_seconds = self.clock.read()
@@ -172,14 +204,14 @@ def _load_together(folder: Path, processor: Processor) -> checkpoint.State | Non
         UserError: workers on other nodes see other files.
     """
     saved = checkpoint.load_newest(folder, processor.device)
-    step = torch.tensor([float(saved["training"]["step"] if saved else -1)], device=processor.device)
-    steps = collective.gather(step)
-    if (steps != step).any():
-        raise UserError(
-            f"workers see checkpoints of different steps in {folder}: {[int(s) for s in steps]}; "
-            "give a --home that all nodes share"
-        )
+    _check_same(saved["training"]["step"] if saved else -1, f"checkpoints of different steps in {folder}", processor)
     return saved
+
+
+def _check_same(seen: float, what: str, processor: Processor) -> None:
+    everywhere = collective.gather(torch.tensor([float(seen)], device=processor.device))
+    if (everywhere != seen).any():
+        raise UserError(f"workers see {what}: {[int(each) for each in everywhere]}; give a --home that all nodes share")
 
 
 class _Clock:
@@ -201,11 +233,10 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
     """Measure the encoder before training, once for all runs that start from the same weights."""
     own_eyes = type(run.method).make_encoder is not MethodConfig.make_encoder
     asks_method = run.evaluation.layers or any(probe.asks_method for probe in run.evaluation.final)
-    further = run.method.canonical_json() if own_eyes or asks_method else ""
     what = (
-        further,
-        run.encoder.canonical_json(),
-        run.data.canonical_json(),
+        run.method.digest() if own_eyes or asks_method else "",
+        run.encoder.digest(),
+        run.data.digest(),
         data.checksum,
         str(run.seed),
         processor.precision,
@@ -224,9 +255,7 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
 def _write_files(
     run: RunConfig, data: Data, training: Training, folder: Path, processor: Processor, notes: Notes
 ) -> None:
-    """Write the encoder, and each drawing that can be made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_encoder(training.method.encoder, run, data.format, folder / "encoder")
+    """Make each drawing that can be made."""
     with notes.guard("views were not drawn"):
         draw_views_of(run, data, folder / "views.png")
     with notes.guard("the method's pictures were not drawn"):

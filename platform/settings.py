@@ -2,6 +2,9 @@
 
 Everything that decides a result is a :class:`Settings`; everything that comes in several kinds (methods, augmentations,
 probes) is a :class:`Variant`, told apart in JSON by its ``name``.
+
+A value's identity leaves out the fields that have their defaults, so that a new field changes no identity; and it names
+the version of its code, so that mended code does.
 """
 
 import hashlib
@@ -18,6 +21,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import to_jsonable_python
 
 from unlabeled.platform.errors import UserError, unknown
 
@@ -27,9 +31,12 @@ class Settings(BaseModel):
 
     Attributes:
         opens: whether :meth:`flat` lists the fields of such a value, or the value whole. (A policy is read whole.)
+        version: of what the value stands for; raised whenever the same settings would give other numbers, or a default
+            changes.
     """
 
     opens: ClassVar[bool] = True
+    version: ClassVar[int] = 1
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
@@ -49,9 +56,24 @@ class Settings(BaseModel):
         """Return the one JSON text that equal values share: keys sorted, no white space."""
         return json.dumps(self.model_dump(mode="json", serialize_as_any=True), sort_keys=True, separators=(",", ":"))
 
-    def digest(self, *more: str) -> str:
-        """Return 16 hexadecimal digits that name this value together with the texts in ``more``."""
-        text = "\n".join([self.canonical_json(), *more])
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this value from others, as JSON has it: the fields that differ from their defaults.
+
+        A kind is written with its version, ``simclr@1``; other settings with theirs once it is raised. A field that has
+        its default is there nevertheless if a version in it is raised.
+        """
+        found: dict[str, Any] = {} if self.version == 1 else {"@": self.version}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            is_default = not field.is_required() and value == field.get_default(call_default_factory=True)
+            if not is_default or _is_raised(value):
+                found[name] = _identity(value)
+        return found
+
+    def digest(self, *more: str, without: str = "") -> str:
+        """Return 16 hexadecimal digits that name this value, less one field, together with the texts in ``more``."""
+        identity = {name: value for name, value in self.identity().items() if name != without}
+        text = "\n".join([json.dumps(identity, sort_keys=True, separators=(",", ":")), *more])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def with_field(self, path: str, value: Any, *, above: str = "") -> Self:
@@ -105,6 +127,9 @@ class Variant(Settings):
         if Variant in cls.__bases__:
             cls.family = {}
         elif "name" in cls.__dict__:
+            other = cls.family.get(cls.name)
+            if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise UserError(f"{cls.__qualname__} and {other.__qualname__} are both called {cls.name!r}; rename one")
             cls.family[cls.name] = cls
 
     @model_validator(mode="wrap")
@@ -122,6 +147,11 @@ class Variant(Settings):
     def _name_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {"name": self.name, **handler(self)}
 
+    def identity(self) -> dict[str, Any]:
+        """Return the kind with its version, and what else tells this value from others."""
+        rest = {name: value for name, value in super().identity().items() if name != "@"}
+        return {"name": f"{self.name}@{self.version}", **rest}
+
     def with_field(self, path: str, value: Any, *, above: str = "") -> Self:
         """Return a copy with a field changed; setting ``name`` gives another kind of the family, with its defaults."""
         if path != "name":
@@ -134,6 +164,25 @@ class Variant(Settings):
     def flat(self) -> dict[str, Any]:
         """Return the kind's name and its fields by dotted path."""
         return {"name": self.name, **super().flat()}
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return value.identity()
+    if isinstance(value, tuple | list):
+        return [_identity(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): _identity(part) for name, part in value.items()}
+    return to_jsonable_python(value)
+
+
+def _is_raised(value: Any) -> bool:
+    """Tell whether a version in a value is above the first."""
+    if isinstance(value, Settings):
+        return value.version > 1 or any(_is_raised(getattr(value, name)) for name in type(value).model_fields)
+    if isinstance(value, Mapping):
+        return any(map(_is_raised, value.values()))
+    return isinstance(value, tuple | list) and any(map(_is_raised, value))
 
 
 def explain(error: ValidationError, above: str = "") -> str:

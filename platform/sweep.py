@@ -15,9 +15,10 @@ from typing import Any
 from unlabeled.platform.cluster import cluster, growing
 from unlabeled.platform.display import Display
 from unlabeled.platform.events import Event, Failed
+from unlabeled.platform.loaded import load_cached, load_transfer
 from unlabeled.platform.recorder import Outcome, Recorder
 from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import execute_safely, load_cached, load_transfer
+from unlabeled.platform.runtime import execute_safely
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train import check_built
 from unlabeled.platform.trial import packed, trial
@@ -60,7 +61,7 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
         for number in _in_turn(recorder, display):
             report = functools.partial(recorder.take, display, number)
             try:
-                execute(recorder.planned[number].config, recorder.home, given, report)
+                execute(recorder.planned[number].config, recorder.home, given, report, recorder.trained(number))
             except KeyboardInterrupt:
                 recorder.interrupt()
                 break
@@ -164,7 +165,8 @@ def _asking(next_run: Callable[[], int | None], recorder: Recorder, resources: R
                 return None
             if number == OVER:
                 return self.FINISHED
-            return packed(number, self._recorder.planned[number].config, self._recorder.home, self._resources)
+            run, trained = self._recorder.planned[number].config, self._recorder.trained(number)
+            return packed(number, run, self._recorder.home, self._resources, trained)
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
             pass

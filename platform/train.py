@@ -138,7 +138,13 @@ class Training:
         if self.run.method.needs_captions:
             assert self.data.pretrain.captions is not None
             captions = tuple(self.data.pretrain.captions[i] for i in index.tolist())
-        return Batch(views=views, index=index, draws=draws.within("method"), labels=labels, captions=captions)
+        return Batch(
+            views=views,
+            index=self.processor.put(index),
+            draws=draws.within("method"),
+            labels=labels,
+            captions=captions,
+        )
 
     def state(self) -> State:
         """Return all that the rest of the run depends on."""

@@ -19,15 +19,19 @@ from unlabeled.platform.runtime import execute_safely
 from unlabeled.platform.workers import execute_on_workers
 
 
-def packed(number: int, run: RunConfig, home: Path, resources: Resources) -> dict[str, Any]:
+def packed(
+    number: int, run: RunConfig, home: Path, resources: Resources, trained: Path | None = None
+) -> dict[str, Any]:
     """Return what :func:`trial` takes, small: Tune keeps the settings of every trial, as text and more than once."""
-    words = zlib.compress(pickle.dumps((run, home, resources)))
+    words = zlib.compress(pickle.dumps((run, home, resources, trained)))
     return {"number": number, "packed": base64.b64encode(words).decode("ascii")}
 
 
-def unpacked(config: Mapping[str, Any]) -> tuple[RunConfig, Path, Resources]:
+def unpacked(config: Mapping[str, Any]) -> tuple[RunConfig, Path, Resources, Path | None]:
     """Return what was :func:`packed`."""
-    given: tuple[RunConfig, Path, Resources] = pickle.loads(zlib.decompress(base64.b64decode(config["packed"])))
+    given: tuple[RunConfig, Path, Resources, Path | None] = pickle.loads(
+        zlib.decompress(base64.b64decode(config["packed"]))
+    )
     return given
 
 
@@ -35,13 +39,13 @@ def trial(config: Mapping[str, Any]) -> None:
     """Execute the run that the driver :func:`packed`, and report its events to Tune."""
     from ray import tune
 
-    run, home, resources = unpacked(config)
+    run, home, resources, trained = unpacked(config)
 
     def report(event: Event) -> None:
         tune.report({"event": event})
 
     if resources.workers > 1:
-        execute_on_workers(run, home, resources, report)
+        execute_on_workers(run, home, resources, report, trained)
     else:
         torch.set_num_threads(resources.cpus_per_run)
-        execute_safely(run, home, resources, report)
+        execute_safely(run, home, resources, report, trained)

@@ -23,9 +23,10 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import Event, Failed, Finished, Noted, Report, forwarding_warnings
+from unlabeled.platform.loaded import load_cached
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import execute, load_cached
+from unlabeled.platform.runtime import execute
 from unlabeled.platform.train import NonFiniteLossError, check_fits
 
 _QUICK = {
@@ -37,7 +38,9 @@ _QUICK = {
 _QUICK_TO_SHRINK = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15"}
 
 
-def execute_on_workers(run: RunConfig, home: Path, resources: Resources, report: Report) -> None:
+def execute_on_workers(
+    run: RunConfig, home: Path, resources: Resources, report: Report, trained: Path | None = None
+) -> None:
     """Execute a run on a group of workers, and hand its events on as they come.
 
     A worker or node that is lost costs a restart from the newest checkpoint, at most ``resources.retries`` times; with
@@ -46,7 +49,8 @@ def execute_on_workers(run: RunConfig, home: Path, resources: Resources, report:
     os.environ.update(_QUICK if resources.fewest_workers is None else {**_QUICK, **_QUICK_TO_SHRINK})
     inbox = _Inbox()
     errors: list[Exception] = []
-    trainer = _trainer(run, home, resources, inbox.address)
+    given = {"run": run, "home": home, "resources": resources, "trained": trained, "inbox": inbox.address}
+    trainer = _trainer(given)
     threading.Thread(target=_fit, args=(trainer, inbox, errors), daemon=True).start()
     event = None
     while (next_event := inbox.events.get()) is not None:
@@ -56,7 +60,7 @@ def execute_on_workers(run: RunConfig, home: Path, resources: Resources, report:
         report(Failed(_reason(errors[0])))
 
 
-def _trainer(run: RunConfig, home: Path, resources: Resources, inbox: tuple[Any, bytes]) -> Any:
+def _trainer(given: Mapping[str, Any]) -> Any:
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as TrainRunConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -68,12 +72,13 @@ def _trainer(run: RunConfig, home: Path, resources: Resources, inbox: tuple[Any,
             every: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
             return [callback for callback in every if type(callback).__name__ != "DatasetsCallback"]
 
+    resources: Resources = given["resources"]
     num_workers: Any = resources.workers  # Ray's type hints don't know the elastic form
     if resources.fewest_workers is not None:
         num_workers = (resources.fewest_workers, resources.workers)
     return WithoutDatasets(
         _work,
-        train_loop_config={"run": run, "home": home, "resources": resources, "inbox": inbox},
+        train_loop_config=dict(given),
         # Logs gather numbers that live on the CPU, so gloo has to be there beside NCCL.
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if resources.gpus else "gloo"),
         scaling_config=ScalingConfig(
@@ -82,7 +87,9 @@ def _trainer(run: RunConfig, home: Path, resources: Resources, inbox: tuple[Any,
             resources_per_worker={"CPU": resources.cpus_per_run, **({"GPU": resources.gpus} if resources.gpus else {})},
         ),
         run_config=TrainRunConfig(
-            name=run.digest(), storage_path=str(home / "train"), failure_config=FailureConfig(resources.retries)
+            name=given["run"].digest(),
+            storage_path=str(given["home"] / "train"),
+            failure_config=FailureConfig(resources.retries),
         ),
     )
 
@@ -160,7 +167,7 @@ def _work(config: Mapping[str, Any]) -> None:
             if training < offered:
                 report(Noted(f"{training} of {offered} workers train: the run can't be shared by {offered}"))
             if collective.go_on_with(training):
-                execute(run, data, config["home"], Processor.here(run.precision), report)
+                execute(run, data, config["home"], Processor.here(run.precision), report, config["trained"])
         except (NonFiniteLossError, UserError) as error:  # the same on all workers; another try would end the same way
             report(Failed(f"{type(error).__name__}: {error}"))
 

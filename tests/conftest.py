@@ -40,6 +40,7 @@ def small_run() -> RunConfig:
         encoder=EncoderConfig(width=8),
         epochs=2,
         batch_size=64,
+        precision="fp32",  # on every machine
         evaluation=EvaluationConfig(follow_images=100, tsne_images=0),
     )
 

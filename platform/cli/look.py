@@ -117,7 +117,7 @@ def methods() -> None:
     """
     from unlabeled.methods import METHODS
     from unlabeled.platform.cost import relative_cost
-    from unlabeled.platform.runtime import load_cached
+    from unlabeled.platform.loaded import load_cached
     from unlabeled.studies.pretext_tasks import STUDY
 
     small = {"batch_size": 16, "data.train_images": 64, "evaluation.layers": ()}

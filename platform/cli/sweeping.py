@@ -52,11 +52,13 @@ def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, re
     from unlabeled.platform.cluster import take_sigterm_as_ctrl_c
     from unlabeled.platform.display import Display
     from unlabeled.platform.home import make_home
+    from unlabeled.platform.precision import resolved
     from unlabeled.platform.recorder import Recorder
     from unlabeled.platform.sweep import check_runs
     from unlabeled.platform.track import Store
 
     take_sigterm_as_ctrl_c()
+    base = resolved(base, resources)
     planned = study.runs(base, profile)
     check_runs(planned, resources)
     place = make_home(home)
@@ -73,14 +75,15 @@ def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None,
     from unlabeled.platform.cluster import cluster, nodes
     from unlabeled.platform.home import find_home
     from unlabeled.platform.plan import Plan, logged_runs
+    from unlabeled.platform.precision import resolved
     from unlabeled.platform.sweep import check_runs
 
-    planned = study.runs(base, profile)
+    planned = study.runs(resolved(base, resources), profile)
     check_runs(planned, resources)
     place = find_home(home)
     with cluster(resources) as given:
         at_once = given.places(nodes())
-    plan = Plan.of(planned, base, logged_runs(place, study.name), at_once)
+    plan = Plan.of(planned, logged_runs(place, study.name), at_once)
     print(f"{study.name}: {plan.summary}; home {place}")
     for line in plan.lines():
         print(line)

@@ -1,7 +1,8 @@
 """A search on its way: which run comes next, and what each run's events mean for it. Knows no Ray.
 
 Trials first, on validation alone. Then the best few over further seeds, on validation still: the winner is the best
-mean of those. Only then the test split is read, once for each of the further seeds, of the winner and of the base.
+mean of those. Only then the test split is read, of the winner and of the base, over seeds that none of this has seen:
+the runs that a point was chosen by are its luckiest ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +10,13 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
-from unlabeled.platform import checkpoint
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.display import shown
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Metrics, Started
-from unlabeled.platform.runtime import load_cached
+from unlabeled.platform.loaded import identify, load_cached
 from unlabeled.platform.search.built import field_of, read_back
-from unlabeled.platform.search.declared import IMAGES_SEEN, Search, validated_only
+from unlabeled.platform.search.declared import IMAGES_SEEN, Search
 from unlabeled.platform.search.memory import Memory
 from unlabeled.platform.search.recording import Role, SearchDisplay, SearchRecorder, Stage
 from unlabeled.platform.study import PlannedRun
@@ -72,7 +72,7 @@ class Course:
         self._trial_of: dict[str, int] = {}  # fingerprint -> trial
         for frozen in memory.trained():
             run = memory.run_of(frozen.number)
-            self._trial_of[run.fingerprint(load_cached(run.data).checksum)] = frozen.number
+            self._trial_of[identify(run).fingerprint] = frozen.number
         self._steps = self._plan()
         self._say_best()
 
@@ -190,7 +190,7 @@ class Course:
             if run is None:
                 self.memory.reject(trial.number, why)
                 continue
-            fingerprint = run.fingerprint(load_cached(run.data).checksum)
+            fingerprint = identify(run).fingerprint
             if fingerprint in self._trial_of:
                 repeats += 1
                 self.memory.repeats(trial.number, self._trial_of[fingerprint])
@@ -244,7 +244,11 @@ class Course:
         yield from self._wait()
 
     def _seeds(self) -> list[int]:
-        return [self.base.seed + 1 + place for place in range(self.search.further_seeds)] or [self.base.seed]
+        return [self.base.seed + 1 + place for place in range(self.search.further_seeds)]
+
+    def _fresh_seeds(self) -> list[int]:
+        first = self.base.seed + 1 + self.search.further_seeds
+        return [first + place for place in range(max(1, self.search.further_seeds))]
 
     def _repeat_best(self) -> Iterator[int | None]:
         scores = self.memory.scores()
@@ -275,14 +279,12 @@ class Course:
         self.winner = ranked[0] if ranked else None
 
     def _test(self) -> Iterator[int | None]:
-        """Measure winner and base on test; what the winner's repetitions have trained is not trained again."""
+        """Measure winner and base on test, over seeds that the choice did not see."""
         assert self.winner is not None
         numbers: dict[tuple[str, int], int] = {}
-        for seed in self._seeds():
-            repeated = self._trial_run(self.winner).with_field("seed", seed)
+        for seed in self._fresh_seeds():
             run = self.winning_run().with_field("seed", seed)
             numbers["winner", seed] = self._enter(PlannedRun(row="winner", seed=seed, config=run), "test", self.winner)
-            self._hand_over(repeated, numbers["winner", seed])
             base = PlannedRun(row="default", seed=seed, config=self.base.with_field("seed", seed))
             numbers["default", seed] = self._enter(base, "test", None)
         different = {self.recorder.fingerprint(number): number for number in numbers.values()}
@@ -299,14 +301,3 @@ class Course:
 
     def _trial_run(self, trial: int) -> RunConfig:
         return self.memory.run_of(trial)
-
-    def _hand_over(self, trained: RunConfig, number: int) -> None:
-        """Give a run the last checkpoint of one that differs in what is measured alone, so that it only measures."""
-        run = self.recorder.planned[number].config
-        assert validated_only(run) == validated_only(trained)
-        work = self.recorder.home / "work"
-        checksum = self.recorder.data[run.data].checksum
-        source, target = work / trained.fingerprint(checksum), work / run.fingerprint(checksum)
-        there = checkpoint.checkpoints(source)
-        if there and not checkpoint.checkpoints(target):
-            checkpoint.write_atomically(target / there[0].name, there[0].read_bytes())

@@ -61,7 +61,7 @@ class Search(Settings):
         prune_on: the metric of each epoch by which hopeless trials are stopped.
         trials: how many points are trained, unless the command says otherwise.
         best: how many of them are repeated.
-        further_seeds: over how many seeds, none of them a trial's.
+        further_seeds: over how many seeds, none of them a trial's. The winner is then measured over as many others.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -155,7 +155,7 @@ class Search(Settings):
         """Return the sentences of the constraints that a run breaks."""
         return [constraint.sentence for constraint in self.constraints if not constraint.holds(run)]
 
-    def identity(self) -> str:
+    def space_digest(self) -> str:
         """Return 16 hexadecimal digits for space and objectives: trials of equal ones teach a sampler the same."""
         dump = self.model_dump(mode="json", serialize_as_any=True, include={"space", "objective", "second"})
         return _Identity(value=dump).digest()

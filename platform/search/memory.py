@@ -80,7 +80,7 @@ class Memory:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._storage = _open(self.path)
         known = {study.study_name for study in optuna.get_all_study_summaries(self._storage)}
-        self.name = search.identity()
+        self.name = search.space_digest()
         self.study = optuna.create_study(
             storage=self._storage,
             study_name=self.name,

@@ -7,8 +7,9 @@ from rich.console import Console
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.home import make_home
+from unlabeled.platform.loaded import load_cached
+from unlabeled.platform.precision import resolved
 from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import load_cached
 from unlabeled.platform.search import summary
 from unlabeled.platform.search.course import Course
 from unlabeled.platform.search.declared import Search
@@ -40,6 +41,7 @@ def start(
     """
     check_sampler(sampler, search)
     check_pruner(pruner, search)
+    base = resolved(base, resources)
     check_runs([PlannedRun(row="default", seed=base.seed, config=base)], resources)
     data = load_cached(base.data)
     if data.train.labels is None and not search.objective.metric.startswith("health/"):

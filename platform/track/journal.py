@@ -65,6 +65,11 @@ class Journal:
                 journal.close()
 
     @property
+    def home(self) -> Path:
+        """The home that it lies in."""
+        return self.path.parent.parent
+
+    @property
     def header(self) -> dict[str, Any]:
         """What the journal is for; empty where its driver died writing it."""
         with self.path.open("rb") as file:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.commit import commit
@@ -22,11 +23,12 @@ from unlabeled.platform.track.connection import Connection
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, told_apart
 from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.leases import LEDGERS, Leases, said
-from unlabeled.platform.track.sender import Sender
+from unlabeled.platform.track.sender import Sender, forget_work
 from unlabeled.platform.track.writer import Writer, find_run
 
 if TYPE_CHECKING:  # torch, which they import, takes 300 MB and two seconds that reading runs does not need
     from unlabeled.platform.data import Data
+    from unlabeled.platform.loaded import Identity
     from unlabeled.platform.study import PlannedRun
 
 _MOST_TAG = 5000  # characters that every MLflow takes
@@ -49,7 +51,16 @@ class StudyLog:
         self.experiment, ledger = store.open_experiment(record)
         send_waiting(store, record["name"])  # first, so that what an earlier command finished is not done again
         self.leases = Leases(store.client, ledger)
-        self._statuses = {run.data.tags.get("unlabeled.fingerprint"): run.info.status for run in store.runs_of(self.id)}
+        self._statuses: dict[str, str] = {}
+        self._weights: dict[str, str] = {}  # training -> the fingerprint of a finished run that has its weights
+        for run in store.runs_of(self.id):
+            tags = run.data.tags
+            if (fingerprint := tags.get("unlabeled.fingerprint")) is not None:
+                self._statuses[fingerprint] = run.info.status
+                if run.info.status == "FINISHED":
+                    self._weights[tags.get("unlabeled.training", "")] = fingerprint
+                    forget_work(store.home, fingerprint)
+        self._trainings: dict[str, str] = {}  # fingerprint of a run that was begun here -> its training
         self._sender: Sender | None = None
         self._looked = 0.0
 
@@ -68,6 +79,22 @@ class StudyLog:
         """Tell whether the run is complete in the store."""
         return self._statuses.get(fingerprint) == "FINISHED"
 
+    def trained(self, training: str) -> Path | None:
+        """Return where the files lie of a finished run of that training, fetched if the store is a server."""
+        fingerprint = self._weights.get(training)
+        if fingerprint is None:
+            return None
+        try:
+            run = self.logged(fingerprint)
+            if run is None:
+                return None
+            place = None if self.store.is_embedded else self.store.home / "work" / "fetched" / run.info.run_id
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)
+            return Path(self.client.download_artifacts(run.info.run_id, "", None if place is None else str(place)))
+        except (AwayError, DeniedError, RefusedError, MlflowException, OSError):
+            return None  # it can be trained
+
     def open(self, say: Callable[[str], None]) -> None:
         """Begin to hold leases and to send; ``say`` takes lines for a person."""
         header = {"store": self.store.identity, "experiment": self.id, "record": self.record}
@@ -76,7 +103,7 @@ class StudyLog:
         except (AwayError, DeniedError, RefusedError) as error:
             raise UserError(f"the MLflow store {self.store.address} can't be written: {error}") from None
         writer = Writer(self.store, self.id, self.record, finds=False)
-        writer.known = {fingerprint for fingerprint in self._statuses if fingerprint}
+        writer.known = set(self._statuses)
         journal = Journal.start(self.store.home, self.leases.driver.name, header)
         self._sender = Sender(journal, writer, self.leases, say)
         self._sender.start()
@@ -134,7 +161,7 @@ class StudyLog:
         return said(holder) if holder else "another process"
 
     def begin(
-        self, planned: "PlannedRun", fingerprint: str, base: str, data: "Data", protocols: Mapping[str, str]
+        self, planned: "PlannedRun", identity: "Identity", base: str, data: "Data", protocols: Mapping[str, str]
     ) -> None:
         """Open the run's MLflow run, the same one as before where it has one."""
         tags = {
@@ -142,7 +169,9 @@ class StudyLog:
             "unlabeled.row": planned.row,
             "unlabeled.seed": str(planned.seed),
             "unlabeled.profile": self.record["profile"],
-            "unlabeled.fingerprint": fingerprint,
+            "unlabeled.fingerprint": identity.fingerprint,
+            "unlabeled.training": identity.training,
+            "unlabeled.row_digest": identity.row,
             "unlabeled.base": base,
             "mlflow.source.name": "unlabeled",
             **{f"protocol:{metric}": how for metric, how in protocols.items()},
@@ -156,8 +185,9 @@ class StudyLog:
             "source": json.dumps({"source": data.source, "licence": data.licence}),
             "profile": json.dumps({**sizes, "test": len(data.test), "classes": len(data.classes)}),
         }
+        self._trainings[identity.fingerprint] = identity.training
         self._append(
-            fingerprint,
+            identity.fingerprint,
             "open",
             name=planned.name,
             tags=tags,
@@ -195,6 +225,7 @@ class StudyLog:
         if files is not None and event.files.is_relative_to(self.store.home):  # which may be moved before it is sent
             files = str(event.files.relative_to(self.store.home))
         self._append(fingerprint, "end", status="FINISHED", files=files)
+        self._weights[self._trainings.pop(fingerprint, "")] = fingerprint
 
     def failed(self, fingerprint: str, event: Failed) -> None:
         """End the run as failed, with its reason."""

@@ -1,8 +1,10 @@
 """The thread that carries a driver's journal to MLflow, waits while MLflow is away, and says so."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError
 from unlabeled.platform.track.journal import Entry, Journal
@@ -11,6 +13,11 @@ from unlabeled.platform.track.writer import Writer
 
 RETRY_SECONDS = 2.0  # between tries while the store is away
 PATIENCE_SECONDS = 60.0  # how long an ended command waits for a store that is away
+
+
+def forget_work(home: Path, fingerprint: str) -> None:
+    """Delete the checkpoints and files of a finished run that the store has: its weights are among its artifacts."""
+    shutil.rmtree(home / "work" / fingerprint, ignore_errors=True)
 
 
 class Sender:
@@ -137,6 +144,8 @@ class Sender:
         for run, of_run in by_run.items():
             if of_run[-1]["do"] == "end":
                 self.writer.forget(run)
+                if of_run[-1]["status"] == "FINISHED" and run not in self.refused and run not in self.lost:
+                    forget_work(self.journal.home, run)
         return True
 
     def _send_run(self, run: str, entries: list[Entry]) -> None:

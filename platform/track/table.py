@@ -12,7 +12,7 @@ _KEPT_TAGS = ("protocol:", "environment:")
 def frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Lay runs out as one tidy frame, a row each, in the order given; one pass, so that pages need not be kept.
 
-    Columns: ``run_id, name, study, row, seed, profile, base, status, reason, notes, fingerprint, started,
+    Columns: ``run_id, name, study, row, row_digest, seed, profile, base, status, reason, notes, fingerprint, started,
     seconds, experiment_id``, parameters by their dotted path with their types restored, last metric values by their
     slash name, and the tags ``protocol:...`` and ``environment:...``.
     """
@@ -43,6 +43,7 @@ def _row(run: Run) -> dict[str, Any]:
         "name": run.info.run_name,
         "study": tags.get("unlabeled.study", ""),
         "row": tags.get("unlabeled.row", ""),
+        "row_digest": tags.get("unlabeled.row_digest", ""),
         "seed": int(tags.get("unlabeled.seed", 0)),
         "profile": tags.get("unlabeled.profile", ""),
         "base": tags.get("unlabeled.base", ""),

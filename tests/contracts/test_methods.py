@@ -30,16 +30,17 @@ from unlabeled.methods.masked.mae import MAEConfig
 from unlabeled.methods.multimodal.clip import CLIPConfig
 from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.methods.supervised.supcon import SupConConfig
+from unlabeled.platform import trained
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, deviation, extract
+from unlabeled.platform.loaded import load_cached
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import SGD, AdamW
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import load_cached
 from unlabeled.platform.settings import Settings
 from unlabeled.platform.train import Training, build_method, check_built, check_fits
 
@@ -170,6 +171,16 @@ def assert_same(one: object, other: object) -> None:
 
 def test_every_method_is_here() -> None:
     assert list(SMALL) == list(METHODS)
+
+
+@every_method
+def test_its_weights_are_kept_whole(name: str, data: Data, processor: Processor, tmp_path: Path) -> None:
+    run = run_of(SMALL[name])
+    method, other = (build_method(run.with_field("seed", seed), data, processor) for seed in (0, 1))
+    history = trained.History([{"train/loss": 1.0}], [], "", [], (1.0, 2.0), None)
+    trained.save(method, run, data.format, history, tmp_path)
+    assert trained.load(other, tmp_path) == history
+    assert_same(method.state_dict(), other.state_dict())
 
 
 @every_method

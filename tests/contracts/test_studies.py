@@ -14,7 +14,7 @@ import torch
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.runtime import load_cached
+from unlabeled.platform.loaded import load_cached
 from unlabeled.platform.study import OURS, Study
 from unlabeled.platform.train import check_built
 from unlabeled.studies import STUDIES, tables

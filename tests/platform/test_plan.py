@@ -22,9 +22,9 @@ from unlabeled.platform.display import Display
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import EpochDone, Progress, Started
 from unlabeled.platform.home import make_home
+from unlabeled.platform.loaded import identify
 from unlabeled.platform.plan import LoggedRun, Plan, logged_runs
 from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import load_cached
 from unlabeled.platform.study import PlannedRun
 
 
@@ -38,16 +38,16 @@ def planned(small_run: RunConfig) -> list[PlannedRun]:
     ]
 
 
-def log_of(run: PlannedRun, base: RunConfig, status: str, seconds: float) -> dict[str, LoggedRun]:
-    checksum = load_cached(base.data).checksum
-    return {run.config.fingerprint(checksum): LoggedRun(status, run.row, base.digest(checksum), seconds)}
+def log_of(run: PlannedRun, status: str, seconds: float) -> dict[str, LoggedRun]:
+    identity = identify(run.config)
+    return {identity.fingerprint: LoggedRun(status, run.row, identity.row, seconds)}
 
 
 def test_a_plan_knows_what_is_done_and_guesses_the_rest_from_runs_of_the_same_row(
-    planned: list[PlannedRun], small_run: RunConfig
+    planned: list[PlannedRun],
 ) -> None:
-    logged = log_of(planned[0], small_run, "FINISHED", 40.0) | log_of(planned[1], small_run, "FINISHED", 100.0)
-    plan = Plan.of(planned, small_run, logged | log_of(planned[2], small_run, "KILLED", 7.0), at_once=1)
+    logged = log_of(planned[0], "FINISHED", 40.0) | log_of(planned[1], "FINISHED", 100.0)
+    plan = Plan.of(planned, logged | log_of(planned[2], "KILLED", 7.0), at_once=1)
     assert [step.what for step in plan.steps] == ["done", "done", "goes on", "to do"]
     assert plan.seconds == 140.0
     assert plan.summary == "2 of 4 runs are done, 2 to do"
@@ -58,16 +58,14 @@ def test_a_plan_knows_what_is_done_and_guesses_the_rest_from_runs_of_the_same_ro
         "  b seed 1  to do        about 1 min 40 s",
         "1 at once, about 2 min 20 s and the start-up",
     ]
-    assert Plan.of(planned, small_run, logged, at_once=2).seconds == 100.0
-    assert Plan.of(planned, small_run, logged, at_once=8).seconds == 100.0
+    assert Plan.of(planned, logged, at_once=2).seconds == 100.0
+    assert Plan.of(planned, logged, at_once=8).seconds == 100.0
 
 
-def test_a_plan_says_of_which_rows_it_cannot_know_the_time(planned: list[PlannedRun], small_run: RunConfig) -> None:
-    other = small_run.with_field("batch_size", 128)
-    logged = log_of(planned[0], small_run, "FINISHED", 40.0) | log_of(planned[1], other, "FINISHED", 9.0)
-    del logged[planned[1].config.fingerprint(load_cached(small_run.data).checksum)]
-    logged["elsewhere"] = LoggedRun("FINISHED", "b", other.digest(load_cached(other.data).checksum), 9.0)
-    plan = Plan.of(planned, small_run, logged, at_once=2)
+def test_a_plan_says_of_which_rows_it_cannot_know_the_time(planned: list[PlannedRun]) -> None:
+    other = PlannedRun(row="b", seed=1, config=planned[1].config.with_field("batch_size", 128).with_field("seed", 1))
+    logged = log_of(planned[0], "FINISHED", 40.0) | log_of(other, "FINISHED", 9.0)
+    plan = Plan.of(planned, logged, at_once=2)
     assert plan.seconds is None
     assert list(plan.lines())[-1] == (
         "2 at once; how long can't be known: no finished run here is like b in all but the seed"

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from unlabeled.platform.checkpoint import checkpoints
-from unlabeled.platform.config import RunConfig
+from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.evaluate import KNN
 from unlabeled.platform.events import EpochDone, Event, Finished, Started
 from unlabeled.platform.export import load_encoder
 from unlabeled.platform.processor import Processor
@@ -67,6 +68,8 @@ def test_a_run_tells_its_story_in_order(
         "encoder/encoder.safetensors",
         "encoder/encoder.json",
         "encoder/README.md",
+        "method.safetensors",
+        "training.json",
         "views.png",
         "tsne.png",
     }
@@ -98,6 +101,48 @@ def test_a_run_that_was_complete_but_not_logged_only_measures_again(
     assert [type(event).__name__ for event in again] == ["Started", "Finished"]
     assert again[0].step == 8  # type: ignore[union-attr]
     assert again[-1].metrics["test/linear/top1"] == first[-1].metrics["test/linear/top1"]  # type: ignore[union-attr]
+
+
+def of(run: RunConfig, data: Data, home: Path, processor: Processor, trained: Path) -> list[Event]:
+    """Measure what another run has trained."""
+    events: list[Event] = []
+    execute(run, data, home, processor, events.append, trained)
+    return events
+
+
+def test_what_is_trained_is_measured_again_as_if_it_were_trained_again(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+) -> None:
+    first = run_until(small_run, small_data, tmp_path / "first", processor)
+    other = small_run.with_field("evaluation", EvaluationConfig(final=(KNN(neighbors=5),), follow_images=80))
+    afresh = run_until(other, small_data, tmp_path / "afresh", processor)
+    again = of(other, small_data, tmp_path / "again", processor, first[-1].files)  # type: ignore[union-attr]
+    assert [type(event).__name__ for event in again] == ["Started", "Finished"]
+    started, finished = again
+    assert isinstance(started, Started)
+    assert isinstance(finished, Finished)
+    assert started.step == 8
+    expected = {k: v for k, v in afresh[-1].metrics.items() if "system" not in k}  # type: ignore[union-attr]
+    assert {k: v for k, v in finished.metrics.items() if "system" not in k} == expected
+    epochs = [event for event in first if isinstance(event, EpochDone)]
+    last = [event for event in afresh if isinstance(event, EpochDone)][-1]
+    assert {k: v for k, v in started.epochs[-1].items() if "second" not in k} == {
+        k: v for k, v in last.metrics.items() if "second" not in k
+    }
+    assert "knn/top1" not in started.epochs[0], "it was another evaluation that followed"
+    assert started.epochs[0]["train/loss"] == epochs[0].metrics["train/loss"]
+    assert set(weights(tmp_path / "again")) == set(weights(tmp_path / "first"))
+
+
+def test_kept_weights_that_are_not_whole_are_trained_again(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = run_until(small_run, small_data, tmp_path / "first", processor)[-1].files  # type: ignore[union-attr]
+    (kept / "method.safetensors").write_bytes((kept / "method.safetensors").read_bytes()[:-8])
+    other = small_run.with_field("evaluation.final", (KNN(neighbors=5),))
+    again = of(other, small_data, tmp_path / "again", processor, kept)
+    assert again[0].step == 0  # type: ignore[union-attr]
+    assert "are not whole, so the run is trained again" in caplog.text
 
 
 def test_a_damaged_checkpoint_costs_one_checkpoint(

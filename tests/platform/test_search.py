@@ -18,9 +18,8 @@ from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Started
+from unlabeled.platform.loaded import load_cached
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import execute_safely, load_cached
 from unlabeled.platform.search import (
     Choice,
     Composition,
@@ -328,7 +327,7 @@ def test_a_search_names_its_winner_before_it_looks_at_test(longer: RunConfig, ho
     assert sorted(tests["row"]) == ["default", "default", "winner", "winner"]
     assert tests["test/linear/top1"].notna().all()
     assert sorted(tests.groupby("seed")["row"].apply(sorted)) == 2 * [["default", "winner"]], "paired by seed"
-    assert set(repeats["seed"]) == set(tests["seed"]) == {1, 2}
+    assert (set(repeats["seed"]), set(tests["seed"])) == ({1, 2}, {3, 4}), "what chose does not measure"
     assert (trials["sampled.method.temperature"] == trials["built.method.temperature"]).all()
     assert (trials["sampled.method.temperature"] == trials["method.temperature"]).all()
     assert course.winner == max(course.contenders, key=lambda contender: contender.mean).trial
@@ -341,11 +340,11 @@ def test_a_search_names_its_winner_before_it_looks_at_test(longer: RunConfig, ho
     assert winner.evaluation == longer.evaluation
     assert winner.seed == longer.seed
     assert winner.method == next(
-        run.method for run, _ in hand.trained if run.seed == 1 and "test" in run.evaluation.splits
+        run.method for run, _ in hand.trained if run.seed == 3 and "test" in run.evaluation.splits
     )
     found = json.loads(files.search.read_text())
     assert found["winner"] == course.winner
-    assert found["tested"]["winner"]["1"]["test/linear/top1"] > 0.7
+    assert found["tested"]["winner"]["3"]["test/linear/top1"] > 0.7
     first = tests[tests["row"] == "winner"].iloc[0]
     copy = Store(home).artifact(first["run_id"], "winner.json")
     assert copy is not None
@@ -551,23 +550,3 @@ def test_half_a_line_in_the_journal_is_dropped(small_run: RunConfig, home: Path)
     again = Hand(declare(small_run, trials=6, best=0, further_seeds=0), home, near_02).run()
     assert again.sampled()[:4] == before
     assert len(again.sampled()) == 6
-
-
-def test_what_the_winner_has_trained_is_not_trained_again_for_test(small_run: RunConfig, home: Path) -> None:
-    search = declare(small_run, trials=1, best=1, further_seeds=1)
-    hand = Hand(search, home, near_02, pruner="none")
-    course, steps = hand.course, {}
-    with course.recorder:
-        while (number := course.next()) != OVER:
-            assert number is not None, "one at a time"
-            events: list[Event] = []
-            planned = course.recorder.planned[number]
-            execute_safely(planned.config, home, Resources(), events.append)
-            steps[planned.row, planned.seed] = next(event.step for event in events if isinstance(event, Started))
-            for event in events:
-                hand.take(number, event)
-    assert steps == {("trial 0", 0): 0, ("trial 0", 1): 0, ("winner", 1): steps["winner", 1], ("default", 1): 0}
-    assert steps["winner", 1] == small_run.epochs * (256 // course.winning_run().batch_size)
-    winner, repeated = course.tested["winner"][1], course.contenders[0].scores[1]
-    assert winner["validation/linear/top1"] == repeated
-    assert "test/linear/top1" in winner

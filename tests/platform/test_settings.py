@@ -51,6 +51,35 @@ def test_digest_changes_with_any_field_and_with_what_is_added() -> None:
     assert len(digests) == 5
 
 
+def test_the_identity_leaves_defaults_out_and_names_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Drawing().identity() == {}
+    assert Drawing(title="x", main=Ring(size=2)).identity() == {"title": "x", "main": {"name": "ring@1", "size": 2}}
+    assert Drawing(others=(Square(),)).identity() == {"others": [{"name": "square@1"}]}
+    before = Drawing().digest()
+
+    class Page(Drawing):
+        margin: float = 0.1
+
+    assert Page().digest() == before, "a field that is new changes nothing of what is done"
+    monkeypatch.setattr(Square, "version", 2)
+    assert Drawing().identity() == {"main": {"name": "square@2"}}, "code that is new does, in a default too"
+    assert Drawing(main=Ring()).identity() == {"main": {"name": "ring@1"}}
+    monkeypatch.setattr(Drawing, "version", 3)
+    assert Drawing(main=Ring()).identity() == {"@": 3, "main": {"name": "ring@1"}}
+
+
+def test_the_digest_may_leave_a_field_out() -> None:
+    assert Drawing(title="x").digest(without="title") == Drawing(title="y").digest(without="title")
+    assert Drawing(title="x").digest(without="main") != Drawing(title="y").digest(without="main")
+
+
+def test_two_kinds_of_one_name_are_refused() -> None:
+    with pytest.raises(UserError, match="both called 'ring'; rename one"):
+
+        class Hoop(Shape):
+            name = "ring"
+
+
 def test_with_field_changes_by_path_and_leaves_the_original() -> None:
     drawing = Drawing(main=Ring())
     assert drawing.with_field("main.hole", 0.1).main == Ring(hole=0.1)

@@ -46,6 +46,23 @@ def test_the_fingerprint_is_of_what_decides_the_result_and_of_nothing_else(small
     assert not {"workers", "device", "resources"} & set(RunConfig.model_fields)
 
 
+def test_the_precision_is_decided_in_the_fingerprint(small_run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = small_run.with_field("precision", "auto")
+    for decided in ("bf16", "fp32"):
+        monkeypatch.setattr("unlabeled.platform.config.precision_here", lambda decided=decided: decided)
+        assert asked.fingerprint("data") == small_run.with_field("precision", decided).fingerprint("data")
+    assert small_run.fingerprint("data") != small_run.with_field("precision", "bf16").fingerprint("data")
+
+
+def test_runs_that_differ_in_what_is_measured_share_their_training(small_run: RunConfig) -> None:
+    measured = small_run.with_field("evaluation.final", ({"name": "knn"},))
+    assert measured.training("data") == small_run.training("data") != small_run.training("other data")
+    assert measured.fingerprint("data") != small_run.fingerprint("data")
+    again = small_run.with_field("seed", 7)
+    assert again.row("data") == small_run.row("data") != measured.row("data")
+    assert again.training("data") != small_run.training("data")
+
+
 def test_a_run_round_trips_through_json(small_run: RunConfig) -> None:
     assert RunConfig.model_validate_json(small_run.canonical_json()) == small_run
 

@@ -28,6 +28,7 @@ from unlabeled.platform.resources import Resources
 from unlabeled.platform.study import Study
 from unlabeled.platform.sweep import run_here
 from unlabeled.platform.track import Store
+from unlabeled.platform.train import Training
 
 ROWS = {"none": {"method.head": ()}, "linear": {"method.head": (16,)}}
 
@@ -109,13 +110,50 @@ def test_a_run_in_the_ui_is_readable_and_whole(finished_home: Path, runs: pd.Dat
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.name == "fashion-mnist-12k"
     names = {item.path for item in store.client.list_artifacts(run.info.run_id)}
-    assert names == {"config.json", "study.json", "encoder", "views.png"}
+    assert names == {"config.json", "study.json", "encoder", "method.safetensors", "training.json", "views.png"}
     assert set(store.pictures(run.info.run_id)) >= {"views"}
     path = store.artifact(run.info.run_id, "config.json")
     assert path is not None
     assert RunConfig.model_validate_json(path.read_text()) == small_run.with_field("method.head", (16,))
     note = store.experiment("heads").tags["mlflow.note.content"]
     assert note.startswith("**Which head?**")
+
+
+def test_of_a_finished_run_the_weights_are_kept_once_and_no_checkpoint(finished_home: Path) -> None:
+    assert [path.name for path in (finished_home / "work").iterdir()] == ["untrained"]
+    assert len(list(finished_home.rglob("encoder.safetensors"))) == 4
+    assert not list(finished_home.rglob("*.pt"))
+
+
+def test_a_raised_probe_measures_again_and_trains_nothing(
+    small_run: RunConfig, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = study_of(small_run, rows={"linear": {"method.head": (16,)}})
+    assert do(study, home).finished == 2
+    before = frames.runs("heads", home)
+    monkeypatch.setattr(Linear, "version", Linear.version + 1)
+    monkeypatch.setattr(Training, "_take_step", None)
+    assert do(study, home).finished == 2
+    after = frames.runs("heads", home)
+    assert after["protocol:test/linear/top1"].str.startswith(f"linear@{Linear.version} ").all()
+    assert after["test/linear/top1"].tolist() == before["test/linear/top1"].tolist()
+    assert after["train/loss"].tolist() == before["train/loss"].tolist()
+    assert len(frames.runs("heads", home, every=True)) == 4
+    assert do(study, home).skipped == 2
+
+
+def test_a_row_that_was_declared_anew_is_not_mixed_with_what_it_was(small_run: RunConfig, home: Path) -> None:
+    do(study_of(small_run), home)
+    do(study_of(small_run, rows={**ROWS, "linear": {"method.head": (8,)}}, seeds=(0,)), home)
+    runs = frames.runs("heads", home)
+    assert list(zip(runs["row"], runs["seed"], strict=True)) == [("none", 0), ("none", 1), ("linear", 0)]
+    assert runs["method.head"].tolist() == ["none", "none", "8"]
+
+
+def test_rows_may_differ_in_their_data(small_run: RunConfig, home: Path) -> None:
+    rows = {name: {"data.name": name} for name in ("fashion-mnist-12k", "emoji")}
+    do(study_of(small_run, rows=rows, seeds=(0,)), home)
+    assert frames.runs("heads", home)["row"].tolist() == list(rows)
 
 
 def test_the_record_is_the_study_as_declared(finished_home: Path, small_run: RunConfig) -> None:

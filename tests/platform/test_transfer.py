@@ -13,8 +13,9 @@ from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, Features, FineTune, KMeans, MethodProbe, Subject, extract, seen_as
 from unlabeled.platform.evaluate.protocol import Evaluation
+from unlabeled.platform.loaded import load_transfer
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import execute, load_transfer
+from unlabeled.platform.runtime import execute
 from unlabeled.platform.train import build_method
 
 EMOJI = DataConfig(name="emoji", train_images=200)

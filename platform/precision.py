@@ -1,0 +1,45 @@
+"""Which number format "auto" is, decided once for all runs of a command: where they compute, not where it is typed.
+
+On a cluster one of its processes is asked, one with a GPU where runs get any. Decided by each run for itself, runs on
+two kinds of node would be compared as if they were one.
+"""
+
+import contextlib
+from typing import Any
+
+from unlabeled.platform.cluster import cluster, is_elsewhere
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.processor import Precision, has_fast_bf16, precision_here
+from unlabeled.platform.resources import Resources
+
+_ASKING_SECONDS = 60.0  # a cluster that is busy for longer answers nobody
+
+
+def resolved(run: RunConfig, resources: Resources) -> RunConfig:
+    """Return the run with its precision decided.
+
+    Raises:
+        UserError: it is "auto", and the cluster that is to be asked can't be joined.
+    """
+    if run.precision != "auto":
+        return run
+    return run.with_field("precision", _precision_there(resources) if is_elsewhere(resources) else _here(resources))
+
+
+def _here(resources: Resources) -> Precision:
+    if resources.gpus_per_run == 0.0:
+        return "bf16" if has_fast_bf16("cpu") else "fp32"
+    return precision_here()
+
+
+def _precision_there(resources: Resources) -> Precision:
+    import ray
+
+    with cluster(resources) as given:
+        ask: Any = ray.remote(num_cpus=0, num_gpus=min(given.gpus, 0.01))(precision_here)
+        with contextlib.suppress(ray.exceptions.GetTimeoutError):
+            found: Precision = ray.get(ask.remote(), timeout=_ASKING_SECONDS)
+            return found
+        return (
+            "bf16" if given.gpus else "fp32"
+        )  # what all GPUs of the last years and no CPU of most clusters is fast at
