@@ -31,7 +31,6 @@ class KMeans(FeatureProbe):
     """
 
     name = "kmeans"
-    version = 1
     scores: ClassVar[tuple[str, ...]] = ("top1", "nmi", "ari")
     clusters: int | None = Field(default=None, ge=1)
     starts: int = Field(default=10, ge=1)

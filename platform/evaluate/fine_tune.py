@@ -35,7 +35,6 @@ class FineTune(MethodProbe):
     """
 
     name = "fine-tune"
-    version = 1
     epochs: int = Field(default=5, ge=1)
     least_steps: int = Field(default=150, ge=0)
     batch_size: int = Field(default=64, ge=2)

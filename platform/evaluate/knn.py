@@ -27,7 +27,6 @@ class KNN(FeatureProbe):
     """
 
     name = "knn"
-    version = 1
     neighbors: int = Field(default=20, ge=1)
     temperature: float = Field(default=0.07, gt=0.0)
 

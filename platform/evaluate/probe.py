@@ -27,7 +27,6 @@ class ProbeConfig(Variant):
     """A probe is a value: its fields are its settings.
 
     Attributes:
-        version: raised whenever the same settings would give other numbers; reports do not mix versions.
         asks_method: whether it scores the whole method and not only its encoder, so that two methods may score
             differently before any training.
         scores: which of its values reports compare; each is logged with its protocol.
@@ -35,7 +34,6 @@ class ProbeConfig(Variant):
             are among a larger one's.
     """
 
-    version: ClassVar[int]
     asks_method: ClassVar[bool] = False
     scores: ClassVar[tuple[str, ...]] = ("top1",)
     labels: float = Field(default=1.0, gt=0.0, le=1.0)

@@ -32,7 +32,6 @@ class ZeroShot(MethodProbe):
     """
 
     name = "zero-shot"
-    version = 1
     asks_method: ClassVar[bool] = True
     templates: tuple[str, ...] = Field(default=NAME_ALONE, min_length=1)
 
