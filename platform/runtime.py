@@ -138,7 +138,7 @@ class _Execution:
             return
         self.epochs = [{k: v for k, v in epoch.items() if k not in self.followed} for epoch in self.epochs]
         found = self.evaluation.follow(self.training.method.encoder, " after the last epoch") if self.is_first else {}
-        self.epochs[-1] |= self.evaluation.notes.measured(found, " after the last epoch")
+        self.epochs[-1] |= found
         self.followed = set(found)
 
     def _end_epoch(self) -> None:

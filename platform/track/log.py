@@ -91,7 +91,8 @@ class StudyLog:
             place = None if self.store.is_embedded else self.store.home / "work" / "fetched" / run.info.run_id
             if place is not None:
                 place.mkdir(parents=True, exist_ok=True)
-            return Path(self.client.download_artifacts(run.info.run_id, "", None if place is None else str(place)))
+            files = self.store.artifacts(run)
+            return Path(files.download_artifacts("", None if place is None else str(place)))  # type: ignore[no-untyped-call]
         except (AwayError, DeniedError, RefusedError, MlflowException, OSError):
             return None  # it can be trained
 
