@@ -19,9 +19,7 @@ GITS = {
 
 def git(folder: Path, *words: str) -> str:
     by = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
-    return subprocess.run(
-        ["git", *by, *words], cwd=folder, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.run(["git", *by, *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture
