@@ -28,7 +28,7 @@ def rows() -> Iterator[Row]:
         seconds = time.perf_counter() - started
         report = Path(home, "reports", STUDY.name)
         work = float(pd.read_csv(report / "runs.csv")["system/cpu_seconds"].sum()) / (os.cpu_count() or 1)
-        verdict = decision(pd.read_csv(report / "verdicts.csv"), better="linear", worse="none")
+        verdict = decision(pd.read_csv(report / "verdicts.csv"), higher="linear", lower="none")
     assert STUDY.measure.startswith("test/")
     yield Row(
         what=f"the demo: {STUDY.name} in an empty home",
@@ -47,7 +47,7 @@ def rows() -> Iterator[Row]:
     )
 
 
-def decision(verdicts: pd.DataFrame, better: str, worse: str) -> str:
+def decision(verdicts: pd.DataFrame, higher: str, lower: str) -> str:
     """Return what the report says of one comparison."""
-    found = verdicts[(verdicts["better"] == better) & (verdicts["worse"] == worse)]
+    found = verdicts[(verdicts["higher"] == higher) & (verdicts["lower"] == lower)]
     return str(found["decision"].iloc[0])

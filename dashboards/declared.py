@@ -4,6 +4,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from unlabeled.dashboards.inference import JUDGED
+
+NO_RECORD = (
+    "No study.json was found with its runs, so only the runs themselves can be shown: none was logged, or the place of "
+    "the store's artifacts can't be reached."
+)
 _TEXTS = ("question", "source", "expected", "cost", "profile", "measure")
 _PUBLISHED = ("source", "setting", "quantity", "rows", "measure")
 _CLAIM = ("statement", "higher", "lower", "measure", "at_least")
@@ -20,7 +26,7 @@ def declared(found: Mapping[str, Any] | None, study: str = "") -> tuple[dict[str
         study: its name, where the record has none.
     """
     if not isinstance(found, Mapping) or not found:
-        found, gaps = {}, ["No study.json is logged with its runs, so only the runs themselves can be shown."]
+        found, gaps = {}, [NO_RECORD]
     else:
         gaps = [f"Its record has no {name}." for name in _TEXTS if not isinstance(found.get(name), str)]
     record: dict[str, Any] = {name: found[name] if isinstance(found.get(name), str) else "" for name in _TEXTS}
@@ -51,7 +57,7 @@ def declared(found: Mapping[str, Any] | None, study: str = "") -> tuple[dict[str
         gaps += [
             f"“{claim['statement']}” compares the row {row!r}, which the study does not have."
             for claim in record["claims"]
-            for row in (claim["higher"], claim["lower"])
+            for row in (claim["higher"], claim["lower"], *(claim["than"] or ()))
             if row not in record["rows"]
         ]
     return record, gaps
@@ -81,14 +87,26 @@ def _is_claim(claim: Any) -> bool:
     return (
         isinstance(claim, Mapping)
         and all(isinstance(claim.get(name), str) for name in _CLAIM[:-1])
-        and isinstance(claim.get("at_least"), int | float)
-        and math.isfinite(claim["at_least"])
+        and _is_number(claim.get("at_least"))
+        and _is_number(claim.get("published_difference") or 0.0)
+        and isinstance(claim.get("kind", JUDGED), str)
+        and _is_pair(claim.get("than"))
     )
+
+
+def _is_pair(value: Any) -> bool:
+    return value is None or (_is_list(value) and len(value) == 2 and all(isinstance(row, str) for row in value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _as_claim(claim: Mapping[str, Any]) -> dict[str, Any]:
     of_lower = claim.get("lower_measure") or claim["measure"]  # claims of two measures came later
-    return {"source": "", "published": "", **claim, "lower_measure": of_lower}
+    texts = {name: value if isinstance(value := claim.get(name), str) else "" for name in ("source", "published")}
+    defaults = {"kind": JUDGED, "than": None, "published_difference": None}
+    return {**defaults, **claim, **texts, "lower_measure": of_lower}
 
 
 def _lacks(part: Any, names: Sequence[str]) -> str:

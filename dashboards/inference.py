@@ -3,6 +3,8 @@
 A study has two to five seeds, so everything here is exact for small samples: Student's t throughout (Student 1908),
 differences paired by seed because two rows with one seed share their data order and whatever else the seed decides,
 the effect size with Hedges' correction (Hedges 1981), and Holm's correction over the claims of a study (Holm 1979).
+A claim that has no p value yet counts in that correction like one of p = 1: else a decision made while runs are still
+out could be undone by the mere end of another row's, and looks at every arrival would decide falsely too often.
 Student's t takes the differences to be roughly normal, which so few of them can't check. An interval speaks of other
 seeds, not of other data or encoders.
 """
@@ -17,14 +19,17 @@ import pandas as pd
 from scipy import special, stats
 
 from unlabeled.dashboards import counted
+from unlabeled.dashboards.power import CHANCES, MOST_SEEDS, seeds_for, seeds_in_words
 from unlabeled.dashboards.units import unit_of
 from unlabeled.dashboards.wording import count, probability
 
 LEVEL = 0.95
-MOST_SEEDS = 1000  # a study that needs more won't be run
+OURS = "ours"  # the source of a claim that no paper makes
+JUDGED = "difference"
+"""The kind of claim that is judged; others are declared, and stay open."""
 EQUAL_WITHIN = 1e-6  # relative: fractions are often means taken in float32, which are equal up to 6e-8
 
-Decision = Literal["held", "contradicted", "not decided"]
+Decision = Literal["held", "smaller than claimed", "contradicted", "not decided"]
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,17 @@ class Verdict:
 
     Attributes:
         claim: the claim as recorded.
-        decision: ``held``, ``contradicted`` or ``not decided``.
+        decision: ``held``; ``smaller than claimed``, where the claim asks for a size, and the mean has its sign but all
+            of the interval lies below; ``contradicted``; or ``not decided``.
         reason: why, in one sentence with numbers in the measure's unit.
         difference: higher minus lower, with its interval.
         p: two-sided, of a difference equal to what the claim asks for at least.
         p_adjusted: the same after Holm's correction; equal to ``p`` where none was applied.
         effect_size: Hedges' g of the paired differences.
         n: seeds that both rows have.
-        seeds_to_decide: how many would decide at the mean and spread seen here; None where the claim is decided, where
-            the seeds give no spread, or beyond ``MOST_SEEDS``.
+        spread: of the differences over seeds; NaN below two seeds.
+        seeds_to_decide: how many decide with a power of 80 % if the true mean and spread are those seen here; None
+            where the claim is decided, where the seeds give no spread, or beyond ``MOST_SEEDS``.
     """
 
     claim: Mapping[str, Any]
@@ -92,7 +99,56 @@ class Verdict:
     p_adjusted: float
     effect_size: float
     n: int
+    spread: float
     seeds_to_decide: int | None
+
+    @property
+    def label(self) -> str:
+        """What a badge says: a claim that asks for no size can hold in its direction only, whatever was published."""
+        if self.decision != "held" or self.claim["at_least"]:
+            return self.decision
+        published = self.claim.get("published_difference")
+        if published is not None and self.difference.high < published:
+            return "direction held, smaller than published"
+        return "direction held"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether no paper makes the claim."""
+        return is_ours(self.claim)
+
+    @property
+    def published(self) -> str:
+        """The size that the source gives, in its own words or as a number; empty where it gives none."""
+        return published_of(self.claim)
+
+    @property
+    def sizes(self) -> str:
+        """The published size beside the measured one."""
+        unit, mean = unit_of(self.claim["measure"]), self.difference.mean
+        here = f"measured here: {unit.difference(mean)}" if math.isfinite(mean) else "not measured here yet"
+        if self.is_ours:
+            return f"Ours, published nowhere; {here}."
+        return f"Published: {self.published or 'without a size'}; {here}."
+
+    @property
+    def leaning(self) -> str:
+        """Which way the mean leans where the seeds have not decided; empty where it does not."""
+        if self.decision != "not decided" or math.isnan(self.difference.mean):
+            return ""
+        return _leaning(self.difference.mean, float(self.claim["at_least"]))
+
+
+def is_ours(claim: Mapping[str, Any]) -> bool:
+    """Tell whether no paper makes a claim."""
+    return str(claim["source"]).strip().lower() == OURS
+
+
+def published_of(claim: Mapping[str, Any]) -> str:
+    """Return the size that a claim's source gives, in its own words or as a number; empty where it gives none."""
+    number = claim.get("published_difference")
+    words = str(claim["published"]).rstrip(".")
+    return words or ("" if number is None else unit_of(claim["measure"]).difference(number))
 
 
 def mean_interval(values: Iterable[float], level: float = LEVEL) -> Interval:
@@ -124,10 +180,14 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p values corrected for being several, by Holm's step-down method; NaN stay NaN and don't count.
+    """Return the p values corrected for being several, by Holm's step-down method; NaN stay NaN, and count as 1.
+
+    So a corrected value never grows when another test gets its p value, or a smaller one.
 
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
+    >>> holm([0.01, float("nan"), float("nan")])
+    [0.03, nan, nan]
     """
     adjusted = [math.nan] * len(p_values)
     largest = 0.0
@@ -154,12 +214,14 @@ def verdicts(
 ) -> list[Verdict]:
     """Judge a study's claims on differences paired by seed.
 
-    A claim held if the whole interval of ``higher`` minus ``lower`` lies above ``at_least``, is contradicted if the
-    whole interval lies below, and is not decided otherwise. With ``correct_for_several`` the p value must stand after
-    Holm's correction too, so that the chance of any wrong decision in the study stays at ``1 - level`` or less.
+    A claim held if the whole interval of ``higher`` minus ``lower`` lies above ``at_least``. If the whole interval lies
+    below, it is smaller than claimed where the mean is above zero, else contradicted. Otherwise it is not decided. With
+    ``correct_for_several`` the p value must stand after Holm's correction too, so that the chance of any wrong decision
+    in the study stays at ``1 - level`` or less, for seeds whose number does not depend on what they showed.
 
     Args:
-        claims: with ``higher``, ``lower``, ``measure``, ``lower_measure`` and ``at_least`` (in the measure's unit).
+        claims: all of the study that are judged, whether or not their runs are done; with ``higher``, ``lower``,
+            ``measure``, ``lower_measure`` and ``at_least`` (in the measure's unit).
         runs: one row per run, as ``dashboards.frames`` returns them.
         level: of the intervals.
         correct_for_several: apply Holm's correction.
@@ -200,7 +262,7 @@ def _judge(
         if interval.low > bound:
             decision = "held"
         elif interval.high < bound:
-            decision = "contradicted"
+            decision = "smaller than claimed" if interval.mean > 0 else "contradicted"
     seeds = enough if decision == "not decided" and difference.spread > 0 and enough <= MOST_SEEDS else None
     return Verdict(
         claim=claim,
@@ -211,6 +273,7 @@ def _judge(
         p_adjusted=p_adjusted,
         effect_size=difference.effect_size,
         n=interval.n,
+        spread=difference.spread,
         seeds_to_decide=seeds,
     )
 
@@ -240,14 +303,27 @@ def _reason(
         f"{rows} is {unit.difference(interval.mean)}, {100 * level:g} % interval {unit.signed(interval.low)} to "
         f"{unit.signed(interval.high)} over {count(interval.n, 'seed')}"
     )
+    if decision == "smaller than claimed":
+        return f"{found}: all of it lies below {goal}, and {'' if interval.low > 0 else 'its mean '}above zero."
     if decision != "not decided":
         return f"{found}: all of it lies {'above' if decision == 'held' else 'below'} {goal}."
     if interval.low > bound or interval.high < bound:
         why = f"clear of {goal} by itself, but not after Holm's correction ({probability(p_adjusted)})"
     else:
         why = f"{goal} lies inside"
-    remedy = f"about {seeds} seeds would decide" if seeds else f"more than {MOST_SEEDS:,} seeds would be needed"
-    return f"{found}: {why}; at this mean and spread {remedy}."
+    leaning = _leaning(interval.mean, bound)
+    leans = f"the mean leans {leaning}" if leaning else "the mean leans neither way"
+    return (
+        f"{found}: {why}. {leans.capitalize()}; if the difference is what was measured, it takes "
+        f"{seeds_in_words(seeds)} to decide in {CHANCES}, and {count(interval.n, 'seed')} can tell "
+        "no more than the order of magnitude."
+    )
+
+
+def _leaning(mean: float, bound: float) -> str:
+    if mean == bound:
+        return ""
+    return "towards the claim" if mean > bound else "towards less than is claimed" if mean > 0 else "against the claim"
 
 
 def _present(values: Iterable[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -281,19 +357,16 @@ def _few_seeds_correction(freedom: int) -> float:
 
 
 def _holm_factors(p_values: Sequence[float]) -> dict[int, int]:
-    """Return index -> by how much Holm's method multiplies that p value, smallest p value first."""
+    """Return index -> by how much Holm's method multiplies that p value, smallest first; NaN count but are left out."""
     order = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=lambda index: p_values[index])
-    return {index: len(order) - rank for rank, index in enumerate(order)}
+    return {index: len(p_values) - rank for rank, index in enumerate(order)}
 
 
 def _seeds_to_decide(difference: PairedDifference, bound: float, level: float) -> int:
-    """Return the smallest n whose interval, at this mean and spread, leaves the bound out; more than MOST_SEEDS: none.
+    """Return how many seeds have a power of 80 % at this mean and spread; more than MOST_SEEDS: none.
 
     Without a spread nothing is known of more seeds, and nothing holds others up.
     """
     if not difference.spread > 0:
         return 0
-    n = np.arange(2, MOST_SEEDS + 1)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * difference.spread / np.sqrt(n)
-    enough = n[half < abs(difference.interval.mean - bound)]
-    return int(enough[0]) if len(enough) else MOST_SEEDS + 1
+    return seeds_for(abs(difference.interval.mean - bound) / difference.spread, level)

@@ -1,7 +1,6 @@
-"""From templates to files: what every page of the site shares."""
+"""From templates to pages: what every page of the site shares."""
 
 import math
-import os
 import re
 from pathlib import Path
 
@@ -9,11 +8,12 @@ import jinja2
 from markupsafe import Markup, escape
 
 from unlabeled.dashboards import drawing, wording
-from unlabeled.dashboards.inference import LEVEL, MOST_SEEDS
+from unlabeled.dashboards.inference import LEVEL, is_ours, published_of
+from unlabeled.dashboards.power import CHANCES, seeds_in_words
 from unlabeled.dashboards.units import unit_of
 
 TEMPLATES = Path(__file__).parent / "templates"
-SYMBOLS = {"held": "✓", "contradicted": "✗", "not decided": "?"}
+SYMBOLS = {"held": "✓", "smaller than claimed": "↓", "contradicted": "✗", "not decided": "?"}
 
 
 def render(template: str, **values: object) -> str:
@@ -29,7 +29,8 @@ def render(template: str, **values: object) -> str:
     environment.filters["inlined"] = lambda figure: Markup(drawing.inline(figure[1], figure[0]))
     environment.filters["linked"] = linked
     environment.tests["finite"] = math.isfinite
-    environment.globals |= {"symbols": SYMBOLS, "unit_of": unit_of, "level": LEVEL, "most_seeds": MOST_SEEDS}
+    environment.globals |= {"symbols": SYMBOLS, "unit_of": unit_of, "level": LEVEL, "chances": CHANCES}
+    environment.globals |= {"is_ours": is_ours, "published_of": published_of, "seeds_in_words": seeds_in_words}
     return environment.get_template(template).render(**values)
 
 
@@ -41,13 +42,3 @@ def linked(text: str) -> Markup:
     """
     paper = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'
     return Markup(re.sub(r"arXiv:(\d{4}\.\d{4,5})", paper, str(escape(text))))
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all: a reader never sees half of it."""
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        half.write_text(text, encoding="utf-8")
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from unlabeled.dashboards import frames, sections
 from unlabeled.dashboards.counted import counted
+from unlabeled.dashboards.folder import check_record, written_in
 from unlabeled.dashboards.measured import slug
 from unlabeled.dashboards.report import Around, Report, read_report
 from unlabeled.dashboards.search_report import SearchReport, is_search, search_report
-from unlabeled.dashboards.website import About, Declared, Searched, site_links, write_site
+from unlabeled.dashboards.website import About, Declared, Searched, method_page, site_links, used_by, write_site
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.track import Store
@@ -69,7 +70,7 @@ def publish(
         else read_report(logged.record, logged.runs, logged.epochs, logged.pictures, study)
     )
     folder = Path(out) if out else make_home(home) / "reports" / study
-    page = report.write(folder, _around(report, folder))
+    page = report.write(folder, _around(report, written_in(folder.parent)))
     problem = _log(Store(find_home(home)), study, report)
     if problem:
         say(problem) if say else print(problem, file=sys.stderr)
@@ -110,13 +111,23 @@ def publish_all(
         except Exception as error:  # whatever is wrong with one study's records, the others have their reports
             failed[name] = f"what is logged of it can't be read ({type(error).__name__}: {error})"
     folder = Path(out) if out else make_home(home) / "reports"
+    has_record = {name: one.has_record for name, one in reports.items()}
+    has_record |= {name: one.has_record for name, one in searches.items()}
+    for name, has in has_record.items():
+        try:
+            check_record(folder / name, has)
+        except UserError as error:
+            failed[name] = str(error)
+    reports = {name: one for name, one in reports.items() if name not in failed}
+    searches = {name: one for name, one in searches.items() if name not in failed}
     listed = [
         Searched(name, one.title, len(one.runs), int((one.runs["status"] == "FINISHED").sum()), f"{name}/index.html")
         for name, one in searches.items()
     ]
-    page = write_site(folder, reports, studies, methods, listed, failed)
-    for name, one in searches.items():
-        one.write(folder / name, _around(one, folder / name))
+    of_methods = dict.fromkeys([*(method.name for method in methods), *used_by(reports)])
+    site = ["claims.html", *(method_page(name) for name in of_methods)]
+    beside = [one.pages(folder / name, _around(one, site)) for name, one in searches.items()]
+    page = write_site(folder, reports, studies, methods, listed, failed, beside)
     found = Published(page, [*reports, *searches], failed)
     written: dict[str, Report | SearchReport] = {**reports, **searches}
     for name, report in written.items():
@@ -137,15 +148,14 @@ def _names(store: Store) -> list[str]:
     return found
 
 
-def _around(report: Report | SearchReport, folder: Path) -> Around:
-    """Return the links of a report that is written by itself: those of the site that it stands in, if it does."""
-    site = folder.parent
-    if not (site / "claims.html").is_file():
+def _around(report: Report | SearchReport, site: Sequence[str]) -> Around:
+    """Return the links of a report to the site that it stands in, whose files are given; none where it is no site."""
+    if "claims.html" not in site:
         return Around()
     done = counted(report.runs)
     names = dict.fromkeys(done["method.name"].dropna().astype(str)) if "method.name" in done else {}
-    pages = ((name, f"methods/{slug(name)}.html") for name in names)
-    return Around(site_links("../"), tuple((name, f"../{page}") for name, page in pages if (site / page).is_file()))
+    pages = ((name, method_page(name)) for name in names)
+    return Around(site_links("../"), tuple((name, f"../{page}") for name, page in pages if page in site))
 
 
 def _columns(report: Report) -> tuple[list[str], list[str], list[str]]:
@@ -176,7 +186,8 @@ def _log(store: Store, study: str, report: Report | SearchReport) -> str:
     description = f"**{report.title}**\n\n{found}\n\nThe page is `report/index.html` among the artifacts."
     try:
         with tempfile.TemporaryDirectory() as folder:  # written afresh: the site's links lead nowhere from MLflow
-            report.write(Path(folder))
+            for name, text in report.pages(Path(folder)).files.items():
+                (Path(folder) / name).write_text(text, encoding="utf-8")
             log_report(store, study, Path(folder), description, tags)
         set_view(store, study, *columns)
     except Exception as error:  # a store that is read-only or away keeps nobody from reading the page

@@ -14,9 +14,11 @@ import pandas as pd
 
 from unlabeled.dashboards import counted, figures, sections
 from unlabeled.dashboards.declared import declared
-from unlabeled.dashboards.inference import Verdict, verdicts
+from unlabeled.dashboards.detectable import detectable
+from unlabeled.dashboards.folder import Pages
+from unlabeled.dashboards.inference import JUDGED, Verdict, verdicts
 from unlabeled.dashboards.measured import Drawn, Measured, measured, slug
-from unlabeled.dashboards.pages import render, write
+from unlabeled.dashboards.pages import render
 from unlabeled.dashboards.shown import Artifacts, gallery
 
 EPOCH_COLUMNS = ("run_id", "row", "seed", "epoch", "metric", "value")
@@ -51,10 +53,13 @@ class Report:
         gaps: what the record lacks, in sentences.
         runs: every run.
         parts: one per measure, the one that answers the question first.
-        judged: a verdict for each claim.
+        judged: a verdict for each claim that is judged.
+        unjudged: the claims that are declared, and can't be judged yet.
+        shows: of each measure with claims, what a study of its seeds can show, in a sentence.
         curves: name, SVG and caption of each figure over epochs.
         curves_left_out: metrics over epochs that are not drawn.
         artifacts: row -> its pictures.
+        has_record: whether the study's record was found.
     """
 
     record: Mapping[str, Any]
@@ -62,9 +67,12 @@ class Report:
     runs: pd.DataFrame
     parts: list[Measured]
     judged: list[Verdict]
+    unjudged: list[Mapping[str, Any]]
+    shows: list[str]
     curves: list[Drawn]
     curves_left_out: list[str]
     artifacts: Artifacts
+    has_record: bool = True
 
     @property
     def title(self) -> str:
@@ -103,21 +111,25 @@ class Report:
         return list(dict.fromkeys([*self.record["rows"], *logged]))
 
     def write(self, out: Path, around: Around = Around()) -> Path:
-        """Write the page, its figures and its numbers into a folder, made if needed, and return the page."""
-        page = self._page(around)
+        """Write the page, its figures and its numbers into a folder, made if needed, and return the page.
+
+        Raises:
+            UserError: files of others are in the way, see :class:`unlabeled.dashboards.folder.Pages`.
+        """
+        return self.pages(out, around).write()
+
+    def pages(self, out: Path, around: Around = Around()) -> Pages:
+        """Return the page, its figures and its numbers, to be written into a folder."""
         drawn = [*(figure for one in self.parts for figure in one.figures), *self.curves]
-        out.mkdir(parents=True, exist_ok=True)
-        for stale in out.glob("*.svg"):
-            if stale.stem not in {name for name, _, _ in drawn}:
-                stale.unlink(missing_ok=True)
-        for name, svg, _ in drawn:
-            write(out / f"{name}.svg", svg)
         tables = {one.metric: one.table for one in self.parts}
-        write(out / "table.csv", pd.concat(tables, names=["measure"]).to_csv() if tables else "measure,row\n")
-        write(out / "runs.csv", self.runs.to_csv(index=False))
-        write(out / "verdicts.csv", verdict_frame(self.judged).to_csv(index=False))
-        write(out / "index.html", page)
-        return out / "index.html"
+        files = {f"{name}.svg": svg for name, svg, _ in drawn}
+        files |= {
+            "table.csv": pd.concat(tables, names=["measure"]).to_csv() if tables else "measure,row\n",
+            "runs.csv": self.runs.to_csv(index=False),
+            "verdicts.csv": verdict_frame(self.judged).to_csv(index=False),
+            "index.html": self._page(around),
+        }
+        return Pages(out, files, is_whole=self.has_record)
 
     def _page(self, around: Around) -> str:
         done, runs = self.done, self.runs
@@ -135,6 +147,8 @@ class Report:
             superseded=int((runs["status"] == "FINISHED").sum()) - len(done),
             measures=sorted(name for name in runs.columns if name.startswith("test/") and runs[name].notna().any()),
             verdicts=self.judged,
+            unjudged=self.unjudged,
+            shows=self.shows,
             decisions=self.decisions,
             curves=self.curves,
             curves_left_out=self.curves_left_out,
@@ -174,15 +188,19 @@ def read_report(
     if read["rows"] and others:
         gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
     parts = [measured(read, runs, measure) for measure in (read["measure"], *read["also"]) if measure]
+    judged = verdicts([claim for claim in read["claims"] if claim["kind"] == JUDGED], runs)
     return Report(
         record=read,
         gaps=gaps,
         runs=runs,
         parts=parts,
-        judged=verdicts(read["claims"], runs),
+        judged=judged,
+        unjudged=[claim for claim in read["claims"] if claim["kind"] != JUDGED],
+        shows=detectable(read, runs),
         curves=_curves(runs, epochs, list(dict.fromkeys([*read["rows"], *others]))),
         curves_left_out=sections.curves(epochs, counted.counted(runs))[1],
         artifacts=artifacts or {},
+        has_record=bool(record),
     )
 
 
@@ -199,13 +217,14 @@ def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, rows: list[str]) -> list[D
 def verdict_frame(judged: list[Verdict]) -> pd.DataFrame:
     """Lay verdicts out as a frame, a claim each."""
     columns = ["statement", "source", "measure", "higher", "lower", "at_least", "published", "decision", "reason", "n"]
-    columns += ["difference", "low", "high", "p", "p_holm", "effect_size", "seeds_to_decide"]
+    columns += ["difference", "low", "high", "published_difference", "p", "p_holm", "effect_size", "spread"]
+    columns += ["seeds_to_decide"]
     lines = []
     for verdict in judged:
         interval = asdict(verdict.difference)
         lines.append(
             {**verdict.claim, **interval, **{name: getattr(verdict, name) for name in ("decision", "reason", "p")}}
             | {"difference": interval["mean"], "p_holm": verdict.p_adjusted, "effect_size": verdict.effect_size}
-            | {"seeds_to_decide": verdict.seeds_to_decide}
+            | {"spread": verdict.spread, "seeds_to_decide": verdict.seeds_to_decide}
         )
     return pd.DataFrame(lines, columns=columns).astype({"seeds_to_decide": "Int64"})

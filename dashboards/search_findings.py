@@ -38,6 +38,8 @@ class Tested:
         default: that of the base run.
         difference: winner minus default, paired by seed.
         protocol: how it was measured, where that is logged.
+        is_tested: whether it is the one metric that answers the question. A p value is given for no other: of several
+            metrics, each with its own p, one would soon be small by chance.
     """
 
     metric: str
@@ -45,6 +47,12 @@ class Tested:
     default: Interval
     difference: PairedDifference
     protocol: str
+    is_tested: bool
+
+    @property
+    def p(self) -> float:
+        """Of the difference; NaN where the metric is not the one that is tested."""
+        return self.difference.p if self.is_tested else math.nan
 
     @property
     def unit(self) -> Unit:
@@ -134,6 +142,7 @@ def tested(runs: pd.DataFrame, search: Mapping[str, Any], objective: str) -> tup
                 mean_interval(rows["default"]),
                 paired_difference(rows["winner"], rows["default"]),
                 protocol,
+                is_tested=metric == own,
             )
         )
     return found, gaps

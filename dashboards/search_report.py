@@ -15,9 +15,11 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.dashboards import counted, search_findings, sections
+from unlabeled.dashboards.declared import NO_RECORD
+from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.frames import Logged
 from unlabeled.dashboards.measured import Drawn
-from unlabeled.dashboards.pages import render, write
+from unlabeled.dashboards.pages import render
 from unlabeled.dashboards.report import Around
 from unlabeled.dashboards.search_drawn import drawn_of
 from unlabeled.dashboards.search_findings import Contender, Mismatch, Tested
@@ -65,6 +67,7 @@ class SearchReport:
         mismatches: those that differ.
         figures: name, SVG and caption.
         left_out: figures that are not drawn, and why, in sentences.
+        has_record: whether the search's record was found.
     """
 
     record: Mapping[str, Any]
@@ -84,6 +87,7 @@ class SearchReport:
     mismatches: list[Mismatch]
     figures: list[Drawn]
     left_out: list[str]
+    has_record: bool = True
 
     @property
     def title(self) -> str:
@@ -141,7 +145,8 @@ class SearchReport:
         low, high = one.unit.signed(found.interval.low), one.unit.signed(found.interval.high)
         clear = found.interval.low > 0 or found.interval.high < 0
         verdict = "zero lies outside" if clear else "zero lies inside, so the seeds do not tell them apart"
-        paired = f"95 % interval {low} to {high} over {count(found.n, 'paired seed')}, {probability(found.p)}"
+        paired = f"95 % interval {low} to {high} over {count(found.n, 'paired seed')}"
+        paired += f", {probability(one.p)}" if one.is_tested else ""
         return f"{said} ({paired}): {verdict}."
 
     @property
@@ -157,23 +162,23 @@ class SearchReport:
         )
 
     def write(self, out: Path, around: Around = ALONE) -> Path:
-        """Write the page, its figures and its numbers into a folder, made if needed, and return the page."""
-        page = self._page(around)
-        out.mkdir(parents=True, exist_ok=True)
-        for stale in out.glob("*.svg"):
-            if stale.stem not in {name for name, _, _ in self.figures}:
-                stale.unlink(missing_ok=True)
-        for name, svg, _ in self.figures:
-            write(out / f"{name}.svg", svg)
-        write(out / "trials.csv", self.trials_frame().to_csv())
-        write(out / "test.csv", self.tested_frame().to_csv(index=False))
-        write(out / "runs.csv", self.runs.to_csv(index=False))
-        if self.config:
-            write(out / WINNER, self.config)
-        else:
-            (out / WINNER).unlink(missing_ok=True)
-        write(out / "index.html", page)
-        return out / "index.html"
+        """Write the page, its figures and its numbers into a folder, made if needed, and return the page.
+
+        Raises:
+            UserError: files of others are in the way, see :class:`unlabeled.dashboards.folder.Pages`.
+        """
+        return self.pages(out, around).write()
+
+    def pages(self, out: Path, around: Around = ALONE) -> Pages:
+        """Return the page, its figures and its numbers, to be written into a folder."""
+        files = {f"{name}.svg": svg for name, svg, _ in self.figures}
+        files |= {
+            "trials.csv": self.trials_frame().to_csv(),
+            "test.csv": self.tested_frame().to_csv(index=False),
+            "runs.csv": self.runs.to_csv(index=False),
+            "index.html": self._page(around),
+        }
+        return Pages(out, files | ({WINNER: self.config} if self.config else {}), is_whole=self.has_record)
 
     def trials_frame(self) -> pd.DataFrame:
         """Return the trials with their points, a line each: what ``trials.csv`` holds."""
@@ -188,7 +193,7 @@ class SearchReport:
         lines = [
             (
                 one.metric, one.winner.mean, one.default.mean, one.difference.interval.mean,
-                one.difference.interval.low, one.difference.interval.high, one.difference.p, one.difference.n,
+                one.difference.interval.low, one.difference.interval.high, one.p, one.difference.n,
                 one.winner.n, one.default.n,
             )
             for one in self.tested
@@ -339,7 +344,7 @@ def read_search_report(
     return SearchReport(
         read, gaps + problems, runs, search, config if has_winner else "", space, table, points, chosen, has_winner,
         search_findings.contenders(runs, aim["metric"], aim["direction"]), scores, judged, compared, differing, drawn,
-        left_out,
+        left_out, bool(record),
     )  # fmt: skip
 
 
@@ -381,7 +386,7 @@ def _json(text: str) -> Mapping[str, Any] | None:
 
 def _declared(record: Mapping[str, Any] | None, name: str) -> tuple[dict[str, Any], list[str]]:
     found = record if isinstance(record, Mapping) else {}
-    gaps = [] if found else ["No study.json is logged with its runs, so only the runs themselves can be shown."]
+    gaps = [] if found else [NO_RECORD]
     texts = {text: found[text] if isinstance(found.get(text), str) else "" for text in
              ("question", "source", "expected", "cost", "profile", "prune_on")}  # fmt: skip
     if found:

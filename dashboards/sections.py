@@ -20,6 +20,8 @@ SHOWN_SETTINGS = {
     "batch_size": "batch size",
     "precision": "precision",
 }
+COMPUTED = {"precision": "precisions", "device": "devices", "cpu_capability": "vector instructions"}
+"""What was found on the machine, and can move a result: it is logged as ``environment:NAME``."""
 COSTS = {
     "train/images_per_second": "images per second",
     "seconds": "time a run",
@@ -43,6 +45,8 @@ MOST_CURVES = 8
 def settings(record: Mapping[str, Any], runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
     """Say what was run: what all rows share, what tells them apart, and what differs although no row sets it.
 
+    Of the precision, what it came to on the machines that ran: "auto" is not an answer.
+
     Args:
         record: the study's record.
         runs: the counted runs.
@@ -59,12 +63,32 @@ def settings(record: Mapping[str, Any], runs: pd.DataFrame, rows: Sequence[str])
             differing[path] = {row: ", ".join(by_row[row]) for row in rows}
     declared = {path for fields in record["rows"].values() for path in fields}
     unexpected = [path for path in differing if not any(_is_part(path, field) for field in declared)]
+    main = {words: shared[path] for path, words in SHOWN_SETTINGS.items() if path in shared}
+    if found := _values(runs.get("environment:precision", pd.Series(dtype=object))):
+        main["precision"] = " and ".join(found)
     return {
-        "main": {words: shared[path] for path, words in SHOWN_SETTINGS.items() if path in shared},
+        "main": main,
         "shared": shared,
         "differing": differing,
         "unexpected": unexpected,
+        "mixed": _mixed(runs, rows),
     }
+
+
+def _mixed(runs: pd.DataFrame, rows: Sequence[str]) -> list[str]:
+    """Say, in words, in which rows runs were computed differently."""
+    found = []
+    for name, words in COMPUTED.items():
+        column = runs.get(f"environment:{name}", pd.Series(index=runs.index, dtype=object))
+        of_value = {
+            value: [row for row in rows if (column[runs["row"] == row] == value).any()]
+            for value in column.dropna().unique()
+        }
+        if len(of_value) > 1:
+            found.append(
+                f"{words}: " + "; ".join(f"{value} in {', '.join(those)}" for value, those in of_value.items())
+            )
+    return found
 
 
 def costs(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -17,14 +17,16 @@ from markupsafe import Markup
 from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.drawing import SERIES
 from unlabeled.dashboards.figures import MOST_NAMED
+from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.inference import Verdict
 from unlabeled.dashboards.measured import Measured, slug
-from unlabeled.dashboards.pages import render, write
+from unlabeled.dashboards.pages import render
 from unlabeled.dashboards.report import Around, Link, Report, verdict_frame
 
 GROUPS = {
     "contradicted": "Measured clearly otherwise than claimed.",
-    "held": "Measured as claimed.",
+    "smaller than claimed": "The sign is as claimed; the size is clearly below what was asked for.",
+    "held": "Measured as claimed; where no size is asked for, the direction is all that held.",
     "not decided": "The seeds so far leave it open.",
 }
 
@@ -105,11 +107,13 @@ def write_site(
     methods: Sequence[About] = (),
     searches: Sequence[Searched] = (),
     failed: Mapping[str, str] | None = None,
+    beside: Sequence[Pages] = (),
 ) -> Path:
     """Write the site into a folder and return its first page.
 
     ``index.html``, ``claims.html`` and ``claims.csv``, a folder for each report, and a page for each method. Pages of
-    methods that are neither used nor handed in any more are taken away.
+    methods that are neither used nor handed in any more are taken away. Where a file of others is in the way of any of
+    them, none is written.
 
     Args:
         out: the folder; made if needed.
@@ -118,6 +122,10 @@ def write_site(
         methods: what the methods say of themselves.
         searches: listed beside the studies.
         failed: study -> why it could not be reported.
+        beside: further pages of the site, in folders of their own: those of the searches.
+
+    Raises:
+        UserError: files of others are in the way, see :class:`unlabeled.dashboards.folder.Pages`.
     """
     failed = failed or {}
     waiting = [study for study in studies if study.name not in {*reports, *failed}]
@@ -130,23 +138,25 @@ def write_site(
         for place, verdict in enumerate(report.judged, start=1)
     ]
     groups = {decision: [one for one in judged if one.verdict.decision == decision] for decision in GROUPS}
-    out.mkdir(parents=True, exist_ok=True)
-    for study, around in _arounds(reports, abouts).items():
-        reports[study].write(out / study, around)
     shared = {"reports": reports, "waiting": waiting, "failed": failed, "searches": searches, "groups": groups}
     rows = {about.name: used.get(about.name, []) for about in abouts}
-    links = {about.name: f"methods/{slug(about.name)}.html" for about in abouts}
-    _write_methods(out / "methods", abouts, rows)
-    write(out / "claims.csv", _claims_frame(reports).to_csv(index=False))
-    write(out / "claims.html", render("claims-page.html.j2", about=GROUPS, judged=judged, **shared))
+    links = {about.name: method_page(about.name) for about in abouts}
+    unjudged = sum(len(report.unjudged) for report in reports.values())
+    claims = render("claims-page.html.j2", about=GROUPS, judged=judged, num_unjudged=unjudged, **shared)
     cards = {
         study: (strip(report.parts[0]), extremes(report.parts[0])) if report.parts else ("", [])
         for study, report in reports.items()
     }
-    write(
-        out / "index.html",
-        render("index.html.j2", cards=cards, abouts=abouts, used=rows, links=links, judged=judged, **shared),
-    )
+    index = render("index.html.j2", cards=cards, abouts=abouts, used=rows, links=links, judged=judged, **shared)
+    files = {links[about.name]: _about_method(about, rows[about.name]) for about in abouts}
+    files |= {"claims.csv": _claims_frame(reports).to_csv(index=False), "claims.html": claims, "index.html": index}
+    arounds = _arounds(reports, abouts)
+    parts = [*(reports[study].pages(out / study, around) for study, around in arounds.items()), *beside]
+    site = Pages(out, files)
+    for pages in (*parts, site):
+        pages.check()
+    for pages in (*parts, site):  # the first page last: what it leads to is there
+        pages.write()
     return out / "index.html"
 
 
@@ -233,20 +243,18 @@ def _arounds(reports: Mapping[str, Report], methods: Sequence[About]) -> dict[st
         of_runs = dict.fromkeys(done["method.name"].dropna().astype(str)) if "method.name" in done else {}
         beside = [names[place + step] if 0 <= place + step < len(names) else None for step in (-1, 1)]
         before, after = ((reports[n].title, f"../{n}/index.html") if n else None for n in beside)
-        links = tuple((method, f"../methods/{slug(method)}.html") for method in of_runs if method in by_name)
+        links = tuple((method, f"../{method_page(method)}") for method in of_runs if method in by_name)
         found[name] = Around(site_links("../"), links, before, after)
     return found
 
 
-def _write_methods(folder: Path, abouts: Sequence[About], used: Mapping[str, list[Used]]) -> None:
-    folder.mkdir(exist_ok=True)
-    ours = {f"{slug(about.name)}.html" for about in abouts}
-    for stale in folder.glob("*.html"):
-        if stale.name not in ours:
-            stale.unlink()
-    for about in abouts:
-        page = render("method.html.j2", about=about, used=used[about.name], pages=site_links("../"))
-        write(folder / f"{slug(about.name)}.html", page)
+def method_page(name: str) -> str:
+    """Return where a method's page is, from the site's folder."""
+    return f"methods/{slug(name)}.html"
+
+
+def _about_method(about: About, used: Sequence[Used]) -> str:
+    return render("method.html.j2", about=about, used=used, pages=site_links("../"))
 
 
 def _claims_frame(reports: Mapping[str, Report]) -> pd.DataFrame:

@@ -125,9 +125,14 @@ class Plan:
             )
 
 
+def has_store(home: Path) -> bool:
+    """Tell whether there is a store to read; opening one that is not there would make it."""
+    return "MLFLOW_TRACKING_URI" in os.environ or (home / "mlflow.db").is_file()
+
+
 def logged_runs(home: Path, study: str) -> dict[str, LoggedRun]:
     """Read a study's runs, by fingerprint; none, and nothing made, where there is no store yet."""
-    if "MLFLOW_TRACKING_URI" not in os.environ and not (home / "mlflow.db").is_file():
+    if not has_store(home):
         return {}
     from unlabeled.platform.track import Store, frame
 

@@ -23,7 +23,7 @@ from unlabeled.platform.cli.options import (
     parse_seeds,
     use_data_root,
 )
-from unlabeled.platform.cli.sweeping import find_study, finish, say_plan, sweep
+from unlabeled.platform.cli.sweeping import find_study, finish, say_plan, seeds_show, sweep
 
 app = typer.Typer(help="List, show and run studies.", no_args_is_help=True)
 
@@ -38,8 +38,8 @@ def study_list() -> None:
 
 
 @app.command("show")
-def study_show(name: StudyName, profile: Profile = "laptop") -> None:
-    """Show what a study asks, runs and claims."""
+def study_show(name: StudyName, profile: Profile = "laptop", home: Home = None) -> None:
+    """Show what a study asks, runs and claims, and how small a difference its seeds can show."""
     from unlabeled.platform.config import plain
     from unlabeled.platform.study import OURS
 
@@ -59,6 +59,10 @@ def study_show(name: StudyName, profile: Profile = "laptop") -> None:
     for claim in study.claims:
         published = f" Published: {claim.published}." if claim.published else " Ours." if claim.source == OURS else ""
         print(f"  {claim.statement}{published}{'' if claim.kind == 'difference' else ' Declared, not judged yet.'}")
+    if can := seeds_show(study, profile, home):
+        print("\nwhat its seeds can show")
+        for sentence in can:
+            print(f"  {sentence}")
     print(f"\nbase run, profile {profile}; all but the seed can be changed with --set PATH=VALUE")
     varied = {path for fields in rows.values() for path in fields}
     whole = base.parameters()

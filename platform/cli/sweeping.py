@@ -85,9 +85,28 @@ def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None,
         at_once = given.places(nodes())
     plan = Plan.of(planned, logged_runs(place, study.name), at_once)
     print(f"{study.name}: {plan.summary}; home {place}")
-    for line in plan.lines():
+    for line in [*plan.lines(), *seeds_show(study, profile, home)]:
         print(line)
     print("nothing was started")
+
+
+def seeds_show(study: "Study", profile: str, home: Path | None) -> list[str]:
+    """Say the smallest differences that a study's seeds are likely to decide, by what is logged of it at that scale."""
+    from contextlib import suppress
+
+    from unlabeled.dashboards.detectable import detectable
+    from unlabeled.platform.home import find_home
+    from unlabeled.platform.plan import has_store
+    from unlabeled.platform.track import Store, frame
+
+    record = study.record(profile)
+    if has_store(find_home(home)):
+        with suppress(UserError):  # the store is away, has no runs of it, or they can't be compared: said without them
+            runs = frame(Store(find_home(home)).runs(study.name))
+            if len(runs):
+                runs = runs[(runs["profile"] == profile) & (runs["base"] == runs["base"].iloc[-1])]
+            return detectable(record, runs)
+    return detectable(record)
 
 
 def finish(name: str, outcome: "Outcome", home: Path | None) -> None:

@@ -1,8 +1,12 @@
 """Records of other versions, or damaged ones: what is there is shown, what is not is named."""
 
+import math
+
 import pytest
 
-from unlabeled.dashboards.declared import declared
+from unlabeled.dashboards.declared import NO_RECORD, declared
+from unlabeled.dashboards.inference import JUDGED, OURS
+from unlabeled.platform import study
 
 OLDER = {
     "name": "projection-head",
@@ -43,7 +47,23 @@ def test_an_older_record_keeps_what_can_be_read_and_names_the_rest():
 def test_no_record_at_all_keeps_the_name():
     found, gaps = declared(None, "heads")
     assert (found["name"], found["question"], found["rows"]) == ("heads", "", {})
-    assert gaps == ["No study.json is logged with its runs, so only the runs themselves can be shown."]
+    assert gaps == [NO_RECORD]
+
+
+@pytest.mark.parametrize(
+    "damage", [{"than": 5}, {"than": ["mlp"]}, {"kind": 3}, {"published_difference": "much"}, {"at_least": math.inf}]
+)
+def test_a_claim_that_is_damaged_is_named_and_left_out(record, claim, damage):
+    found, gaps = declared(record(claims=[claim("mlp", "none", statement="Better.", **damage)]))
+    assert (found["claims"], gaps) == ([], ["“Better.” lacks a form that can be read, so it can't be judged."])
+
+
+def test_claims_of_ours_are_told_by_the_word_that_studies_use(record, claim):
+    assert OURS == study.OURS
+    (kind,) = {one.kind for one in [study.Claim(statement="s", source="t", higher="a", lower="b")]}
+    assert kind == JUDGED
+    _, gaps = declared(record(claims=[claim("mlp", "none", kind="difference of differences", than=["new", "none"])]))
+    assert gaps == ["“mlp is better than none.” compares the row 'new', which the study does not have."]
 
 
 def test_a_claim_about_a_row_that_is_not_there_is_pointed_out(record, claim):

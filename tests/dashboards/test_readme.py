@@ -11,6 +11,7 @@ import pytest
 from unlabeled.dashboards.export import latex, markdown
 from unlabeled.dashboards.measured import table
 from unlabeled.dashboards.wording import ABSENT
+from unlabeled.studies import STUDIES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "dashboards" / "README.md").read_text()
@@ -18,12 +19,14 @@ EXAMPLES = dict(
     zip(re.findall(r"^### (.*)", README, re.M), re.findall(r"```python\n(.*?)```", README, re.S), strict=True)
 )
 MEASURE = "test/linear/top1"
+DEMO = STUDIES["projection-head"]  # what `make demo` runs, and the examples read
+MEANS = dict(zip(DEMO.row_settings("laptop"), (0.796, 0.821, 0.824), strict=True))
 
 
 @pytest.fixture
-def home_of_examples(logged, record, runs, epochs, monkeypatch, tmp_path):
-    frame = runs().assign(**{"health/rankme": [20.0 + place for place in range(9)]})
-    home = logged(record(), frame, epochs(frame))
+def home_of_examples(logged, runs, epochs, monkeypatch, tmp_path):
+    frame = runs(MEANS).assign(**{"health/rankme": [20.0 + place for place in range(9)]})
+    home = logged(DEMO.record("laptop"), frame, epochs(frame))
     monkeypatch.setenv("UNLABELED_HOME", str(home))
     monkeypatch.chdir(tmp_path)
     return home
@@ -36,12 +39,12 @@ def test_the_examples_for_pandas_users_run(home_of_examples, capsys):
         if "Ray job" not in title:
             exec(compile(code, title, "exec"), given)
     assert len(given["runs"]) == 9
-    assert list(given["by_seed"].columns) == ["linear", "mlp", "none"]
+    assert list(given["by_seed"].columns) == sorted(MEANS)
     assert list(given["losses"].index) == list(range(1, 9))
     said = capsys.readouterr().out
     assert re.search(r"^\+0\.02\d \(\+0\.0\d+ to \+0\.0\d+\), p 0\.\d+", said)
-    assert "| mlp | 82" in said
-    assert r"\begin{tabular}{lrrrrr}" in said
+    assert "| non-linear | 82" in said
+    assert r"\begin{tabular}{lrrrr" in said
     assert (home_of_examples / "rank.svg").stat().st_size > 5000
 
 
@@ -53,7 +56,8 @@ def test_the_script_of_ones_own_runs_as_a_process(home_of_examples, tmp_path):
         [sys.executable, str(script), "projection-head"], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
-    assert "projection-head: held: A nonlinear projection head is better than none." in done.stdout
+    statements = [claim.statement for claim in DEMO.claims if (claim.higher, claim.lower) == ("non-linear", "none")]
+    assert f"projection-head: held: {statements[0]}" in done.stdout
     assert (home_of_examples / "reports" / "projection-head" / "index.html").is_file()
 
 

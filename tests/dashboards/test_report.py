@@ -23,7 +23,8 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.tags, self.open, self.words = [], [], []
-        self.feed(path.read_text(encoding="utf-8"))
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
@@ -124,7 +125,8 @@ def test_whole_page_in_order(write, pictures, tmp_path):
     title = re.search(r"<h1>(.*?)</h1>", (tmp_path / "report" / "index.html").read_text())[1]
     assert title == "Does a projection head make the representation before it better?"
     for words in (
-        *("2 published claims: 1 held, 1 contradicted.", "All 9 planned runs finished.", "✓ Held", "✗ Contradicted"),
+        *("2 claims judged: 1 held, 1 smaller than claimed.", "All 9 planned runs finished.", "✓ Direction held"),
+        *("↓ Smaller than claimed", "Published: more than 10 points on ImageNet; measured here: +2."),
         *("64.6", "Chen et al. (2020), fig. 8", "ImageNet, ResNet-50, 100 epochs", "Data, encoder and budget differ"),
         *("after Holm's correction", "Hedges' g", "Seeds that would decide", "fashion-mnist", "convnet", "adamw"),
         *("1,010", "812 MB", "Nothing: every planned run finished", "0f3c2a9", "linear@1 (epochs 100) on test"),
@@ -173,7 +175,7 @@ def test_files_beside_the_page(write, tmp_path, record, runs):
     pd.testing.assert_frame_equal(rows[["mean", "low", "gain"]], table(record(), runs())[["mean", "low", "gain"]])
     assert len(pd.read_csv(folder / "runs.csv")) == 9
     verdicts = pd.read_csv(folder / "verdicts.csv")
-    assert list(verdicts["decision"]) == ["held", "contradicted"]
+    assert list(verdicts["decision"]) == ["held", "smaller than claimed"]
     assert list(verdicts["n"]) == [3, 3]
     assert (verdicts["low"] < verdicts["difference"]).all()
     names = {path.name for path in folder.glob("*.svg")}
@@ -275,6 +277,25 @@ def test_settings_that_no_row_sets_are_pointed_out(write, runs):
     assert re.search(r"although no row sets them[^.]*: epochs\.", write(frame=frame).text)
 
 
+def test_the_precision_is_what_it_came_to_and_a_mix_of_them_is_pointed_out(write, runs):
+    frame = runs().assign(precision="auto", **{"environment:precision": "fp32", "environment:device": "cpu"})
+    page = write(frame=frame)
+    assert re.search(r"Setting here\s?data .{10,200} precision fp32 Data, encoder", page.text)
+    assert "<dt>Precision</dt><dd>fp32</dd>" in page.source
+    assert "computed with different" not in page.text
+    frame.loc[frame["row"] == "mlp", "environment:precision"] = "bf16"
+    frame.loc[0, ["environment:precision", "environment:device"]] = ["bf16", "cuda"]
+    page = write(frame=frame)
+    assert "precision bf16 and fp32" in page.text
+    assert (
+        "The counted runs were computed with different precisions: bf16 in none, mlp; fp32 in none, linear. "
+        "A difference of rows, or of seeds, may be theirs." in page.text
+    )
+    assert "different devices: cuda in none; cpu in none, linear, mlp." in page.text
+    frame.loc[frame["environment:precision"] == "bf16", "status"] = "FAILED"  # runs that don't count mix nothing
+    assert "computed with different" not in write(frame=frame).text
+
+
 def test_superseded_runs_are_mentioned(write, runs):
     older = runs().assign(started=pd.Timestamp("2020-01-01", tz="UTC"))
     page = write(frame=pd.concat([older, runs()], ignore_index=True))
@@ -294,10 +315,10 @@ def test_a_failed_write_leaves_the_old_page_whole(write, tmp_path, monkeypatch, 
     before = (tmp_path / "report" / "index.html").read_bytes()
 
     def full_disk(self, target):
-        raise OSError("no space left on device")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(UserError, match=r"can't be written into .*: No space left on device; make room"):
         write(study=record(question="Another?"))
     assert (tmp_path / "report" / "index.html").read_bytes() == before
     assert list((tmp_path / "report").glob(".*.tmp")) == []
@@ -344,7 +365,7 @@ def test_a_study_of_two_measures_shows_and_judges_both(write, record, runs, clai
         "mlp minus none is +1,001 MB, 95 % interval +999 to +1,003 over 3 seeds: all of it lies above the +100 MB",
         "1,502 MB",
         "GB, s",
-        "3 published claims",
+        "3 claims judged",
     ):
         assert words in page.text, words
     names = {path.name for path in tmp_path.rglob("*.svg")}
@@ -359,3 +380,38 @@ def test_a_measure_without_untrained_values_has_no_column_of_gains(write, record
     assert "Untrained encoder" in write().text
     frame = runs().drop(columns="untrained/linear/top1")
     assert "Untrained encoder" not in write(frame=frame).text
+
+
+def test_a_claim_is_shown_with_who_makes_it_and_how_large_it_was(write, record, claim):
+    """Published sizes in words and as numbers, claims of ours, and claims that no test covers."""
+    claims = [
+        claim("mlp", "none", statement="By word.", published="more than 10 points"),
+        claim("mlp", "none", statement="By number.", published="", published_difference=0.105),
+        claim("mlp", "none", statement="By little.", published="", published_difference=0.001),
+        claim("mlp", "none", statement="By us.", source="ours", published=""),
+        claim("mlp", "none", statement="Grows.", kind="difference of differences", than=["linear", "none"]),
+        claim("mlp", "none", statement="Ours alike.", kind="no difference", source="ours", published=""),
+    ]
+    page = write(study=record(claims=claims))
+    for words in (
+        *("4 claims judged, 1 ours and published nowhere: 4 held. 2 more claims are declared and not judged.",),
+        *("Published: more than 10 points; measured here: +2.", "Published: +10.5 points; measured here: +2."),
+        *("✓ Direction held, smaller than published", "✓ Direction held By little."),
+        *("Ours, published nowhere; measured here: +2.", "ours: no paper makes this claim"),
+        *("Difference of differences: mlp minus none, against linear minus none.", "counts in no correction"),
+        "No difference: mlp minus none. Ours, published nowhere.",
+        "after Holm's correction, which counts the claims that still wait for runs too",
+        "3 seeds and 4 claims decide a true difference in test/linear/top1 in 4 chances in 5 if it is at least ",
+        "from the finished runs of 4 claims",
+    ):
+        assert words in page.text, words
+    badges = re.findall(r'class="verdict held"><span aria-hidden="true">✓</span> ([^<]*)', page.source)
+    assert badges == 2 * [
+        "Direction held",
+        "Direction held, smaller than published",
+        "Direction held",
+        "Direction held",
+    ]
+    of_one = write(study=record(claims=claims[4:]))
+    assert "no claims that can be judged. 2 claims are declared and not judged." in of_one.text
+    assert "claims" not in of_one.headings()

@@ -211,6 +211,23 @@ def test_a_search_with_a_winner_has_every_part(write, tmp_path):
     assert ours["low"] < ours["difference"] < ours["high"]
 
 
+def test_of_several_test_metrics_only_the_objectives_own_is_tested(write, tmp_path):
+    """Five metrics with a p value each would soon have a small one: those that do not answer have none."""
+    runs = make_runs()
+    for name in ("accuracy", "mean/top1", "top5"):
+        runs[f"test/knn/{name}"] = runs["test/knn/top1"]
+    page, report = write(runs, make_search(runs))
+    assert [one.metric for one in report.tested if math.isfinite(one.p)] == ["test/linear/top1"]
+    assert all(math.isfinite(one.difference.interval.low) for one in report.tested)
+    csv = pd.read_csv(tmp_path / "report" / "test.csv").set_index("metric")["p"]
+    assert csv.notna().tolist() == [name == "test/linear/top1" for name in csv.index]
+    assert len(csv) == 5
+    assert len(re.findall(r"p [=<] 0\.\d+", page.text)) == 2, "in the answer, and in the table"
+    assert "Only the objective's own metric, which answers the question, is tested" in page.text
+    without, _ = write(runs.drop(columns="test/linear/top1"), make_search(runs))
+    assert not re.search(r"p [=<] 0\.\d+", without.text)
+
+
 def test_equal_runs_give_equal_bytes(write, tmp_path):
     runs = make_runs()
 

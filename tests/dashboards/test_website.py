@@ -93,10 +93,10 @@ def test_there_is_a_page_for_each_study_and_method_and_one_of_all_claims(site):
 def test_the_first_page_says_what_was_asked_found_and_spent(site):
     text = site["index.html"].text
     for words in (
-        "2 studies with runs, 3 published claims judged: 1 contradicted, 1 held, 1 not decided.",
+        "2 studies with runs, 3 claims judged: 1 smaller than claimed, 1 held, 1 not decided.",
         *("Does a projection head make the representation before it better?", "How slow?", "2026-03-02"),
         *("9 of 9 planned runs finished", "6 min 18 s of work"),
-        *("✓ 1 held", "✗ 1 contradicted", "? 1 not decided", "Highest", "Lowest", "Untrained"),
+        *("✓ 1 held", "↓ 1 smaller than claimed", "? 1 not decided", "Highest", "Lowest", "Untrained"),
         *("broken", "a <b>reason</b>", "augmentation", "40", "31"),
         *("MoCo: a queue of keys.", "3 rows of 1 study", "queue", "How long must the queue be?", "12 runs"),
     ):
@@ -107,8 +107,15 @@ def test_the_first_page_says_what_was_asked_found_and_spent(site):
 def test_the_page_of_claims_groups_them_and_leads_to_each(site):
     page = site["claims.html"]
     sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
-    assert sections == ["contradicted", "held", "not-decided", "waiting"]
-    for words in ("Slow is better.", "+3.0 points", "Seeds that would decide", "How long must the queue be?"):
+    assert sections == ["contradicted", "smaller-than-claimed", "held", "not-decided", "waiting"]
+    for words in (
+        "Slow is better.",
+        "+3.0 points",
+        "towards the claim; fewer than 10 seeds would decide",
+        "Published",
+        "+3 %",
+        "How long must the queue be?",
+    ):
         assert words in page.text, words
     assert {"projection-head/index.html#claim-1", "momentum/index.html#claim-1"} <= set(page.links())
     claims = pd.read_csv(page.path.parent / "claims.csv")
@@ -247,7 +254,7 @@ def test_a_store_is_published_and_what_cannot_be_read_does_not_stop_it(logged, r
     assert text["all-failed"].count("the loss became nan") == 4
     assert "none from one seed" in text["one-seed"]
     assert "needs at least two seeds" in text["one-seed"]
-    assert "No study.json is logged with its runs" in text["no-record"]
+    assert "No study.json was found with its runs" in text["no-record"]
     assert "3 runs finished; how many were planned is not recorded." in text["no-record"]
     assert "“A head helps.” lacks higher and lower" in text["older"]
     assert "Its record has no rows." in text["older"]
@@ -270,7 +277,7 @@ def test_reports_are_logged_beside_the_runs_and_are_none_of_them(logged, record,
     (run,) = found
     files = {item.path for item in store.client.list_artifacts(run.info.run_id, "report")}
     assert {"report/index.html", "report/table.csv", "report/rows.svg"} <= files
-    assert (run.data.tags["verdicts.held"], run.data.tags["verdicts.contradicted"]) == ("1", "1")
+    assert (run.data.tags["verdicts.held"], run.data.tags["verdicts.smaller_than_claimed"]) == ("1", "1")
     assert "**held**: A nonlinear projection head is better than none." in run.data.tags["mlflow.note.content"]
     assert len(list(store.runs("projection-head"))) == 9
     before = first.read_bytes()

@@ -1,0 +1,83 @@
+"""What declared seeds can show: said before and after runs, by the study's record alone."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from unlabeled.dashboards.detectable import detectable
+from unlabeled.dashboards.power import TYPICAL_SPREAD, pooled
+from unlabeled.platform.cli.sweeping import seeds_show
+from unlabeled.studies import STUDIES
+
+TOP1 = "test/linear/top1"
+
+
+def test_before_any_run_the_spread_is_a_typical_one_and_said_to_be(record):
+    (said,) = detectable(record())
+    threshold = stats.t.ppf(1 - 0.05 / 2 / 2, 2)  # two claims
+    effect = optimize.brentq(lambda d: stats.nct.sf(threshold, 2, d * math.sqrt(3)) - 0.8, 0, 100)
+    assert said == (
+        f"3 seeds and 2 claims decide a true difference in {TOP1} in 4 chances in 5 if it is at least "
+        f"{100 * effect * TYPICAL_SPREAD:.1f} points, {effect:.2g} times the spread of the difference over seeds "
+        "(0.9 points, typical of a linear probe here; no runs tell this study's own)."
+    )
+
+
+def test_runs_tell_the_spread(record, runs):
+    frame = runs()
+    pivot = frame.pivot(index="seed", columns="row", values=TOP1)
+    spreads = [(pivot["mlp"] - pivot[row]).std() for row in ("none", "linear")]
+    (said,) = detectable(record(), frame)
+    assert f"({100 * np.sqrt(np.mean(np.square(spreads))):.1f} points, from the finished runs of 2 claims)" in said
+    only = detectable(record(), frame[frame["row"] != "linear"])
+    assert "from the finished runs of 1 claim)" in only[0]
+    assert detectable(record(), frame[frame["seed"] == 0]) == detectable(record()), "one seed has no spread"
+    assert detectable(record(), frame.iloc[:0]) == detectable(record())
+
+
+def test_each_measure_has_its_own_and_one_without_runs_is_in_spreads(record, claim):
+    claims = [*record()["claims"], claim("mlp", "none", measure="train/seconds")]
+    top1, seconds = detectable(record(claims=claims))
+    assert "points" in top1
+    assert seconds.endswith("if it is at least 5.7 times the spread of the difference over seeds.")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [([0], "1 seed has no spread"), ([0, 1], "Two seeds decide practically nothing"), ([], None)],
+)
+def test_few_seeds_are_told_so(record, seeds, words):
+    said = detectable(record(seeds=seeds))
+    assert (words in said[-1]) if words else said == []
+
+
+def test_only_claims_that_are_judged_count(record, claim):
+    one = record()["claims"][0]
+    open_ones = [claim("mlp", "none", kind="no difference"), claim("mlp", "none", kind="difference of differences")]
+    assert detectable(record(claims=[one, *open_ones])) == detectable(record(claims=[one]))
+    assert detectable(record(claims=open_ones)) == []
+
+
+def test_spreads_of_several_claims_become_one():
+    assert pooled([3.0, 4.0, 0.0, math.nan]) == pytest.approx(math.sqrt(12.5))
+    assert math.isnan(pooled([]))
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
+def test_every_study_can_say_it(study):
+    said = detectable(study.record("laptop"))
+    assert not any(math.isnan(claim["at_least"]) for claim in study.record("laptop")["claims"])
+    assert len(said) >= len({claim["measure"] for claim in study.record("laptop")["claims"]}) * bool(study.claims)
+
+
+def test_the_commands_read_the_spread_off_the_home_and_make_none(logged, runs, tmp_path):
+    study = STUDIES["projection-head"]
+    means = dict(zip(study.row_settings("laptop"), (0.79, 0.81, 0.82), strict=True))
+    home = logged(study.record("laptop"), runs(means, seeds=(0, 1, 2)))
+    assert "from the finished runs of 3 claims" in seeds_show(study, "laptop", home)[0]
+    assert seeds_show(study, "cluster", home) == detectable(study.record("cluster")), "its runs are of another scale"
+    assert seeds_show(study, "laptop", tmp_path / "none") == detectable(study.record("laptop"))
+    assert not (tmp_path / "none").exists()
+    assert "typical of a linear probe" in seeds_show(STUDIES["momentum"], "laptop", home)[0], "it has no runs there"
