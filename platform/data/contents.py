@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from unlabeled.platform.data.images import Images
+from unlabeled.platform.data.digests import file_digests
+from unlabeled.platform.data.images import Images, check_picture
 from unlabeled.platform.errors import UserError
 
 _DAMAGE = (
@@ -91,8 +92,14 @@ def array_checksum(arrays: Iterable[npt.NDArray[Any]]) -> str:
 
 
 def file_checksum(folder: Path, labels: Iterable[tuple[str, int]]) -> str:
-    """Return the sha256 of files by their sorted paths below ``folder``, sizes and labels; contents are not read."""
+    """Return the sha256 of picture files by their sorted paths below ``folder``, contents and labels.
+
+    Raises:
+        UserError: a file is missing, can't be read or is no picture; it is named.
+    """
+    labels = sorted(labels)
     digest = hashlib.sha256()
-    for path, label in sorted(labels):
-        digest.update(f"{path}\0{os.stat(folder / path).st_size}\0{label}\n".encode(errors="surrogateescape"))
+    digests = file_digests(folder, [path for path, _ in labels], check_picture)
+    for (path, label), content in zip(labels, digests, strict=True):
+        digest.update(os.fsencode(path) + f"\0{content.hex()}\0{label}\n".encode())
     return digest.hexdigest()

@@ -4,19 +4,22 @@ What is read is the same to the last bit on every processor: arrays and files ar
 (:mod:`unlabeled.platform.data.resize`), and JPEGs are decoded by the whole-number method that libjpeg has by default.
 """
 
+import io
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from unlabeled.platform.data.digests import shown, unreadable
 from unlabeled.platform.data.resize import resized
 from unlabeled.platform.errors import UserError
 
@@ -181,15 +184,40 @@ class FileImages(Images):
             yield self.batch(torch.arange(start, min(start + _CHUNK, count)))
 
     def _decode(self, file: Path) -> npt.NDArray[np.uint8]:
-        try:
-            with Image.open(file) as picture:
-                # A JPEG is decoded at a fraction of its size where that leaves twice what is needed, the gap that
-                # Pillow's own thumbnail() takes by default.
-                picture.draft(None, (2 * self.image_px, 2 * self.image_px))
-                return np.ascontiguousarray(_centre_square(_three_channels(picture), self.image_px).transpose(2, 0, 1))
-        except (OSError, ValueError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-            reason = str(error).replace(str(file), "the file").splitlines() or [type(error).__name__]
-            raise UserError(f"can't read the picture {file}: {reason[0]}; repair it or take it out") from error
+        with _named(file), Image.open(file) as picture:
+            # A JPEG is decoded at a fraction of its size where that leaves twice what is needed, the gap that
+            # Pillow's own thumbnail() takes by default.
+            picture.draft(None, (2 * self.image_px, 2 * self.image_px))
+            return np.ascontiguousarray(_centre_square(_three_channels(picture), self.image_px).transpose(2, 0, 1))
+
+
+def check_picture(file: Path, content: bytes) -> None:
+    """Refuse what is no picture, or was cut off, before anything is trained on it.
+
+    A whole JPEG or PNG is known by its end; only what has none is decoded here. Of other formats the head is read.
+
+    Raises:
+        UserError: it can't be read; it is named.
+    """
+    with _named(file), Image.open(io.BytesIO(content)) as picture:
+        end = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(picture.format or "")
+        if end is not None and end not in content[-64:]:
+            picture.load()
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Turn what Pillow raises on a file that is no whole picture into one line that names it."""
+    try:
+        yield
+    except (OSError, ValueError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise unreadable(file, error) from error
+        if isinstance(error, UnidentifiedImageError):  # whose own message names an object in memory
+            reason = "it is empty" if file.stat().st_size == 0 else "it is none, or of a kind that Pillow does not know"
+        else:
+            reason = (str(error).replace(str(file), "the file").splitlines() or [type(error).__name__])[0]
+        raise UserError(f"can't read the picture {shown(file)}: {reason}; repair it or take it out") from error
 
 
 def _three_channels(picture: Image.Image) -> Image.Image:

@@ -49,7 +49,7 @@ class Data:
         test: read once, at the end.
         mean: per channel, of training pixels in [0, 1], whatever ``train_images`` is.
         std: likewise.
-        checksum: sha256 in hexadecimal of the set as it is on disk; the same for every :class:`DataConfig`.
+        checksum: sha256 in hexadecimal of the set's contents on disk; the same for every :class:`DataConfig`.
         licence: who allows what.
         source: whom to cite.
     """
@@ -87,7 +87,11 @@ class Data:
 
 def data_root(root: Path | None = None) -> Path:
     """Return the absolute folder that data sets lie in: ``root``, else $UNLABELED_DATA, else ``data/`` here."""
-    return Path(root or os.environ.get("UNLABELED_DATA") or "data").expanduser().absolute()
+    place = Path(root or os.environ.get("UNLABELED_DATA") or "data")
+    try:
+        return place.expanduser().absolute()
+    except RuntimeError:
+        raise UserError(f"{place} starts in a home folder that nobody has here; write the whole path") from None
 
 
 def load(config: DataConfig, root: Path | None = None) -> Data:

@@ -26,6 +26,7 @@ from unlabeled.platform.data import (
 )
 from unlabeled.platform.data.splits import balanced, carve, shuffled
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.home import find_home
 
 SHIPPED = ["fashion-mnist-12k", "emoji"]
 
@@ -476,6 +477,18 @@ def test_data_root_is_the_argument_else_the_environment_else_here(
     monkeypatch.setenv("UNLABELED_DATA", "/elsewhere")
     assert data_root() == Path("/elsewhere")
     assert data_root(Path("given")) == tmp_path / "given"
+
+
+def test_what_is_downloaded_and_run_in_a_checkout_is_ignored_by_git_and_so_by_ray(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    for variable in ("UNLABELED_DATA", "UNLABELED_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    ignored = (root / ".gitignore").read_text().splitlines()
+    for place in (data_root(), find_home()):  # Ray packs a job's folder without what .gitignore names
+        assert f"/{place.relative_to(root)}/" in ignored
 
 
 @pytest.mark.parametrize("name", SHIPPED)

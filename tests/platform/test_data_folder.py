@@ -1,3 +1,6 @@
+import errno
+import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -88,9 +91,40 @@ def test_a_val_folder_is_the_validation_split(tmp_path: Path, val: str) -> None:
     assert (len(data.train), len(data.test), paths(data.validation)) == (8, 2, set(numbered(f"{val}/", 3)))
 
 
-def test_a_train_folder_among_classes_is_a_class(tmp_path: Path) -> None:
-    data = read(draw(tmp_path, numbered("train/", 10) + numbered("ship/", 10)))
-    assert data.classes == ("ship", "train")
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("train", "valid", "Test"),
+        ("Training", "dev", "Testing"),
+        ("TRAIN", "Validation Set", "tests"),
+        ("train2017", "val2017", "test2017"),
+        ("train_images", "eval", "test-images"),
+        ("trainset", "vals", "testset"),
+        ("training-data", "development", None),
+        ("Train", None, "TEST"),
+    ],
+)
+def test_splits_go_by_their_usual_names(tmp_path: Path, train: str, validation: str | None, test: str | None) -> None:
+    for folder in filter(None, (train, validation, test)):
+        draw(tmp_path, numbered(f"{folder}/cat/", 6) + numbered(f"{folder}/dog/", 6))
+    data = read(tmp_path)
+    assert data.classes == ("cat", "dog")
+    for images, folder in ((data.validation, validation), (data.test, test)):
+        assert folder is None or paths(images) == {
+            f"{folder}/{name}" for name in numbered("cat/", 6) + numbered("dog/", 6)
+        }
+
+
+@pytest.mark.parametrize("dropping", ["__MACOSX/train/cat/1.png", "@eaDir/1.png", ".thumbs/1.png", "lost+found/1.png"])
+def test_what_systems_leave_behind_is_neither_a_split_nor_a_class(tmp_path: Path, dropping: str) -> None:
+    for below in ("", "train/"):
+        folder = tmp_path / ("split" if below else "whole")
+        draw(folder, numbered(f"{below}cat/", 6) + numbered(f"{below}dog/", 6) + [dropping, f"{below}cat/._000.png"])
+        for file in (".DS_Store", "Thumbs.db", "desktop.ini"):
+            (folder / below / file).write_bytes(b"\0")
+        data = read(folder)
+        assert data.classes == ("cat", "dog")
+        assert len(data.train) + len(data.validation) + len(data.test) == 12
 
 
 def test_splits_do_not_depend_on_what_is_drawn_or_where(tmp_path: Path) -> None:
@@ -137,7 +171,7 @@ def test_a_relative_path_starts_at_the_data_root(tmp_path: Path) -> None:
     assert len(load(DataConfig(name="folder:mine", image_px=8), root=tmp_path).train) == 2
 
 
-def test_checksum_follows_paths_sizes_and_labels(tmp_path: Path) -> None:
+def test_checksum_follows_paths_contents_and_labels(tmp_path: Path) -> None:
     def checksum() -> str:
         return read(tmp_path / "set").checksum
 
@@ -147,11 +181,17 @@ def test_checksum_follows_paths_sizes_and_labels(tmp_path: Path) -> None:
     with (tmp_path / "set" / "a" / "000.png").open("ab") as file:
         file.write(b"\0")
     seen.append(checksum())
+    one, other = (tmp_path / "set" / "a" / name for name in ("001.png", "004.png"))
+    contents = one.read_bytes(), other.read_bytes()
+    assert len(contents[0]) == len(contents[1])
+    other.write_bytes(contents[0])
+    one.write_bytes(contents[1])
+    seen.append(checksum())
     (tmp_path / "set" / "a" / "000.png").rename(tmp_path / "set" / "a" / "999.png")
     seen.append(checksum())
     (tmp_path / "set" / "a" / "999.png").rename(tmp_path / "set" / "b" / "999.png")
     seen.append(checksum())
-    assert len(set(seen)) == 4
+    assert len(set(seen)) == 5
     (tmp_path / "set").rename(tmp_path / "moved")
     assert read(tmp_path / "moved").checksum == seen[-1]
 
@@ -169,6 +209,13 @@ def test_checksum_follows_paths_sizes_and_labels(tmp_path: Path) -> None:
         ),
         (["train/1.png", "test/1.png", "cat/1.png"], r"FOLDER has cat, test, train; beside train, test and val .*"),
         (["train/1.png", "val/1.png", "validation/1.png"], r"FOLDER has train, val, validation; .*"),
+        (
+            ["train/1.png", "ship/1.png"],
+            r"FOLDER has ship, train; beside .*; if train is a class, give it another name",
+        ),
+        (["Testing/1.png", "cat/1.png"], r"FOLDER has Testing, cat, but no train; .*"),
+        (["val/a/1.png", "val/b/1.png"], r"FOLDER has val, but no train; .*"),
+        (["train1/1.png", "train2/1.png"], r"FOLDER has train1, train2; beside train, test and val \(one each\) .*"),
         (
             ["train/a/1.png", "train/b/1.png", "test/c/1.png"],
             r"the test split of FOLDER has the classes c; its train split has a, b",
@@ -199,6 +246,82 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         load(DataConfig(name="folder:gone"), root=Path("/data"))
     with pytest.raises(UserError, match=rf"^there are no pictures in {tmp_path}; "):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("gone", ["dog/linked.png", "bird", "train", "dog/deep"])
+def test_links_that_lead_nowhere_are_named(tmp_path: Path, gone: str) -> None:
+    draw(tmp_path, numbered("cat/", 5) + numbered("dog/", 5))
+    (tmp_path / gone).symlink_to(tmp_path / "not-mounted" / "x")
+    with pytest.raises(UserError) as caught:
+        read(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/{gone} is a link to {tmp_path}/not-mounted/x, which is not there; "
+        "mount or fetch that, or take the link out"
+    )
+    (tmp_path / "whole").symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"whole is a link to .*/gone, which is not there; mount"):
+        read(tmp_path / "whole")
+
+
+def test_links_in_a_circle_are_named(tmp_path: Path) -> None:
+    draw(tmp_path, numbered("cat/", 5) + numbered("dog/", 5))
+    (tmp_path / "dog" / "again").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=r"dog/again is a link to a folder that it lies in; take it out$"):
+        read(tmp_path)
+    (tmp_path / "dog" / "again").unlink()
+    (tmp_path / "dog" / "itself.png").symlink_to("itself.png")
+    with pytest.raises(UserError, match=r"dog/itself\.png"):
+        read(tmp_path)
+
+
+def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
+    draw(tmp_path, numbered("", 5))
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png is no file, though it is called like a picture; take it out$"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["cat", "cat/001.png", "."])
+def test_what_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    # By the calls themselves, because root may read everything.
+    draw(tmp_path, numbered("cat/", 5) + numbered("dog/", 5))
+    refused, scan, opened = tmp_path / path, os.scandir, Path.open
+
+    def check(place: object) -> None:
+        if Path(str(place)) == refused:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+
+    monkeypatch.setattr("os.scandir", lambda place: (check(place), scan(place))[1])
+    monkeypatch.setattr(Path, "open", lambda self, *how, **more: (check(self), opened(self, *how, **more))[1])
+    with pytest.raises(
+        UserError, match=rf"^can't read {refused} \(permission denied\); make it readable or take it out$"
+    ):
+        read(tmp_path)
+
+
+def test_a_path_that_is_too_long_or_in_nobodys_home_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\(file name too long\)"):
+        load(DataConfig(name=f"folder:{tmp_path}/{'x' * 300}"))
+    with pytest.raises(UserError, match=r"^folder:~nobody-here/x starts in a home folder that nobody has here"):
+        load(DataConfig(name="folder:~nobody-here/x"))
+    with pytest.raises(UserError, match=r"^~nobody-here/x starts in a home folder that nobody has here"):
+        load(DataConfig(name="folder:x"), Path("~nobody-here/x"))
+
+
+def test_names_that_are_no_text_are_read_and_shown(tmp_path: Path) -> None:
+    strange = os.fsdecode(b"caf\xe9\n")
+    for number in range(6):
+        draw(tmp_path, [f"{strange}/{os.fsdecode(bytes([0xFF, 48 + number]))}.png", f"plain/{number}.png"])
+    data = read(tmp_path)
+    assert data.classes == ("caf\\xe9\\x0a", "plain")
+    json.dumps(data.classes, ensure_ascii=False).encode()
+    assert data.train.labels.bincount().tolist() == [4, 4]
+    assert data.train.batch(torch.arange(len(data.train))).shape == (8, 3, 8, 8)
+    (tmp_path / os.fsdecode(b"plain/\xff.png")).write_bytes(b"")
+    with pytest.raises(UserError) as caught:
+        read(tmp_path)
+    assert f"{tmp_path}/plain/\\xff.png: it is empty; repair it or take it out" in str(caught.value)
+    str(caught.value).encode()
 
 
 def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:

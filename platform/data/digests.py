@@ -1,0 +1,158 @@
+"""What is in files, as sha256, without reading any of them twice.
+
+A file's digest is kept under its path, size, times and inode, one cache file for each folder of pictures, in
+``$XDG_CACHE_HOME/unlabeled/`` or ``~/.cache/unlabeled/``. It is only ever a saving: where it can't be written, or is
+damaged, the pictures are read again. Several processes may write at once; the last one wins, and all write the same.
+"""
+
+import hashlib
+import io
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from unlabeled.platform.errors import UserError
+
+_ROW = np.dtype([("path", "V16"), ("state", "<i8", (4,)), ("digest", "V32")])
+_HEAD = b"unlabeled digests 1\n"
+_SETTLED_NS = 3 * 10**9  # a file changed so lately may change again within one tick of its file system's clock
+_AT_ONCE = 256
+_THREADS = 8  # that wait for a disk, or a far one; reading and hashing let each other run
+
+Rows = npt.NDArray[np.void]
+
+
+def file_digests(folder: Path, paths: Sequence[str], check: Callable[[Path, bytes], None]) -> list[bytes]:
+    """Return the sha256 of each file's contents.
+
+    Args:
+        folder: absolute; what the paths start at.
+        paths: each once.
+        check: is told the path and the contents of each file that is read for the first time, and may refuse it.
+
+    Raises:
+        UserError: a file is missing or can't be read; it is named. Or what ``check`` raises.
+    """
+    kept = _kept(folder)
+    keys = [hashlib.sha256(os.fsencode(path)).digest()[:16] for path in paths]
+    rows = np.zeros(len(paths), _ROW)
+    rows["path"] = np.frombuffer(b"".join(keys), "V16")
+    known = {row["path"].tobytes(): (row["state"].tobytes(), row["digest"].tobytes()) for row in kept}
+    settled = np.ones(len(paths), bool)
+    is_new = np.zeros(len(paths), bool)
+
+    def look(start: int) -> None:
+        for n in range(start, min(start + _AT_ONCE, len(paths))):
+            state = _state(folder / paths[n])
+            rows["state"][n] = state
+            before, digest = known.get(keys[n], (b"", b""))
+            if before != rows["state"][n].tobytes():
+                is_new[n] = True
+                digest, settled[n] = _read(folder / paths[n], state, check)
+            rows["digest"][n] = np.void(digest)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(look, range(0, len(paths), _AT_ONCE)):
+            pass
+    if (is_new & settled).any():
+        _keep(folder, rows[settled])
+    return [digest.tobytes() for digest in rows["digest"]]
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Write a path or name as text that any terminal, JSON or database takes: what is none is escaped.
+
+    >>> shown("caf\\udce9/two\\nlines.png")
+    'caf\\\\xe9/two\\\\x0alines.png'
+    """
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in c.encode()) for c in text)
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError) -> UserError:
+    """Say in one line that something in a folder of pictures can't be read, and why."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return UserError(
+            f"{shown(path)} is a link to {shown(os.readlink(path))}, which is not there; "
+            "mount or fetch that, or take the link out"
+        )
+    reason = (error.strerror or type(error).__name__).lower()
+    return UserError(f"can't read {shown(path)} ({reason}); make it readable or take it out")
+
+
+def _state(path: Path) -> tuple[int, int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise UserError(f"{shown(path)} is no file, though it is called like a picture; take it out")
+    return _state_of(status)
+
+
+def _state_of(status: os.stat_result) -> tuple[int, int, int, int]:
+    # ctime, too: who puts other contents there and turns mtime back can't turn that back.
+    inode = status.st_ino if status.st_ino < 2**63 else status.st_ino - 2**64
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
+
+
+def _read(path: Path, state: tuple[int, int, int, int], check: Callable[[Path, bytes], None]) -> tuple[bytes, bool]:
+    """Return a file's digest, and whether it may be kept: not if the file is still being written."""
+    try:
+        with path.open("rb") as file:
+            content = file.read()
+            is_settled = _state_of(os.fstat(file.fileno())) == state
+    except OSError as error:
+        raise unreadable(path, error) from error
+    check(path, content)
+    is_settled = is_settled and max(state[1:3]) < time.time_ns() - _SETTLED_NS
+    return hashlib.sha256(content).digest(), is_settled
+
+
+def _place(folder: Path) -> Path | None:
+    """Return the cache file of a folder of pictures; None where the user has no place for it."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no account, no HOME
+        return None
+    return cache / "unlabeled" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.digests"
+
+
+def _kept(folder: Path) -> Rows:
+    """Return the rows that were kept for a folder; none where they are missing or damaged."""
+    place = _place(folder)
+    try:
+        content = b"" if place is None else place.read_bytes()
+    except OSError:
+        content = b""
+    head, body = content[: len(_HEAD) + 32], content[len(_HEAD) + 32 :]
+    if head != _HEAD + hashlib.sha256(body).digest() or len(body) % _ROW.itemsize:
+        return np.zeros(0, _ROW)
+    return np.frombuffer(body, _ROW)
+
+
+def _keep(folder: Path, rows: Rows) -> None:
+    place = _place(folder)
+    if place is None:
+        return
+    body = rows.tobytes()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=place.parent, prefix=".digests-")
+        try:
+            with io.FileIO(handle, "wb") as file, io.BufferedWriter(file) as stream:
+                stream.write(_HEAD + hashlib.sha256(body).digest())
+                stream.write(body)
+            os.replace(name, place)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError:
+        return  # nothing is lost but time
