@@ -10,7 +10,6 @@ import re
 MAX_NAME = 250  # characters, of a metric, a parameter or a tag
 MAX_PARAMETER = 6000
 MAX_TAG = 5000  # of older servers; newer ones take 8,000
-MAX_EXPERIMENT_NAME = 500
 MAX_EXPERIMENT_TAG = 5000
 
 

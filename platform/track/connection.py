@@ -16,12 +16,14 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from unlabeled.platform.addresses import tracking_uri, without_secrets
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.loggable import MAX_EXPERIMENT_TAG, plain_text
 from unlabeled.platform.track import embedded, moved
 from unlabeled.platform.track.faults import AwayError, DeniedError, first_line, kind_of
 from unlabeled.platform.track.leases import LEDGERS, new_ledger
 
 PAGE = 1000  # runs read at a time
 REPORT = "unlabeled.report"  # the tag of the run that holds a study's report, which is none of the study's runs
+_MOST_OF_A_NAME = 200  # characters of a study's, which is a folder's too
 VIEW = "mlflow.sharedViewState.study"  # the tag of an experiment that the UI reads for viewStateShareKey=study
 _OPENING_SECONDS = 5  # how long a server may take to answer the first call
 
@@ -89,6 +91,10 @@ class Connection:
         """
         self._check_writable()
         name = record["name"]
+        if len(name) > _MOST_OF_A_NAME:
+            raise UserError(
+                f"the name {name[:20]}... has {len(name)} characters; choose one of at most {_MOST_OF_A_NAME}"
+            )
         try:
             found = self.client.get_experiment_by_name(name) or self._make_experiment(record)
         except (MlflowException, OSError) as error:
@@ -126,7 +132,7 @@ class Connection:
     def _make_experiment(self, record: Mapping[str, Any]) -> Experiment:
         ledger = new_ledger(self.client, record["name"], self._place(LEDGERS))
         tags = {
-            "mlflow.note.content": _description(record),
+            "mlflow.note.content": plain_text(_description(record), MAX_EXPERIMENT_TAG),
             "mlflow.experimentKind": "custom_model_development",
             "unlabeled.ledger": ledger,
         }

@@ -14,6 +14,7 @@ Entries, each with ``run`` (its fingerprint), ``do`` and ``at`` (milliseconds si
 
 import fcntl
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -78,11 +79,31 @@ class Journal:
         return json.loads(line) if line.endswith(b"\n") else {}
 
     def append(self, entry: Mapping[str, Any]) -> None:
-        """Write an entry; it outlives this process from then on."""
+        """Write an entry; it outlives this process from then on, and the end of a run the machine's crash too.
+
+        What an earlier entry says is said again when the run goes on from its checkpoint; a run that is over may have
+        none.
+        """
         with self.changed:
             self._file.write(json.dumps(entry).encode() + b"\n")
             self._file.flush()
+            if entry.get("do") == "end":
+                os.fsync(self._file.fileno())
             self.changed.notify()
+
+    @property
+    def kept(self) -> Path:
+        """The file of what the store refused while it took the rest."""
+        return self.path.with_suffix(".refused")
+
+    def keep(self, run: str, refused: Mapping[str, str]) -> None:
+        """Note what the store refused of a run, record -> why, for a person; it outlives the journal."""
+        known = self.kept.read_text().splitlines() if self.kept.is_file() else []
+        with self.kept.open("a") as file:
+            for what, why in refused.items():
+                line = json.dumps({"run": run, "refused": what, "why": why})
+                if line not in known:
+                    file.write(f"{line}\n")
 
     def waiting(self) -> tuple[list[Entry], int]:
         """Return the next entries to send, and what to acknowledge when they are sent."""

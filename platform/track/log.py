@@ -18,6 +18,7 @@ from unlabeled.platform.addresses import scrub
 from unlabeled.platform.commit import commit
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import EpochDone, Failed, Finished, Metrics, Started
+from unlabeled.platform.loggable import MAX_NAME, MAX_PARAMETER, MAX_TAG, key_name, metric_name, plain_text
 from unlabeled.platform.track import sender as sending
 from unlabeled.platform.track.connection import Connection
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, told_apart
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # torch, which they import, takes 300 MB and two seconds that
     from unlabeled.platform.loaded import Identity
     from unlabeled.platform.study import PlannedRun
 
-_MOST_TAG = 5000  # characters that every MLflow takes
+_MOST_OF_DATASET = {"name": 500, "digest": 36, "source_type": 36, "source": 65535, "profile": 65535}  # characters
 LOOK_SECONDS = 2.0  # between looks at what other drivers have in hand
 Claim = Literal["ours", "done", "failed", "others", "away"]
 
@@ -220,7 +221,7 @@ class StudyLog:
 
     def finished(self, fingerprint: str, event: Finished) -> None:
         """Log the final metrics and files, and the notes as a tag, a line each; end the run."""
-        tags = {"unlabeled.notes": scrub("\n".join(event.notes))[:_MOST_TAG]} if event.notes else {}
+        tags = {"unlabeled.notes": scrub("\n".join(event.notes))} if event.notes else {}
         self._append(fingerprint, "log", metrics=event.metrics, tags=tags)
         files = None if event.files == Path() else str(event.files)
         if files is not None and event.files.is_relative_to(self.store.home):  # which may be moved before it is sent
@@ -230,7 +231,7 @@ class StudyLog:
 
     def failed(self, fingerprint: str, event: Failed) -> None:
         """End the run as failed, with its reason."""
-        self._append(fingerprint, "log", tags={"unlabeled.reason": scrub(event.reason)[:_MOST_TAG]})
+        self._append(fingerprint, "log", tags={"unlabeled.reason": scrub(event.reason)})
         self._append(fingerprint, "end", status="FAILED")
 
     def killed(self, fingerprint: str) -> None:
@@ -253,6 +254,12 @@ class StudyLog:
             with contextlib.suppress(AwayError, DeniedError, RefusedError):  # others find out by its silence
                 self.leases.leave()
             journal.remove()
+            if aside := sender.writer.set_aside:
+                (fingerprint, what), why = next(iter(aside.items()))
+                sender.say(
+                    f"MLflow refused {len(aside)} of the records, such as {what} of run {fingerprint}: {why}; "
+                    f"all others are logged, and these are kept in {journal.kept}"
+                )
             if sender.refused:
                 fingerprint, why = next(iter(sender.refused.items()))
                 raise UserError(
@@ -286,7 +293,7 @@ class StudyLog:
 
     def _append(self, fingerprint: str, what: str, **fields: Any) -> None:
         assert self._sender is not None, "open comes first"
-        entry = {"run": fingerprint, "do": what, "at": int(time.time() * 1000), **fields}
+        entry = {"run": fingerprint, "do": what, "at": int(time.time() * 1000), **_loggable(fields)}
         self._sender.journal.append(entry)
 
 
@@ -334,6 +341,21 @@ def _send_left(store: Connection, journal: Journal) -> set[str]:
     sender.send_all()
     leases.leave()
     return sender.lost
+
+
+def _loggable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give names and texts that MLflow takes, so that nothing of a run is refused after it is trained."""
+    found = dict(fields)
+    if "name" in found:
+        found["name"] = plain_text(found["name"], MAX_NAME)
+    if "metrics" in found:
+        found["metrics"] = {metric_name(name): float(value) for name, value in found["metrics"].items()}
+    for kind, most in (("params", MAX_PARAMETER), ("tags", MAX_TAG)):
+        if kind in found:
+            found[kind] = {key_name(name): plain_text(str(text), most) for name, text in found[kind].items()}
+    if "dataset" in found:
+        found["dataset"] = {name: plain_text(text, _MOST_OF_DATASET[name]) for name, text in found["dataset"].items()}
+    return found
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlflow.entities import RunTag
 
+from unlabeled.platform.loggable import MAX_TAG, key_name, plain_text
 from unlabeled.platform.track.connection import REPORT, VIEW
 from unlabeled.platform.track.store import Store
 
@@ -28,7 +29,9 @@ def log_report(store: Store, study: str, folder: Path, description: str, tags: M
     run = found[0] if found else store.client.create_run(experiment, tags={REPORT: "true"}, run_name="report")
     run_id: str = run.info.run_id
     named = {"mlflow.note.content": description, "mlflow.source.name": "unlabeled", **tags}
-    store.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in named.items()])
+    store.client.log_batch(
+        run_id, tags=[RunTag(key_name(name), plain_text(value, MAX_TAG)) for name, value in named.items()]
+    )
     store.artifacts(run).log_artifacts(str(folder), "report")  # type: ignore[no-untyped-call]
     store.client.set_terminated(run_id, "FINISHED", end_time=run.info.start_time)  # it took no time of its own
     return run_id

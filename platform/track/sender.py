@@ -29,7 +29,7 @@ class Sender:
     """
 
     def __init__(self, journal: Journal, writer: Writer, leases: Leases, say: Callable[[str], None]) -> None:
-        self.journal, self.writer, self.leases, self._say = journal, writer, leases, say
+        self.journal, self.writer, self.leases, self.say = journal, writer, leases, say
         self.refused: dict[str, str] = {}
         self.lost: set[str] = set()
         self._away_since: float | None = None
@@ -57,7 +57,7 @@ class Sender:
         """Take note that a call found the store away."""
         if self._away_since is None:
             self._away_since, self._reason = time.monotonic(), str(error)
-            self._say(f"MLflow does not answer ({error}); runs go on, and what they log waits in {self.journal.path}")
+            self.say(f"MLflow does not answer ({error}); runs go on, and what they log waits in {self.journal.path}")
 
     def send_all(self) -> None:
         """Send what is there, in this thread.
@@ -99,7 +99,7 @@ class Sender:
             try:
                 if self._away_since is not None:
                     self.leases.beat()  # asks, and finds what others took meanwhile
-                    self._say(f"MLflow answers again after {time.monotonic() - self._away_since:.0f} s")
+                    self.say(f"MLflow answers again after {time.monotonic() - self._away_since:.0f} s")
                     self._away_since = None
                 sent = self._send_some()
             except AwayError as error:
@@ -108,7 +108,7 @@ class Sender:
                 continue
             except DeniedError as error:
                 self._denied, self._reason = True, str(error)
-                self._say(f"MLflow keeps us out ({error}); runs go on, and what they log waits in {self.journal.path}")
+                self.say(f"MLflow keeps us out ({error}); runs go on, and what they log waits in {self.journal.path}")
                 return
             except Exception as error:  # whatever it is, a sender that ended unsaid would be waited for
                 self._denied, self._reason = True, f"{type(error).__name__}: {error}"
@@ -158,7 +158,9 @@ class Sender:
             self.writer.write(run, entries)
         except RefusedError as error:
             self.refused[run] = str(error)
-            self._say(f"MLflow refused what a run logs: {error}")
+            self.say(f"MLflow refused what a run logs: {error}")
+        if of_this := {what: why for (whose, what), why in self.writer.set_aside.items() if whose == run}:
+            self.journal.keep(run, of_this)
         if entries[-1]["do"] == "end":
             self.leases.end(run, "FAILED" if run in self.refused else entries[-1]["status"])
 

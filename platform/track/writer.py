@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 from unlabeled.platform.track.connection import Connection
-from unlabeled.platform.track.faults import RefusedError, told_apart
+from unlabeled.platform.track.faults import RefusedError, first_line, kind_of, told_apart
 from unlabeled.platform.track.journal import Entry
 
-_MOST_PARAMETER = 6000  # characters that MLflow takes
 _WHOLE = "unlabeled.described"  # the tag of a run that has its parameters, data and texts
-_MOST_METRICS, _MOST_OTHERS = 1000, 100  # in one call
+_MOST, _MOST_OF_TEXTS = 1000, 100  # records in one call, and parameters or tags among them
+_MOST_BYTES = 900_000  # of one call; a server takes a million
+_OF_A_RECORD = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE")  # refusals that need not be of the run
+
+Record = Metric | Param | RunTag
 
 
 @dataclass
@@ -40,6 +44,9 @@ class Writer:
         experiment: its id.
         record: the study, logged with every run.
         finds: whether a run may be there already: looks before making one. (The search reads all runs' tags.)
+
+    Attributes:
+        set_aside: (fingerprint, record) -> why the store refused this one thing of a run, the others being logged.
     """
 
     def __init__(self, store: Connection, experiment: str, record: Mapping[str, Any], *, finds: bool) -> None:
@@ -47,6 +54,7 @@ class Writer:
         self._record = json.dumps(record, indent=2)
         self._open: dict[str, _Open] = {}
         self.known: set[str] = set()  # fingerprints that may have an MLflow run
+        self.set_aside: dict[tuple[str, str], str] = {}
         self._tried: set[str] = set()  # fingerprints whose run we may have made without learning of it
 
     def write(self, fingerprint: str, entries: Sequence[Entry]) -> None:
@@ -62,12 +70,12 @@ class Writer:
             self._open[fingerprint] = run
             describes = opened if run.is_new else None
             if describes is not None:
-                self._describe(run, describes)
-            self._log(run, describes, entries)
+                self._describe(fingerprint, run, describes)
+            self._log(fingerprint, run, describes, entries)
             run.is_new = False
             if ended is not None:
                 if ended.get("files"):
-                    run.artifacts.log_artifacts(str(self._store.home / ended["files"]))  # type: ignore[no-untyped-call]
+                    self._upload(fingerprint, run, self._store.home / ended["files"])
                 self._client.set_terminated(run.run_id, ended["status"], end_time=ended["at"])
                 if fingerprint in self._tried:
                     self._clear(fingerprint, run.run_id)
@@ -103,7 +111,7 @@ class Writer:
         last = max((metric.step for metric in logged), default=0)
         return _Open(run_id, self._store.artifacts(run), last, set(run.data.params), is_new=_WHOLE not in run.data.tags)
 
-    def _log(self, run: _Open, opened: Entry | None, entries: Sequence[Entry]) -> None:
+    def _log(self, fingerprint: str, run: _Open, opened: Entry | None, entries: Sequence[Entry]) -> None:
         metrics: list[Metric] = []
         tags: dict[str, str] = {}
         last = run.epoch
@@ -116,18 +124,58 @@ class Writer:
             metrics += [Metric(name, value, entry["at"], last) for name, value in entry.get("metrics", {}).items()]
         given = [opened, *entries] if opened else [entry for entry in entries if entry["do"] != "open"]
         texts = {path: text for entry in given for path, text in entry.get("params", {}).items()}
-        params = [Param(path, text[:_MOST_PARAMETER]) for path, text in texts.items() if path not in run.params]
+        params = [Param(path, text) for path, text in texts.items() if path not in run.params]
         if opened is not None:
             tags[_WHOLE] = "yes"
         every_tag = [RunTag(name, text) for name, text in tags.items()]
-        while metrics or params or every_tag:
-            self._client.log_batch(
-                run.run_id, metrics[:_MOST_METRICS], params[:_MOST_OTHERS], every_tag[:_MOST_OTHERS], synchronous=True
-            )
-            del metrics[:_MOST_METRICS], params[:_MOST_OTHERS], every_tag[:_MOST_OTHERS]
+        for batch in batches([*metrics, *params, *every_tag]):
+            refused = self._log_batch(run, batch)
+            if len(refused) == len(batch) > 1:  # it is the run that is refused
+                raise refused[0][1]
+            for record, error in refused:
+                self._set_aside(fingerprint, f"{type(record).__name__.lower()} {record.key} = {record.value}", error)
         run.epoch = last  # not before: what could not be sent is sent again
 
-    def _describe(self, run: _Open, opened: Entry) -> None:
+    def _log_batch(self, run: _Open, batch: list[Record]) -> list[tuple[Record, MlflowException]]:
+        """Log records, all but those that the store refuses; return these, found by halving."""
+        metrics = [record for record in batch if isinstance(record, Metric)]
+        params = [record for record in batch if isinstance(record, Param)]
+        tags = [record for record in batch if isinstance(record, RunTag)]
+        try:
+            self._client.log_batch(run.run_id, metrics, params, tags, synchronous=True)
+        except MlflowException as error:
+            if kind_of(error) is not RefusedError or error.error_code not in _OF_A_RECORD:
+                raise
+            if len(batch) == 1:
+                return [(batch[0], error)]
+            middle = len(batch) // 2
+            return self._log_batch(run, batch[:middle]) + self._log_batch(run, batch[middle:])
+        return []
+
+    def _upload(self, fingerprint: str, run: _Open, folder: Path) -> None:
+        """Upload a folder's files, all but those that the store refuses."""
+        try:
+            run.artifacts.log_artifacts(str(folder))  # type: ignore[no-untyped-call]
+            return
+        except (MlflowException, OSError) as error:
+            if kind_of(error) is not RefusedError:
+                raise
+            files = sorted(path for path in folder.rglob("*") if path.is_file())
+            if not files:
+                self._set_aside(fingerprint, f"files of {folder}", error)
+        for path in files:
+            place = path.relative_to(folder)
+            try:
+                run.artifacts.log_artifact(str(path), "" if place.parent == Path() else place.parent.as_posix())  # type: ignore[no-untyped-call]
+            except (MlflowException, OSError) as error:
+                if kind_of(error) is not RefusedError:
+                    raise
+                self._set_aside(fingerprint, f"file {place}", error)
+
+    def _set_aside(self, fingerprint: str, what: str, error: Exception) -> None:
+        self.set_aside[fingerprint, what] = first_line(error)
+
+    def _describe(self, fingerprint: str, run: _Open, opened: Entry) -> None:
         """Log the data and the texts that a run is understood and repeated by."""
         dataset = DatasetInput(Dataset(**opened["dataset"]), tags=[InputTag("mlflow.data.context", "pretraining")])
         try:
@@ -139,7 +187,7 @@ class Writer:
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "config.json").write_text(json.dumps(opened["config"], indent=2))
             Path(folder, "study.json").write_text(self._record)
-            run.artifacts.log_artifacts(folder)  # type: ignore[no-untyped-call]
+            self._upload(fingerprint, run, Path(folder))
 
     def _clear(self, fingerprint: str, run_id: str) -> None:
         """Delete what a call made that we had given up."""
@@ -147,6 +195,23 @@ class Writer:
             if stray.info.run_id != run_id:
                 self._client.delete_run(stray.info.run_id)
         self._tried.discard(fingerprint)
+
+
+def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Give records in portions that MLflow takes in one call."""
+    batch: list[Record] = []
+    size, texts = 0, Counter[type]()
+    for record in records:
+        own = 200 + len(json.dumps(record.key)) + len(json.dumps(record.value))
+        is_full = len(batch) == _MOST or texts[type(record)] == _MOST_OF_TEXTS or size + own > _MOST_BYTES
+        if batch and is_full:
+            yield batch
+            batch, size, texts = [], 0, Counter[type]()
+        batch.append(record)
+        size += own
+        texts[type(record)] += not isinstance(record, Metric)
+    if batch:
+        yield batch
 
 
 def find_run(client: MlflowClient, experiment: str, fingerprint: str) -> Run | None:
