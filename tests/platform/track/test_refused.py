@@ -1,4 +1,4 @@
-"""What MLflow would refuse is made such that it takes it; what it refuses nevertheless is set aside, all else logged."""
+"""What MLflow would refuse is made such that it takes it; what it refuses all the same is set aside."""
 
 import json
 import os
