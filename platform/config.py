@@ -4,15 +4,18 @@ How many workers, on which device, how many runs at once is not in it: that is `
 """
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.evaluate import KNN, FeatureProbe, Linear, ProbeConfig
+from unlabeled.platform.evaluate.probe import keys
 from unlabeled.platform.evaluate.transformations import Name as Transformation
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import AdamW, OptimizerConfig
@@ -68,6 +71,23 @@ class EvaluationConfig(Settings):
         part = EvaluationConfig(every_epochs=self.every_epochs, follow_images=self.follow_images, follow=self.follow)
         return part.digest(without="final")
 
+    @model_validator(mode="after")
+    def _no_two_measurements_are_called_the_same(self) -> Self:
+        told = [*self.transformations, ""]
+        own = [(layer, change) for layer in (*self.layers, "") for change in told]
+        read = ["/".join(filter(None, each)) for each in own] + [transfer_name(data) for data in self.transfer]
+        names = [f"{of}/{key}".lstrip("/") for of in read for key in self.keys.values()]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"two measurements would be called {twice[0]}; leave one out")
+        if len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"splits must differ, got {', '.join(self.splits)}")
+        return self
+
+    @property
+    def keys(self) -> Mapping[ProbeConfig, str]:
+        """What each final probe is called in metrics."""
+        return keys(self.final)
+
 
 def transfer_name(data: DataConfig) -> str:
     """Return a data set's name in metrics; of a folder it is made of the path's last part.
@@ -93,7 +113,7 @@ class RunConfig(Settings):
         batch_size: the global batch, however many workers share it.
         micro_batch: images in memory at a time, over all workers; it divides batch_size. None is the whole batch. The
             gradient is the whole batch's; batch norm, where there is any, sees micro-batches.
-        seed: decides weights, order, views and whatever the method draws.
+        seed: decides weights, order, views and whatever the method draws; of 63 bits.
         precision: "auto" takes bf16 where the processor is fast at it. It is decided before anything else, once for all
             runs of a command, and what it took is part of the run's identity.
         evaluation: what is measured.
@@ -106,7 +126,7 @@ class RunConfig(Settings):
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=256, ge=2)
     micro_batch: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
     precision: Precision = "auto"
     evaluation: EvaluationConfig = EvaluationConfig()
 

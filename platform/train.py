@@ -23,6 +23,7 @@ from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
+from unlabeled.platform.metric_names import of_logs
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.randomness import check_no_dropout, keyed_only
 
@@ -173,7 +174,9 @@ class Training:
         with keyed_only(run.method.name, self.processor.device):
             result = self._gradients_of_whole() if not run.micro_batch else self._gradients_of_parts(run.micro_batch)
         self.method.before_step(self.step / self.total_steps)
-        logs = {"train/loss": result.loss, **result.logs}
+        follow = run.evaluation.follow
+        names = of_logs(tuple(result.logs), () if follow is None else (follow.key,))
+        logs = {"train/loss": result.loss, **{names[name]: value for name, value in result.logs.items()}}
         if run.optimizer.clip_norm is not None:
             logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
                 self.method.parameters(), run.optimizer.clip_norm

@@ -3,14 +3,18 @@
 Most read frozen features; some need the method itself, to train its encoder further or to ask its text tower.
 """
 
+import contextlib
+import hashlib
 import math
+import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from unlabeled.platform.data import Data
@@ -19,6 +23,8 @@ from unlabeled.platform.evaluate.features import Features, check_finite
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.settings import Variant
+
+_MAX_VALUE = 16  # letters of a setting's value in a metric's name
 
 Score = Callable[[Features], Mapping[str, float]]
 
@@ -40,7 +46,10 @@ class ProbeConfig(Variant):
 
     @property
     def key(self) -> str:
-        """Its name in metrics: ``linear``, or with 1 % of the labels ``linear-1pct``."""
+        """Its name in metrics where no other is called so: ``linear``, or with 1 % of the labels ``linear-1pct``.
+
+        See :func:`keys` for several.
+        """
         return self.name if self.labels == 1.0 else f"{self.name}-{100 * self.labels:g}pct"
 
     @property
@@ -106,6 +115,47 @@ class MethodProbe(ProbeConfig):
     @abstractmethod
     def measure(self, subject: Subject, splits: tuple[str, ...]) -> Mapping[str, Mapping[str, float]]:
         """Return split -> short key ("top1") -> a fraction in [0, 1], for ``splits`` of the subject's data."""
+
+
+def keys(probes: Sequence[ProbeConfig]) -> dict[ProbeConfig, str]:
+    """Return what probes that measure the same run are called in metrics, a name for each.
+
+    Those whose own names are equal get what differs from their defaults behind them, so that kNN by 5 and by 200
+    neighbours are ``knn-neighbors-5`` and ``knn-neighbors-200``, and the default stays ``knn``.
+
+    Raises:
+        ValueError: a probe is listed twice.
+    """
+    if len(set(probes)) < len(probes):
+        twice = next(probe for probe in probes if list(probes).count(probe) > 1)
+        raise ValueError(f"{twice.protocol} is listed twice and would be measured once; leave one out")
+    own = Counter(probe.key for probe in probes)
+    found = {probe: probe.key if own[probe.key] == 1 else _long_key(probe) for probe in probes}
+    for name, count in Counter(found.values()).items():
+        if count > 1:
+            alike = [probe for probe in probes if found[probe] == name]
+            found |= {probe: f"{name}-{_digits(probe.canonical_json())}" for probe in alike}
+    return found
+
+
+def _long_key(probe: ProbeConfig) -> str:
+    """Return a probe's name with the settings that differ from its defaults; long ones as a few digits of a hash."""
+    usual: dict[str, Any] = {}
+    with contextlib.suppress(ValidationError):  # it has no defaults
+        usual = type(probe)().flat()
+    words = [probe.key]
+    for path, value in probe.flat().items():
+        if path != "labels" and value != usual.get(path):
+            text = re.sub(r"[^A-Za-z0-9._+]+", "-", str(value)).strip("-")
+            words += [
+                path,
+                text if 0 < len(text) <= _MAX_VALUE else _digits(repr(value)),
+            ]
+    return "-".join(words)
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:6]
 
 
 def _sound(features: Features) -> Features:

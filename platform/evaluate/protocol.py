@@ -27,6 +27,7 @@ from unlabeled.platform.evaluate.features import in_eval_mode
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.evaluate.probe import Score, share_of_labels
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
+from unlabeled.platform.loggable import metric_name
 from unlabeled.platform.method import Method
 from unlabeled.platform.notes import Notes
 from unlabeled.platform.processor import Processor
@@ -86,6 +87,7 @@ class Evaluation:
         """Take what ``load_transfer`` returns as ``transfer``; to ask for protocols it may be left out."""
         self.run, self.data, self.processor, self.transfer = run, data, processor, transfer or {}
         self.notes = Notes()
+        self._keys = run.evaluation.keys
 
     def due(self, epoch: int) -> bool:
         """Tell whether the finished ``epoch`` (1 is the first) is one to look at."""
@@ -143,9 +145,11 @@ class Evaluation:
         for reading, probe in self._measured():
             of, what = of_other.get(reading.other, ""), reading.words(probe)
             for split in config.splits:
-                how |= _of_each_score(reading.metric(split, probe.key), probe, f"on {split}{of}, {what}, last epoch")
+                how |= _of_each_score(
+                    reading.metric(split, self._keys[probe]), probe, f"on {split}{of}, {what}, last epoch"
+                )
             if "test" in config.splits:
-                area = reading.metric("untrained", probe.key)
+                area = reading.metric("untrained", self._keys[probe])
                 how |= _of_each_score(area, probe, f"on test{of}, {what}, before training")
         return how
 
@@ -179,7 +183,7 @@ class Evaluation:
         refuses: bool,
     ) -> dict[str, float]:
         """Return the metrics of one probe on the splits that could be ``read``."""
-        names = {split: reading.metric(area, probe.key) for split, area in areas.items()}
+        names = {split: reading.metric(area, self._keys[probe]) for split, area in areas.items()}
         all_missing = f"{' and '.join(names.values())} {'was' if len(names) == 1 else 'were'} not measured"
         found: dict[str, float] = {}
         if isinstance(probe, MethodProbe):
@@ -249,7 +253,7 @@ def _with_labels_of(probe: ProbeConfig, train: Features) -> Features:
 
 def _of_each_score(area: str, probe: ProbeConfig, where: str) -> dict[str, str]:
     scores = probe.scores
-    return {f"{area}/{score}": f"{probe.protocol} {where}" for score in scores}
+    return {metric_name(f"{area}/{score}"): f"{probe.protocol} {where}" for score in scores}
 
 
 def _in_words(data: DataConfig) -> str:
@@ -262,5 +266,5 @@ def _in_words(data: DataConfig) -> str:
 
 
 def prefixed(area: str, found: Mapping[str, float]) -> dict[str, float]:
-    """Put the area before each metric's name."""
-    return {f"{area}/{what}": value for what, value in found.items()}
+    """Put the area before each metric's name; a layer's or a score's may hold what no tracking store takes."""
+    return {metric_name(f"{area}/{what}"): value for what, value in found.items()}

@@ -195,7 +195,7 @@ class Search(Settings):
 
     def _check_metrics(self, base: RunConfig) -> None:
         followed = [f"{base.evaluation.follow.key}/top1"] if base.evaluation.follow else []
-        scores = [f"validation/{probe.key}/top1" for probe in base.evaluation.final] + followed + list(_HEALTH)
+        scores = [f"validation/{key}/top1" for key in base.evaluation.keys.values()] + followed + list(_HEALTH)
         for objective, allowed in zip(self.objectives, (scores, [*scores, *_COMPUTE]), strict=False):
             _refuse_test_and_loss("objective", objective.metric, allowed[0])
             if objective.metric not in allowed:
