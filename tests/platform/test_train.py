@@ -177,3 +177,10 @@ def test_a_batch_larger_than_the_data_is_refused(small_run: RunConfig, small_dat
         UserError, match="batch_size 300 is larger than the 256 training pictures of fashion-mnist-12k; use at most 256"
     ):
         Training(small_run.with_field("batch_size", 300), small_data, processor)
+
+
+def test_a_batch_is_on_the_device_whole(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+    training = Training(small_run, small_data, processor)
+    training.processor = Processor(torch.device("meta"), "fp32")
+    batch = training.batch(0, with_views=False)
+    assert batch.index.device.type == batch.draws.rows.device.type == "meta"
