@@ -70,8 +70,11 @@ def test_the_gradient_is_the_wholes(
     assert len(whole) == len(cut) > 10
     for one, other in zip(whole, cut, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+    # A processor adds float32 in an order of its own, and the longest sums have 4 * 192 terms (the ViT's MLPs). A log
+    # that is a difference, such as a bound, has the error of its terms, which are of the size of 1.
+    rounding = 4 * 192 * torch.finfo(torch.float32).eps
     for name in set(whole_logs) - {"train/images_per_second", "train/seconds"}:
-        assert cut_logs[name] == pytest.approx(whole_logs[name], rel=1e-5)
+        assert cut_logs[name] == pytest.approx(whole_logs[name], rel=rounding, abs=rounding)
 
 
 def test_the_method_under_test_has_no_batch_norm(
