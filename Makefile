@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 IN := $(VENV)/bin
-PROCESSES ?= 2
+# Tests of Ray and of servers wait much, so two cores take three.
+PROCESSES ?= 3
 .PHONY: demo test test-old-cpu check bench
 # All tests but those that compute nothing: a new file is among them without being named.
 WITHOUT_NUMBERS := tests/ray tests/dashboards tests/platform/track tests/test_cli.py tests/test_ui.py tests/test_documents.py \

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.testing
+
+from unlabeled.platform import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(
@@ -30,14 +33,8 @@ def test_commands_in_documents_exist(document: str) -> None:
     targets = set(re.findall(r"^make (\w+)", text, flags=re.MULTILINE))
     assert targets <= {"demo", "test", "check", "bench"}, targets
     for command in set(re.findall(r"^(?:\.venv/bin/)?unlabeled ([a-z]+(?: (?:list|show|run|download))?)", text, re.M)):
-        out = subprocess.run(
-            [sys.executable, "-m", "unlabeled", *command.split(), "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert out.returncode == 0, f"{document}: unlabeled {command}: {out.stderr}"
+        out = typer.testing.CliRunner().invoke(cli.app, [*command.split(), "--help"])
+        assert out.exit_code == 0, f"{document}: unlabeled {command}: {out.output}"
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "LOG.md"])

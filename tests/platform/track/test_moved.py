@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_driver import FakeDriver
 from mlflow import MlflowClient
+from patience import HANG_SECONDS
 from without_privileges import without_privileges
 
 from unlabeled.dashboards import frames
@@ -149,7 +150,7 @@ def test_several_commands_that_open_a_moved_home_at_once_agree(before: Path, tmp
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(timeout=HANG_SECONDS)
     assert outcomes == [0] * 4
     assert_all_is_here(after)
 
