@@ -19,6 +19,7 @@ from unlabeled.dashboards.measured import slug
 from unlabeled.dashboards.report import Around, Report, read_report
 from unlabeled.dashboards.search_report import SearchReport, is_search, search_report
 from unlabeled.dashboards.website import About, Declared, Searched, method_page, site_links, used_by, write_site
+from unlabeled.platform.addresses import scrub
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.track import Store
@@ -109,7 +110,7 @@ def publish_all(
         except UserError as error:
             failed[name] = str(error)
         except Exception as error:  # whatever is wrong with one study's records, the others have their reports
-            failed[name] = f"what is logged of it can't be read ({type(error).__name__}: {error})"
+            failed[name] = scrub(f"what is logged of it can't be read ({type(error).__name__}: {error})")
     folder = Path(out) if out else make_home(home) / "reports"
     has_record = {name: one.has_record for name, one in reports.items()}
     has_record |= {name: one.has_record for name, one in searches.items()}
@@ -191,7 +192,7 @@ def _log(store: Store, study: str, report: Report | SearchReport) -> str:
             log_report(store, study, Path(folder), description, tags)
         set_view(store, study, *columns)
     except Exception as error:  # a store that is read-only or away keeps nobody from reading the page
-        return (
+        return scrub(
             f"the report is written, but not logged to MLflow: {str(error).splitlines()[0] if str(error) else error!r}"
         )
     return ""

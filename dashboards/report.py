@@ -182,7 +182,7 @@ def read_report(
         UserError: the rows were measured by different protocols.
     """
     read, gaps = declared(record, name)
-    runs = counted.with_core(runs)
+    runs = sections.scrubbed(counted.with_core(runs))
     epochs = epochs.reindex(columns=list(EPOCH_COLUMNS)) if epochs.empty else epochs
     others = [str(row) for row in dict.fromkeys(runs["row"].dropna()) if row not in read["rows"]]
     if read["rows"] and others:

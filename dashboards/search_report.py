@@ -317,7 +317,7 @@ def read_search_report(
         name: the search's, where the record has none.
     """
     read, gaps = _declared(record, name)
-    runs = counted.with_core(runs)
+    runs = sections.scrubbed(counted.with_core(runs))
     if search and not search_findings.belongs(search, runs):
         gaps.append("search.json in the home is of another base run, so it is left aside.")
         search, config = None, ""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from unlabeled.dashboards import counted
 from unlabeled.dashboards.wording import ABSENT, duration, number, plain
+from unlabeled.platform.addresses import scrub
 
 SHOWN_SETTINGS = {
     "data.name": "data",
@@ -139,6 +140,18 @@ def unfinished(record: Mapping[str, Any], runs: pd.DataFrame) -> list[dict[str, 
         for row, seed in sorted(have - measured)
     ]
     return found
+
+
+def scrubbed(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with no secret of an address in any text: errors quote addresses, and pages quote errors."""
+    texts = {name: runs[name] for name in runs.columns if pd.api.types.is_string_dtype(runs[name].dtype)}
+    texts |= {name: runs[name] for name in runs.columns if runs[name].dtype == object}
+    return runs.assign(
+        **{
+            name: column.map(lambda value: scrub(value) if isinstance(value, str) else value)
+            for name, column in texts.items()
+        }
+    )
 
 
 def notes(runs: pd.DataFrame) -> list[dict[str, Any]]:

@@ -219,6 +219,27 @@ def test_a_page_made_with_the_studys_record_is_not_replaced_by_one_without(logge
     assert publish("projection-head", home, tmp_path / "fresh").read_text() != fresh
 
 
+def test_no_password_of_an_address_is_in_any_file(tmp_path, record, runs):
+    address = "postgresql://anna:s3cret-word@db.example:5432/store"
+    frame = runs().assign(
+        link="https://anna:s3cret-word@mlflow.example/#/experiments/1/runs/2",
+        notes=f"not drawn: no answer of {address}",
+    )
+    frame.loc[0, ["status", "reason"]] = ["FAILED", f"{address} does not answer"]
+    frame["environment:host"] = address
+    reports = {"heads": read_report(record(), frame, pd.DataFrame())}
+    write_site(tmp_path / "site", reports, failed={"other": "no"})
+    search = frame.assign(**{"search.stage": "trial", "search.trial": range(len(frame))})
+    read_search_report({"name": "s", "question": "?"}, search, pd.DataFrame()).write(tmp_path / "search")
+    written = tree(tmp_path)
+    assert {"site/heads/runs.csv", "search/runs.csv", "site/heads/index.html"} <= set(written)
+    for name, content in written.items():
+        assert b"s3cret-word" not in content, name
+    for name in ("site/heads/index.html", "site/heads/runs.csv", "search/runs.csv"):
+        assert b"db.example:5432/store" in written[name], "the rest of the address tells what was asked"
+    assert b'href="https://mlflow.example/#/experiments/1/runs/2"' in written["site/heads/index.html"]
+
+
 def test_the_gallery_is_as_it_was_written():
     gallery = Path(__file__).resolve().parents[2] / "dashboards" / "gallery"
     folders = [path.parent for path in gallery.rglob(MANIFEST)]

@@ -267,6 +267,7 @@ def test_what_is_missing_of_finished_runs_is_listed(write, runs):
     )
     page = write(frame=frame).text
     assert "mlp seed 1: t-SNE was not drawn: <no> mlp seed 1: health was not measured" in page
+    assert "could not be drawn or measured in finished runs: 2 notes at the end of the page." in page
     assert "Nothing: every planned run" not in page
 
 
