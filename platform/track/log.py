@@ -24,7 +24,7 @@ from unlabeled.platform.track.connection import Connection
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, told_apart
 from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.leases import LEDGERS, Leases, said
-from unlabeled.platform.track.sender import Sender, forget_work
+from unlabeled.platform.track.sender import Sender
 from unlabeled.platform.track.writer import Writer, find_run
 
 if TYPE_CHECKING:  # torch, which they import, takes 300 MB and two seconds that reading runs does not need
@@ -60,7 +60,6 @@ class StudyLog:
                 self._statuses[fingerprint] = run.info.status
                 if run.info.status == "FINISHED":
                     self._weights[tags.get("unlabeled.training", "")] = fingerprint
-                    forget_work(store.home, fingerprint)
         self._trainings: dict[str, str] = {}  # fingerprint of a run that was begun here -> its training
         self._sender: Sender | None = None
         self._looked = 0.0

@@ -144,7 +144,7 @@ class Sender:
         for run, of_run in by_run.items():
             if of_run[-1]["do"] == "end":
                 self.writer.forget(run)
-                if of_run[-1]["status"] == "FINISHED" and run not in self.refused and run not in self.lost:
+                if of_run[-1]["status"] == "FINISHED" and self._is_whole(run):
                     forget_work(self.journal.home, run)
         return True
 
@@ -163,6 +163,11 @@ class Sender:
             self.journal.keep(run, of_this)
         if entries[-1]["do"] == "end":
             self.leases.end(run, "FAILED" if run in self.refused else entries[-1]["status"])
+
+    def _is_whole(self, run: str) -> bool:
+        """Tell whether the store has everything of a run."""
+        set_aside = {whose for whose, _ in self.writer.set_aside}
+        return run not in self.refused and run not in self.lost and run not in set_aside
 
     def _pause(self, seconds: float) -> None:
         with self.journal.changed:
