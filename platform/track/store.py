@@ -14,6 +14,8 @@ from unlabeled.platform.track.histories import Point, histories
 from unlabeled.platform.track.leases import LEDGERS
 from unlabeled.platform.track.log import StudyLog
 
+_VIEW_OF_ML = "workflowType=machine_learning"  # without it the UI opens what is for GenAI
+
 
 class Store(Connection):
     """The MLflow store of a home, or the one that ``MLFLOW_TRACKING_URI`` names."""
@@ -73,11 +75,9 @@ class Store(Connection):
 
     def link(self, experiment_id: str, run_id: str) -> str:
         """Return the run's page in the UI of the server that the store is; the empty text for an embedded one."""
-        return (
-            f"{self.address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
-            if self.uri.startswith("http")
-            else ""
-        )
+        if not self.uri.startswith("http"):
+            return ""
+        return f"{self.address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{_VIEW_OF_ML}"
 
     def _studies(self) -> list[Experiment]:
         return [e for e in self.client.search_experiments() if e.name not in ("Default", LEDGERS)]
@@ -86,4 +86,4 @@ class Store(Connection):
 def _page(address: str, experiment: Experiment) -> str:
     """Return the link to an experiment's runs in the MLflow UI; a plainer one would open MLflow's GenAI overview."""
     view = "&viewStateShareKey=study" if VIEW in experiment.tags else ""
-    return f"{address}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning{view}"
+    return f"{address}/#/experiments/{experiment.experiment_id}/runs?{_VIEW_OF_ML}{view}"

@@ -122,6 +122,7 @@ def test_a_study_on_a_server_logs_it_nowhere(
     assert_no_secret(driver.said)
     runs = frames.runs("without-secrets")
     assert runs["link"].str.startswith(f"{server.uri}/#/experiments/").all()
+    assert runs["link"].str.endswith("?workflowType=machine_learning").all()
     assert_no_secret(runs.to_csv())
     page = publish("without-secrets", home)
     assert "Which head?" in page.read_text()
