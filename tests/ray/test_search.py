@@ -67,7 +67,7 @@ def test_a_search_prunes_names_a_winner_and_the_winner_runs(home: Path, driver: 
 def test_a_stopped_search_goes_on_and_no_trial_runs_twice(
     ending: signal.Signals, home: Path, driver: MakeDriver
 ) -> None:
-    search = driver(home, *COMMAND, epochs="30", evaluation__every_epochs="30")
+    search = driver(home, *COMMAND, epochs="16", evaluation__every_epochs="16")
     process = search.start("--trials", "4", "--pruner", "none")
     os.kill(process.pid, ending)
     assert process.wait(timeout=HANG_SECONDS) == (130 if ending == signal.SIGINT else -ending)
@@ -83,4 +83,4 @@ def test_a_stopped_search_goes_on_and_no_trial_runs_twice(
     assert sorted(trials["search.trial"]) == sorted(set(trials["search.trial"]))
     assert len(trials) == 4
     assert runs["fingerprint"].is_unique
-    assert set(map(tuple, epochs_of(home).values())) == {tuple(range(1, 31))}, "every epoch once"
+    assert set(map(tuple, epochs_of(home).values())) == {tuple(range(1, 17))}, "every epoch once"
