@@ -15,6 +15,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.resources import Resources, Totals
 
 _CONNECT_SECONDS = 5.0
+_STARTS = 3
 _LOOK_SECONDS = 1.0  # how old the list of nodes may be
 
 
@@ -115,7 +116,7 @@ def _join(resources: Resources) -> Resources:
     _check_answers(address)
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
+        _init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(_refused(address, error)) from None
     take_sigterm_as_ctrl_c()  # Ray has its own way to end
@@ -125,6 +126,24 @@ def _join(resources: Resources) -> Resources:
         resources = resources.with_field("gpus_per_run", 1.0 if gpus >= resources.workers else 0.0)
     check_room(resources, there)
     return resources
+
+
+def _init(**settings: Any) -> None:
+    """Call Ray's init, again when its own half a minute for a cluster's start was too short for a busy machine."""
+    import ray
+
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(**settings)
+            return
+        except Exception as error:
+            if type(error) is not Exception or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+            if not left:
+                raise UserError(
+                    f"Ray did not start within {_STARTS} times half a minute; the machine is too busy: try again later"
+                ) from None
 
 
 def check_room(resources: Resources, there: Sequence[Totals]) -> None:
