@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class NonFiniteLossError(Exception):
-    """The loss became NaN or infinite: the run has failed, and going on would only cost time."""
+    """The loss or a weight became NaN or infinite: the run has failed, and going on would only cost time."""
 
 
 @dataclass
@@ -99,7 +99,8 @@ class Training:
         """Train to the end, yielding after each step the number of steps done.
 
         Raises:
-            NonFiniteLossError: the loss is NaN or infinite; looked at every few steps and at the end of each epoch.
+            NonFiniteLossError: the loss is NaN or infinite, which is looked at every few steps and at the end of each
+                epoch; or a weight is, at the end of an epoch.
         """
         self.method.train()
         while self.step < self.total_steps:
@@ -229,6 +230,13 @@ class Training:
                 f"the loss became {total} by step {self.step} of {self.total_steps}; try a smaller learning rate, "
                 "a longer warm-up, optimizer.clip_norm, or precision=fp32"
             )
+        if self.step % self.steps_per_epoch == 0:  # a loss says nothing of the step that it led to
+            sound = torch.stack([parameter.isfinite().all() for parameter in self.method.parameters()]).all()
+            if collective.mean_over_workers(sound.float()).item() != 1.0:
+                raise NonFiniteLossError(
+                    f"weights became NaN or infinite by step {self.step} of {self.total_steps}, though the loss was "
+                    "finite; try a smaller learning rate, a longer warm-up, optimizer.clip_norm, or precision=fp32"
+                )
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order[0] != epoch:

@@ -172,6 +172,19 @@ def test_a_loss_that_is_not_finite_ends_the_run(small_run: RunConfig, small_data
         list(training.steps())
 
 
+def test_weights_that_the_last_step_broke_end_the_run(
+    small_run: RunConfig, small_data: Data, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(small_run, small_data, processor)
+    steps = training.steps()
+    for _ in range(3):
+        next(steps)
+    weights = next(iter(training.method.parameters()))
+    monkeypatch.setattr(training.optimizer, "step", lambda: weights.data.fill_(float("inf")))
+    with pytest.raises(NonFiniteLossError, match="weights became NaN or infinite by step 4 of 8, though the loss was"):
+        next(steps)
+
+
 def test_a_batch_larger_than_the_data_is_refused(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
     with pytest.raises(
         UserError, match="batch_size 300 is larger than the 256 training pictures of fashion-mnist-12k; use at most 256"
