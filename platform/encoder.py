@@ -2,22 +2,33 @@
 
 The small convnet is ours, made for 28-32 px on a CPU. Everything else is a timm model by name, at any image size; small
 pictures get the stem that the papers give ResNets on CIFAR: 3x3, no stride, no pooling (SimCLR, app. B.9).
+
+What timm calls a ResNet or a ViT is some thirty architectures. Each is run once without memory for its weights, before
+it is built: what it makes of a picture, not its name, says which kind it is, how wide, and whether it can be used.
 """
 
 import difflib
+import functools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.randomness import remove_dropout
 from unlabeled.platform.settings import Settings
 
 SMALL_PX = 64  # below it a ResNet gets the small stem and a ViT small patches
+FAMILIES = (  # timm's own modules of ResNets and ViTs
+    *("resnet", "resnetv2", "byobnet", "byoanet", "res2net", "resnest", "senet", "sknet"),
+    *("vision_transformer", "vision_transformer_hybrid", "vision_transformer_relpos", "vision_transformer_sam"),
+    *("deit", "eva", "beit", "naflexvit"),
+)
 
 
 class Encoder(nn.Module, ABC):
@@ -25,11 +36,12 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         dim: width of the feature vector.
+        channels: of the feature map and the tokens.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, channels: int | None = None) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.channels = dim, channels or dim
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -47,13 +59,16 @@ class Encoder(nn.Module, ABC):
         """Return the stages that probes may read, in order: "block1" and so on -> what makes a map or tokens."""
         return {}
 
+    def check_size(self, image_px: int) -> None:
+        """Raise UserError where pictures of another size than it was built for, such as small crops, do not do."""
+
 
 class EncoderConfig(Settings):
     """Which encoder, and how it is cut to the pictures.
 
     Attributes:
         name: ``convnet`` or ``vit``, both small, or a ResNet or ViT of timm by its name there (``resnet18``,
-            ``vit_tiny_patch16_224``).
+            ``vit_tiny_patch16_224``, ``vit_small_patch16_dinov3``).
         width: channels of the convnet's first layer; it ends eight times wider, and so wide are the vit's tokens.
         depth: blocks of the vit.
         patch_px: side of a ViT's patches; None keeps the model's own, or 4 px for small pictures.
@@ -68,15 +83,16 @@ class EncoderConfig(Settings):
         """Make the encoder for pictures [*, channels, image_px, image_px], weights from torch's global generator.
 
         Raises:
-            UserError: timm has no such model, it is neither ResNet nor ViT, or the patches do not divide the picture.
+            UserError: timm has no such model, it is neither ResNet nor ViT, it can't see such pictures, or its patches
+                do not divide them.
         """
         fields = type(self).model_fields
         if self.name not in ("convnet", "vit") and self.width != fields["width"].default:
             raise UserError(f"encoder.width is for convnet and vit and would be ignored by {self.name}; leave it out")
         if self.name != "vit" and self.depth != fields["depth"].default:
             raise UserError(f"encoder.depth is for vit and would be ignored by {self.name}; leave it out")
-        if self.patch_px is not None and not self.name.startswith("vit"):
-            raise UserError(f"encoder.patch_px is for ViTs and would be ignored by {self.name}; leave it out")
+        if self.patch_px is not None and self.name == "convnet":
+            raise UserError(_no_patches(self.name))
         if self.name == "convnet":
             return ConvNet(channels, self.width)
         if self.name == "vit":
@@ -120,11 +136,17 @@ class ConvNet(Encoder):
 
 
 class ResNet(Encoder):
-    """A ResNet of timm without its classifier."""
+    """A ResNet of timm without its classifier.
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(dim=model.num_features)
-        self.model = model
+    Args:
+        model: timm's, without a classifier.
+        dim: width of its features, where it isn't its last map's.
+        origin: what it was built from.
+    """
+
+    def __init__(self, model: Any, dim: int | None = None, origin: "Origin | None" = None) -> None:
+        super().__init__(dim or model.num_features, channels=model.num_features)
+        self.model, self.origin = model, origin
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features as the model pools them, [B, dim]."""
@@ -132,32 +154,60 @@ class ResNet(Encoder):
         return out
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the last feature map, [B, dim, h, w]."""
+        """Return the last feature map, [B, channels, h, w]."""
         out: Tensor = self.model.forward_features(x)
         return out
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Return the feature map's positions, [B, h * w, dim]."""
+        """Return the feature map's positions, [B, h * w, channels]."""
         return self.feature_map(x).flatten(2).transpose(1, 2)
 
     def blocks(self) -> Mapping[str, nn.Module]:
-        """Return the four stages."""
-        return _numbered([self.model.layer1, self.model.layer2, self.model.layer3, self.model.layer4])
+        """Return the stages."""
+        model = self.model
+        if hasattr(model, "stages"):
+            return _numbered(model.stages)
+        return _numbered([model.layer1, model.layer2, model.layer3, model.layer4])
+
+    def check_size(self, image_px: int) -> None:
+        """Raise UserError where the model, or its way of pooling, is made for one size."""
+        if self.origin is not None:
+            measure(self.origin, image_px)
 
 
 class ViT(Encoder):
-    """A ViT of timm without its classifier; its pictures may be larger or smaller, by whole patches.
+    """A ViT of timm without its classifier; most take larger and smaller pictures, by whole patches.
+
+    Args:
+        model: timm's, without a classifier.
+        dim: width of its features, where it isn't its tokens'.
+        origin: what it was built from.
 
     Attributes:
         patch_px: side of a patch.
         prefix: tokens before the patches': the class token, and registers where the model has them.
+        maskable: whether patches can be left out: each enters as one token that knows no other's pixels, and its place
+            is in the token. Not so where a convnet comes first, or where attention looks at places.
+        shows_attention: whether :meth:`attention` can be taken, from a class token.
     """
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(dim=model.num_features)
-        self.model = model
-        self.patch_px = int(model.patch_embed.patch_size[0])
+    def __init__(self, model: Any, dim: int | None = None, origin: "Origin | None" = None) -> None:
+        from timm.layers.attention import Attention  # here, because they take seconds to import
+        from timm.layers.patch_embed import PatchEmbed
+        from timm.models.vision_transformer import Block, VisionTransformer
+
+        super().__init__(dim or model.num_features, channels=model.num_features)
+        self.model, self.origin = model, origin
+        self.patch_px = int(model.patch_embed.feat_ratio())
         self.prefix = int(model.num_prefix_tokens)
+        plain = type(model).forward_features is VisionTransformer.forward_features
+        self.maskable = plain and type(model.patch_embed) is PatchEmbed and isinstance(model.blocks, nn.Sequential)
+        self.shows_attention = (
+            plain
+            and getattr(model, "cls_token", None) is not None
+            and type(model.blocks[-1]) is Block
+            and type(model.blocks[-1].attn) is Attention
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features as the model pools them, [B, dim]."""
@@ -165,27 +215,31 @@ class ViT(Encoder):
         return out
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the patches' last tokens in their grid, [B, dim, h, w]."""
+        """Return the patches' last tokens in their grid, [B, channels, h, w]."""
         patches = self.tokens(x)[:, self.prefix :].transpose(1, 2)
         return patches.reshape(*patches.shape[:2], x.shape[2] // self.patch_px, x.shape[3] // self.patch_px)
 
     def tokens(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return the last tokens, [B, T, dim], the prefix first; of the patches all, or only those that are kept.
+        """Return the last tokens, [B, T, channels], the prefix first; of the patches all, or only those that are kept.
 
         Args:
             x: [B, C, H, W].
             kept: int64 [B, K], places of patches, counted row by row; the others are never computed (MAE's encoder).
+                Only where the model is maskable.
         """
         model = self.model
+        if kept is None:
+            every: Tensor = model.forward_features(x)
+            return every
+        assert self.maskable
         tokens: Tensor = model._pos_embed(model.patch_embed(x))
-        if kept is not None:
-            patches = tokens[:, self.prefix :].gather(1, kept[:, :, None].expand(-1, -1, tokens.shape[2]))
-            tokens = torch.cat([tokens[:, : self.prefix], patches], dim=1)
-        out: Tensor = model.norm(model.blocks(model.norm_pre(tokens)))
+        patches = tokens[:, self.prefix :].gather(1, kept[:, :, None].expand(-1, -1, tokens.shape[2]))
+        out: Tensor = model.norm(model.blocks(model.norm_pre(torch.cat([tokens[:, : self.prefix], patches], dim=1))))
         return out
 
     def attention(self, x: Tensor) -> Tensor:
         """Return how much the last block's tokens look at each other, [B, heads, T, T]; each row sums to 1."""
+        assert self.shows_attention
         model = self.model
         *blocks, last = model.blocks
         tokens: Tensor = model.norm_pre(model._pos_embed(model.patch_embed(x)))
@@ -201,6 +255,53 @@ class ViT(Encoder):
         """Return the transformer's blocks."""
         return _numbered(self.model.blocks)
 
+    def check_size(self, image_px: int) -> None:
+        """Raise UserError where the patches do not divide such a picture, or the model is made for one size."""
+        settable = not hasattr(self.model.patch_embed, "backbone")
+        _check_patches("vit" if self.origin is None else self.origin.name, image_px, self.patch_px, settable=settable)
+        if self.origin is not None:
+            measure(self.origin, image_px)
+
+
+class Origin(NamedTuple):
+    """What an encoder of timm is built from.
+
+    Attributes:
+        name: timm's.
+        channels: of the pictures.
+        image_px: their side.
+        options: what else its constructor is given, by name.
+    """
+
+    name: str
+    channels: int
+    image_px: int
+    options: tuple[tuple[str, Any], ...]
+
+    def build(self) -> Any:
+        """Make timm's model without classifier and dropout, with the small stem where the pictures are small."""
+        import timm  # here, because it takes seconds to import
+
+        model: Any = timm.create_model(
+            self.name, pretrained=False, num_classes=0, in_chans=self.channels, **dict(self.options)
+        )
+        remove_dropout(model)  # some have it by default
+        if not any(hasattr(model, part) for part in ("patch_embed", "stages", "layer1")):
+            raise UserError(
+                f"{self.name} has neither a ResNet's stages nor a ViT's patches of one size; choose another encoder, "
+                "such as resnet18 or vit_tiny_patch16_224"
+            )
+        if self.image_px < SMALL_PX and not hasattr(model, "patch_embed"):
+            if not (hasattr(model, "conv1") and hasattr(model, "maxpool")):
+                raise UserError(
+                    f"{self.name} has no stem for pictures below {SMALL_PX} px, and these have {self.image_px}; choose "
+                    f"another encoder, such as resnet18, or set data.image_px to {SMALL_PX} or more"
+                )
+            width = [layer for layer in model.conv1.modules() if isinstance(layer, nn.Conv2d)][-1].out_channels
+            model.conv1 = nn.Conv2d(self.channels, width, 3, padding=1, bias=False)
+            model.maxpool = nn.Identity()
+        return model
+
 
 def _numbered(stages: Iterable[nn.Module]) -> dict[str, nn.Module]:
     return {f"block{number}": stage for number, stage in enumerate(stages, start=1)}
@@ -209,7 +310,7 @@ def _numbered(stages: Iterable[nn.Module]) -> dict[str, nn.Module]:
 def _small_vit(channels: int, image_px: int, patch_px: int, dim: int, depth: int) -> Any:
     from timm.models.vision_transformer import VisionTransformer  # here, because it takes seconds to import
 
-    _check_patches(image_px, patch_px)
+    _check_patches("vit", image_px, patch_px)
     heads = next(heads for heads in range(max(1, dim // 32), 0, -1) if dim % heads == 0)  # of about 32 channels
     return VisionTransformer(
         img_size=image_px,
@@ -226,32 +327,102 @@ def _small_vit(channels: int, image_px: int, patch_px: int, dim: int, depth: int
 def _timm_encoder(name: str, channels: int, image_px: int, patch_px: int | None) -> Encoder:
     import timm  # here, because it takes seconds to import
 
-    known = timm.list_models(["resnet*", "wide_resnet*", "resnext*", "vit_*"], exclude_filters=["resnetv2*"])
+    known = timm.list_models(module=list(FAMILIES))
     if name not in known:
         near = ", ".join(difflib.get_close_matches(name, ["convnet", "vit", *known], n=3, cutoff=0.4))
         raise UserError(
             f"no encoder is called {name!r}; near it: {near or 'convnet, resnet18'}; "
             "allowed: convnet, vit, or any timm ResNet or ViT"
         )
-    options: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": channels}
-    if not name.startswith("vit"):
-        model: Any = timm.create_model(name, **options)
-        if image_px < SMALL_PX:
-            model.conv1 = nn.Conv2d(channels, model.bn1.num_features, 3, padding=1, bias=False)
-            model.maxpool = nn.Identity()
-        return ResNet(model)
-    if patch_px is None and image_px < SMALL_PX:
-        patch_px = 4
-    if patch_px is not None:
-        options["patch_size"] = patch_px
-    model = timm.create_model(name, img_size=image_px, dynamic_img_size=True, **options)
-    _check_patches(image_px, int(model.patch_embed.patch_size[0]))
-    return ViT(model)
+    origin, dim = _fitted(name, channels, image_px, patch_px)
+    model = origin.build()
+    return ViT(model, dim, origin) if hasattr(model, "patch_embed") else ResNet(model, dim, origin)
 
 
-def _check_patches(image_px: int, patch_px: int) -> None:
+@functools.lru_cache(maxsize=64)
+def _fitted(name: str, channels: int, image_px: int, patch_px: int | None) -> tuple[Origin, int]:
+    """Find out which sizes the constructor takes, of pictures and of patches; and the width of its features."""
+    options: dict[str, Any] = {"img_size": image_px, "dynamic_img_size": True}
+    if patch_px is not None or image_px < SMALL_PX:
+        options["patch_size"] = patch_px or 4
+    while True:
+        origin = Origin(name, channels, image_px, tuple(options.items()))
+        try:
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):
+                model = origin.build()
+        except TypeError as error:
+            unknown = re.search(r"unexpected keyword argument\S* \W*(\w+)", str(error))
+            if unknown is None or unknown[1] not in options:
+                raise
+            del options[unknown[1]]
+            continue
+        patches = getattr(model, "patch_embed", None)
+        if "patch_size" in options and hasattr(patches, "backbone"):  # patches of a map, not of the picture
+            del options["patch_size"]
+            if patch_px is None:
+                continue
+        if patch_px is not None and "patch_size" not in options:
+            raise UserError(_no_patches(name))
+        if patches is not None and hasattr(patches, "feat_ratio"):
+            _check_patches(name, image_px, int(patches.feat_ratio()), settable=not hasattr(patches, "backbone"))
+        return origin, _width(model, origin, image_px)
+
+
+@functools.lru_cache(maxsize=64)
+def measure(origin: Origin, image_px: int) -> int:
+    """Return the width of the features that an encoder of timm makes of pictures of a size; it is not given memory.
+
+    Raises:
+        UserError: it fails, or what it makes is not what an :class:`Encoder` makes.
+    """
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        model = origin.build()
+    return _width(model, origin, image_px)
+
+
+def _width(model: Any, origin: Origin, image_px: int) -> int:
+    made: dict[str, Any] = {}
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]), torch.no_grad():
+            encoder = (ViT if hasattr(model, "patch_embed") else ResNet)(model, origin=origin).eval()
+            for name, block in encoder.blocks().items():
+                block.register_forward_hook(functools.partial(_keep, made, name))
+            x = torch.zeros(2, origin.channels, image_px, image_px)
+            features, last_map = encoder(x), encoder.feature_map(x)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise _unfit(origin, image_px, reason) from error
+    ndim = 3 if isinstance(encoder, ViT) else 4
+    if features.ndim != 2 or last_map.ndim != 4 or last_map.shape[1] != encoder.channels:
+        raise _unfit(origin, image_px, f"it makes {[*features.shape]} of maps {[*last_map.shape]}")
+    for name in encoder.blocks():
+        if not (isinstance(out := made.get(name), Tensor) and out.ndim == ndim):
+            raise _unfit(origin, image_px, f"its {name} can't be read")
+    return int(features.shape[1])
+
+
+def _keep(made: dict[str, Any], name: str, _: nn.Module, __: Any, out: Any) -> None:
+    made[name] = out
+
+
+def _unfit(origin: Origin, image_px: int, reason: str) -> UserError:
+    return UserError(
+        f"{origin.name} can't be the encoder of pictures of {image_px} px ({reason}); choose another, such as resnet18 "
+        "or vit_tiny_patch16_224"
+    )
+
+
+def _no_patches(name: str) -> str:
+    return f"encoder.patch_px is for ViTs that cut the picture itself and would be ignored by {name}; leave it out"
+
+
+def _check_patches(name: str, image_px: int, patch_px: int, *, settable: bool = True) -> None:
     if image_px % patch_px:
+        divisor = max((d for d in range(1, patch_px) if image_px % d == 0), default=1)
+        hint = f"encoder.patch_px to a divisor such as {divisor}, or " if settable else ""
         raise UserError(
-            f"patches of {patch_px} px do not divide a picture of {image_px} px; set encoder.patch_px to a divisor "
-            f"such as {max(d for d in range(1, patch_px) if image_px % d == 0)}, or data.image_px to a multiple"
+            f"{name}'s patches of {patch_px} px do not divide a picture of {image_px} px; set {hint}data.image_px to a "
+            "multiple"
         )

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from unlabeled.platform.augment import POLICIES, ViewPlan
 from unlabeled.platform.data import Data, PictureFormat
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, EncoderConfig
-from unlabeled.platform.errors import unknown
+from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT
+from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.settings import Variant
 
 
@@ -86,6 +86,17 @@ class MethodConfig(Variant):
         colours) wraps the configured one, so that whoever gets pictures' features from it gets them in the same way.
         """
         return config.build(pictures.channels, pictures.image_px)
+
+    def check_encoder(self, encoder: Encoder, image_px: int) -> None:
+        """Raise UserError where the encoder can't see what the method shows it: the views, of pictures of this size."""
+        for number, policy in enumerate(self.views.views, start=1):
+            size_px = policy.output_px(image_px)
+            if isinstance(encoder, ViT) and size_px % encoder.patch_px:
+                raise UserError(
+                    f"view {number} of method.views has {size_px} px, and the encoder's patches of {encoder.patch_px} "
+                    f"px do not divide it; crop it to {size_px + -size_px % encoder.patch_px}, or set encoder.patch_px"
+                )
+            encoder.check_size(size_px)
 
     @abstractmethod
     def build(self, encoder: Encoder, data: Data) -> "Method":

@@ -25,14 +25,26 @@ def check_no_dropout(method: nn.Module, name: str) -> None:
         kind = type(layer).__name__
         if isinstance(layer, nn.RReLU):
             raise UserError(f"{name} can't be trained with {path}, an RReLU: {_WHY}; take a ReLU or LeakyReLU")
-        drops = any(word in kind.lower() for word in ("drop", "stochasticdepth"))
-        for field, rate in vars(layer).items():
-            named = "drop" in field.lower() or (drops and field in ("p", "prob"))
-            if named and isinstance(rate, float | int) and not isinstance(rate, bool) and 0.0 < rate <= 1.0:
-                raise UserError(
-                    f"{name} can't be trained with {path or 'itself'}, a {kind} with {field} {rate:g}: {_WHY}; set "
-                    f"{field} to 0, or draw the mask from batch.draws"
-                )
+        for field, rate in _rates(layer):
+            raise UserError(
+                f"{name} can't be trained with {path or 'itself'}, a {kind} with {field} {rate:g}: {_WHY}; set {field} "
+                "to 0, or draw the mask from batch.draws"
+            )
+
+
+def remove_dropout(module: nn.Module) -> None:
+    """Set every rate inside a module to 0, in place."""
+    for layer in module.modules():
+        for field, _ in list(_rates(layer)):
+            setattr(layer, field, 0.0)
+
+
+def _rates(layer: nn.Module) -> Iterator[tuple[str, float]]:
+    drops = any(word in type(layer).__name__.lower() for word in ("drop", "stochasticdepth"))
+    for field, rate in vars(layer).items():
+        named = "drop" in field.lower() or (drops and field in ("p", "prob"))
+        if named and isinstance(rate, float | int) and not isinstance(rate, bool) and 0.0 < rate <= 1.0:
+            yield field, rate
 
 
 @contextlib.contextmanager

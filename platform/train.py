@@ -253,6 +253,7 @@ def build_method(run: RunConfig, data: Data, processor: Processor) -> Method:
     with torch.random.fork_rng():
         torch.manual_seed(key(run.seed, "encoder"))
         encoder = run.method.make_encoder(run.encoder, data.format)
+        run.method.check_encoder(encoder, data.image_px)
         torch.manual_seed(key(run.seed, "method"))
         method = run.method.build(encoder, data)
     return method.to(device=processor.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -308,7 +309,9 @@ def check_built(run: RunConfig, data: Data, workers: int = 1) -> Method:
     """
     check_fits(run, data, workers)
     with torch.device("meta"):
-        method = run.method.build(run.method.make_encoder(run.encoder, data.format), data)
+        encoder = run.method.make_encoder(run.encoder, data.format)
+        run.method.check_encoder(encoder, data.image_px)
+        method = run.method.build(encoder, data)
     check_method(method, run)
     return method
 

@@ -3,13 +3,15 @@
 Apart from the driver's code, so that a worker imports neither MLflow nor what a person looks at.
 """
 
+import base64
+import pickle
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unlabeled.platform import parcel
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.events import Event
 from unlabeled.platform.resources import Resources
@@ -21,12 +23,15 @@ def packed(
     number: int, run: RunConfig, home: Path, resources: Resources, trained: Path | None = None
 ) -> dict[str, Any]:
     """Return what :func:`trial` takes, small: Tune keeps the settings of every trial, as text and more than once."""
-    return {"number": number, "packed": parcel.packed((run, home, resources, trained))}
+    words = zlib.compress(pickle.dumps((run, home, resources, trained)))
+    return {"number": number, "packed": base64.b64encode(words).decode("ascii")}
 
 
 def unpacked(config: Mapping[str, Any]) -> tuple[RunConfig, Path, Resources, Path | None]:
     """Return what was :func:`packed`."""
-    given: tuple[RunConfig, Path, Resources, Path | None] = parcel.unpacked(config["packed"])
+    given: tuple[RunConfig, Path, Resources, Path | None] = pickle.loads(
+        zlib.decompress(base64.b64decode(config["packed"]))
+    )
     return given
 
 

@@ -82,7 +82,7 @@ class Colorization(Method):
         self.bins = ColorBins()
         self.register_buffer("counts", counts.clone())
         self.decoder = nn.Sequential(
-            *_convolution(encoder.dim, config.decoder, 1),
+            *_convolution(encoder.channels, config.decoder, 1),
             nn.Upsample(size=(side, side), mode="bilinear"),
             *_convolution(config.decoder, config.decoder, 3),
             nn.Conv2d(config.decoder, len(self.bins), 1),

@@ -175,7 +175,7 @@ class LabEncoder(Encoder):
     """
 
     def __init__(self, parts: Mapping[str, Encoder], pictures: PictureFormat) -> None:
-        super().__init__(sum(part.dim for part in parts.values()))
+        super().__init__(*(sum(getattr(part, width) for part in parts.values()) for width in ("dim", "channels")))
         self.parts = nn.ModuleDict(parts)
         self.pictures = pictures
 
@@ -210,3 +210,8 @@ class LabEncoder(Encoder):
         if len(stages) == 1:
             return next(iter(stages.values()))
         return {f"{name}_{block}": stage for name, part in stages.items() for block, stage in part.items()}
+
+    def check_size(self, image_px: int) -> None:
+        """Raise UserError where a part can't see pictures of another size."""
+        for part in self.parts.values():
+            cast(Encoder, part).check_size(image_px)

@@ -77,8 +77,8 @@ class SplitBrain(Method):
         self.lightness_bins = config.lightness_bins
         self.bins = ColorBins()
         lightness, color = (cast(Encoder, encoder.parts[name]) for name in ("lightness", "color"))
-        self.to_color = nn.Conv2d(lightness.dim, len(self.bins), 1)
-        self.to_lightness = nn.Conv2d(color.dim, config.lightness_bins, 1)
+        self.to_color = nn.Conv2d(lightness.channels, len(self.bins), 1)
+        self.to_lightness = nn.Conv2d(color.channels, config.lightness_bins, 1)
 
     def forward(self, batch: Batch) -> StepResult:
         """Return the sum of both cross-entropies, and how often each half's likeliest class is right."""

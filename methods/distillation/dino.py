@@ -84,14 +84,7 @@ class DINOConfig(MethodConfig):
             )
 
     def build(self, encoder: Encoder, data: Data) -> "DINO":
-        """Make DINO around an encoder; UserError if it is a ViT and a view is no whole number of patches."""
-        for number, policy in enumerate(self.views.views, start=1):
-            size_px = policy.output_px(data.image_px)
-            if isinstance(encoder, ViT) and size_px % encoder.patch_px:
-                raise UserError(
-                    f"view {number} of method.views has {size_px} px, and the encoder's patches of {encoder.patch_px} "
-                    f"px do not divide it; crop it to {size_px + -size_px % encoder.patch_px}, or set encoder.patch_px"
-                )
+        """Make DINO around an encoder."""
         return DINO(self, encoder, data)
 
 
@@ -138,8 +131,8 @@ class DINO(Method):
         return {"head": nn.Sequential(self.encoder, self.head), "teacher": self.teacher.twin[0]}  # type: ignore[index]
 
     def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
-        """Return where a ViT's class token looks, by each head and their mean; white is each picture's highest."""
-        if not isinstance(self.encoder, ViT) or self.encoder.model.cls_token is None:
+        """Return where a plain ViT's class token looks, by each head and their mean; white is a picture's highest."""
+        if not isinstance(self.encoder, ViT) or not self.encoder.shows_attention:
             return {}
         columns, grid = {"picture": images}, [side // self.encoder.patch_px for side in images.shape[2:]]
         heads = self.encoder.attention(images)[:, :, 0, self.encoder.prefix :]

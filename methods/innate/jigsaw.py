@@ -74,14 +74,19 @@ class JigsawConfig(MethodConfig):
                 f"px, the most; set method.tile_px between, or data.image_px to {SIDE * max(tile, SMALLEST_PX + 1)}"
             )
 
-    def build(self, encoder: Encoder, data: Data) -> "Jigsaw":
-        """Make the context-free network; raise UserError where the patches of a ViT do not divide a tile."""
-        view_px, tile = self.sizes(data.image_px)
+    def check_encoder(self, encoder: Encoder, image_px: int) -> None:
+        """Raise UserError where an encoder can't see a tile, as where the patches of a ViT do not divide it."""
+        view_px, tile = self.sizes(image_px)
         if isinstance(encoder, ViT) and tile % encoder.patch_px:
             raise UserError(
                 f"patches of {encoder.patch_px} px do not divide a tile of {tile} px; set method.tile_px to a multiple "
                 f"of at most {view_px // SIDE}, or encoder.patch_px to a divisor"
             )
+        encoder.check_size(tile)
+
+    def build(self, encoder: Encoder, data: Data) -> "Jigsaw":
+        """Make the context-free network."""
+        view_px, tile = self.sizes(data.image_px)
         return Jigsaw(self, encoder, view_px, tile)
 
 

@@ -51,9 +51,14 @@ class MAEConfig(MethodConfig):
     def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
         """Make a ViT that pools by the mean; UserError where it is none, or its patches are too large or too small."""
         encoder = super().make_encoder(config, pictures)
-        if not isinstance(encoder, ViT) or encoder.model.global_pool != "token":
+        if not isinstance(encoder, ViT) or getattr(encoder.model, "global_pool", "") != "token":
             ours = "set it to vit, or to one of timm such as vit_base_patch16_224"
             raise UserError(f"mae needs a ViT that pools by its class token, and encoder.name is {config.name}; {ours}")
+        if not encoder.maskable:
+            raise UserError(
+                f"mae leaves patches out, and {config.name} needs all: a convnet comes first, or attention looks at "
+                "their places; set encoder.name to vit, or to one such as vit_base_patch16_224"
+            )
         px, patch_px = pictures.image_px, encoder.patch_px
         if patch_px == px or (self.normalised_targets and patch_px**2 * pictures.channels == 1):
             hint = f"set encoder.patch_px to another divisor of {px}"
@@ -78,7 +83,7 @@ class MAE(Method):
 
         super().__init__(encoder)
         self.config, self.patch_px, width = config, encoder.patch_px, config.decoder_width
-        self.embed = nn.Linear(encoder.dim, width)
+        self.embed = nn.Linear(encoder.channels, width)
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
         self.decoder = nn.Sequential(
             *(Block(width, width // 32, qkv_bias=True) for _ in range(config.decoder_depth)),

@@ -284,7 +284,7 @@ def test_the_patches_of_a_vit_have_to_divide_a_tile(small_data: Data) -> None:
     with pytest.raises(
         UserError, match=r"patches of 4 px do not divide a tile of 9 px; set method\.tile_px to a mul.* 9"
     ):
-        config.with_field("tile_px", 9).build(encoder, small_data)
+        config.with_field("tile_px", 9).check_encoder(encoder, small_data.image_px)
     method = config.build(encoder, small_data)  # 8 px
     rows = torch.arange(B)
     result = method(batch_of(images_of(1).float(), Draws(rows, 0)))

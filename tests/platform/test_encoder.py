@@ -52,7 +52,7 @@ def test_a_vit_takes_the_patch_that_is_asked_for() -> None:
         (
             EncoderConfig(name="convnet", patch_px=4),
             32,
-            r"encoder.patch_px is for ViTs and would be ignored by convnet",
+            r"encoder.patch_px is for ViTs that cut the picture .* would be ignored by convnet",
         ),
     ],
 )
