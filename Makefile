@@ -7,7 +7,7 @@ PROCESSES ?= 3
 .PHONY: demo test test-old-cpu check bench
 # All tests but those that compute nothing: a new file is among them without being named.
 WITHOUT_NUMBERS := tests/ray tests/dashboards tests/platform/track tests/test_cli.py tests/test_ui.py tests/test_documents.py \
-	tests/test_layout.py tests/test_needs.py
+	tests/test_layout.py tests/test_needs.py tests/test_bounds.py
 
 demo: $(VENV)/.runtime
 	$(IN)/unlabeled study run projection-head

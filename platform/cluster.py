@@ -2,8 +2,10 @@
 
 import logging
 import os
+import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -11,11 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unlabeled.platform import handshake
+from unlabeled.platform.addresses import without_secrets
+from unlabeled.platform.cores import usable_cores
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.resources import Resources, Totals
 
 _CONNECT_SECONDS = 5.0
 _STARTS = 3
+_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # most of a socket's path
+_BELOW_BYTES = len("/ray/session_2026-11-25_01-28-48_319123_4194304/sockets/plasma_store") + 8  # of it, Ray's own
 _LOOK_SECONDS = 1.0  # how old the list of nodes may be
 
 
@@ -26,12 +33,21 @@ def cluster(resources: Resources) -> Iterator[Resources]:
     Raises:
         UserError: no cluster answers at the address, or one run needs more than the whole cluster has.
     """
-    import ray
-
     try:
         yield _join(resources)
     finally:
+        import ray  # not before: it reads the variables once that joining sets
+
         ray.shutdown()
+
+
+def check_address(resources: Resources) -> None:
+    """See whether a cluster answers that was named, before anything is prepared for it.
+
+    Raises:
+        UserError: none answers, or the address is not that of a cluster.
+    """
+    _check_answers(*_address(resources))
 
 
 def is_in_job() -> bool:
@@ -110,20 +126,24 @@ def growing(searcher: Any, resources: Resources) -> Any:
 
 
 def _join(resources: Resources) -> Resources:
+    address, named_by = _address(resources)
+    own = address == "local"
+    if own:
+        settings: dict[str, Any] = {"include_dashboard": False, "num_cpus": usable_cores(), **_short_place()}
+        _make_token()
+    else:
+        settings = {}
+        _check_answers(address, named_by)
+
     import ray
 
-    address = resources.address or (None if is_in_job() or "RAY_ADDRESS" in os.environ else "local")
-    _check_answers(address)
-    local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
-        _init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise UserError(_refused(address, error)) from None
+        _init(address=address, logging_level=logging.ERROR, log_to_driver=False, **settings)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError, SystemExit) as error:  # it gives up by leaving
+        raise UserError(_not_started(error) if own else _refused(address, named_by, error)) from None
     take_sigterm_as_ctrl_c()  # Ray has its own way to end
     there = nodes()
-    if resources.gpus_per_run is None:
-        gpus = sum(node.get("GPU", 0.0) for node in there)
-        resources = resources.with_field("gpus_per_run", 1.0 if gpus >= resources.workers else 0.0)
+    resources = with_gpus(resources, there)
     check_room(resources, there)
     return resources
 
@@ -146,6 +166,32 @@ def _init(**settings: Any) -> None:
                 ) from None
 
 
+def _address(resources: Resources) -> tuple[str | None, str]:
+    """Return the address to give to Ray, None for that of this job, and what named it."""
+    if resources.address:
+        return resources.address, "--address"
+    if named := os.environ.get("RAY_ADDRESS", "").strip():
+        return named, "RAY_ADDRESS"
+    return (None, "the job") if is_in_job() else ("local", "")
+
+
+def with_gpus(resources: Resources, there: Sequence[Totals]) -> Resources:
+    """Fill in the GPUs that each run or worker takes, where that was left to the cluster: one, or none if it has none.
+
+    Raises:
+        UserError: there are GPUs, and fewer than workers.
+    """
+    if resources.gpus_per_run is not None:
+        return resources
+    gpus = sum(node.get("GPU", 0.0) for node in there)
+    if 0 < gpus < resources.workers:
+        raise UserError(
+            f"each of {resources.workers} workers takes a GPU, and the cluster has {gpus:g}; "
+            f"ask for at most {max(1, int(gpus))} workers, or for none of the GPUs with --gpus-per-run 0"
+        )
+    return resources.with_field("gpus_per_run", 1.0 if gpus >= 1 else 0.0)
+
+
 def check_room(resources: Resources, there: Sequence[Totals]) -> None:
     """Refuse a run that the nodes have no room for, now: Ray would wait for a node that may never come.
 
@@ -165,23 +211,165 @@ def check_room(resources: Resources, there: Sequence[Totals]) -> None:
         raise UserError(f"{who} needs {needs} on one node, and the nodes have {have}; ask for fewer")
 
 
-def _check_answers(address: str | None) -> None:
-    """Try the port of a cluster's address, because Ray itself tries for a minute."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
+def use_token() -> bool:
+    """Let Ray send the user's token, if there is one: unless RAY_AUTH_MODE says so, it sends none.
+
+    Before Ray is imported, which reads the variable once.
+
+    Returns:
+        Whether RAY_AUTH_MODE was set for that, so that Ray's own commands want it too.
+
+    Raises:
+        UserError: there is no file where RAY_AUTH_TOKEN_PATH says that one is.
+    """
+    if not _token() or "RAY_AUTH_MODE" in os.environ:
+        return False
+    os.environ["RAY_AUTH_MODE"] = "token"
+    return True
+
+
+def _token() -> str:
+    """Return the token that the user has, from where Ray looks for it; empty where there is none."""
+    if given := os.environ.get("RAY_AUTH_TOKEN", "").strip():
+        return given
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    place = Path(named).expanduser() if named else _own_token()
+    try:
+        return place.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if named:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise UserError(
+                f"RAY_AUTH_TOKEN_PATH names {named}, which can't be read ({reason}); save the cluster's token there"
+            ) from None
+        return ""
+
+
+def _make_token() -> None:
+    """Make a token for a cluster of this process's own where Ray, which would keep one, has no place to keep it."""
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    place = _own_token()
+    if given or place.is_file():
         return
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-        raise UserError(
-            f"no Ray cluster answers at {address} ({error.strerror or error}); give the address that "
-            "`ray start --head` printed with --address, or leave it out for a cluster of its own"
-        ) from None
+        place.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(place.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def _refused(address: str | None, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
-    return (
-        f"the Ray cluster at {address or os.environ.get('RAY_ADDRESS')} can't be joined: {reason}; "
-        "if it is there, see that RAY_AUTH_TOKEN is its token, and that it runs this version of Ray"
+def _own_token() -> Path:
+    return Path(os.path.expanduser("~"), ".ray", "auth_token")  # Path.home() raises where there is no home
+
+
+def _short_place() -> dict[str, str]:
+    """Choose where a cluster of this process's own has its folder, if not where Ray would: a socket's path is short.
+
+    Raises:
+        UserError: no place is short enough and can be written to, or the one that RAY_TMPDIR asks for.
+    """
+    asked, given = os.environ.get("RAY_TMPDIR"), os.environ.get("TMPDIR")
+    most = _SOCKET_BYTES - _BELOW_BYTES
+    if asked or not given or sys.platform != "linux":  # as Ray looks for it
+        first = asked or "/tmp"
+    else:
+        first = given
+    for place in dict.fromkeys((first, *(() if asked else ("/tmp", "/var/tmp", "/dev/shm")))):
+        if len(os.fsencode(os.path.abspath(place))) > most:
+            continue
+        for folder in (Path(place, "ray"), Path(place, f"ray-{os.getuid()}")):  # the first may be another user's
+            if _is_writable(folder):
+                return {} if folder == Path(first, "ray") else {"_temp_dir": str(folder)}
+    named = f"RAY_TMPDIR is {asked}" if asked else f"TMPDIR is {given}" if given else "/tmp can't be"
+    raise UserError(
+        f"Ray has no place for its sockets: {named}, and it needs a folder that can be written, with a path of at most "
+        f"{most} bytes; name one with RAY_TMPDIR"
     )
+
+
+def _is_writable(folder: Path) -> bool:
+    while not folder.exists():
+        if folder == folder.parent:
+            return False
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _check_answers(address: str | None, named_by: str) -> None:
+    """Try a cluster's address, because Ray itself tries for two minutes."""
+    scheme, _, rest = (address or "").rpartition("://")
+    if scheme in ("http", "https"):
+        raise UserError(
+            f"{named_by} is {without_secrets(address or '')}, the address of a dashboard, which takes jobs "
+            "(`unlabeled submit`); "
+            f"a cluster is joined at HOST:PORT as `ray start --head` printed it: {_remedy(named_by)}"
+        )
+    host, colon, port = rest.rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    reason = ""
+    try:
+        if os.environ.get("RAY_USE_TLS", "").strip("0") or scheme:  # not in our words
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+        else:
+            reason = _ask(host.strip("[]"), int(port), address or "")
+    except TimeoutError:
+        reason = f"nothing within {_CONNECT_SECONDS:g} seconds"
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    if reason:
+        raise UserError(f"no Ray cluster answers at {address}, which {named_by} names ({reason}); {_remedy(named_by)}")
+
+
+def _ask(host: str, port: int, address: str) -> str:
+    """Return why what answers is no cluster, or nothing; let Ray send the user's token to one that wants it.
+
+    To no other: whoever has started a cluster has a token, and a driver that goes by tokens refuses workers without.
+    """
+    answer = handshake.status(host, port, _CONNECT_SECONDS)
+    if answer == handshake.UNAUTHENTICATED:
+        mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
+        if mode in ("token", "disabled"):
+            token = _token() if mode == "token" else ""
+            again = handshake.status(host, port, _CONNECT_SECONDS, token) if token else answer
+            if again == handshake.UNAUTHENTICATED:
+                has = "none is given here" if mode == "token" else "RAY_AUTH_MODE is disabled here"
+                has = "what is given here is another" if token else has
+                raise UserError(
+                    f"the cluster at {address} wants its token ({has}); give it in RAY_AUTH_TOKEN, the "
+                    "file that RAY_AUTH_TOKEN_PATH names, or ~/.ray/auth_token; `ray get-auth-token` there says it"
+                )
+            use_token()
+    elif answer is None or answer == handshake.UNIMPLEMENTED:
+        return "what listens there is no Ray cluster"
+    return ""
+
+
+def _remedy(named_by: str) -> str:
+    if named_by == "--address":
+        return (
+            "give the address that `ray start --head` printed with --address, or leave it out for a cluster of its own"
+        )
+    return (
+        "unset RAY_ADDRESS for a cluster of its own, or give the address that `ray start --head` printed with --address"
+    )
+
+
+def _refused(address: str | None, named_by: str, error: BaseException) -> str:
+    return (
+        f"the Ray cluster at {address or os.environ.get('RAY_ADDRESS')} can't be joined: {_reason(error)}; "
+        "see that it runs this version of Ray; "
+        f"else {_remedy(named_by)}"
+    )
+
+
+def _not_started(error: BaseException) -> str:
+    return f"Ray can't be started here: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "no answer"
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]

@@ -18,7 +18,7 @@ class TrainingMemory:
     """Measures one run, from its second step in this process to the end of that epoch, or until it is saved.
 
     Attributes:
-        training_mb: see the module; None until two steps were taken.
+        training_mb: see the module; None until two steps were taken, and where the system does not tell.
     """
 
     def __init__(self, processor: Processor) -> None:
@@ -27,14 +27,17 @@ class TrainingMemory:
         self.training_mb: float | None = None
         self._before_mb = 0.0
         self._floor_mb: float | None = None
-        self._open = False
+        self._begun = self._open = False
 
     def begin(self, method: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Start measuring, after a step and whatever follows it; does nothing the next time."""
-        if self._floor_mb is None:
-            self._before_mb = self.processor.peak_memory_mb()
-            self.processor.forget_peak()
-            self._floor_mb = self.processor.memory_mb() - state_mb(method, optimizer)
+        if self._begun:
+            return
+        self._begun = True
+        self._before_mb = self.processor.peak_memory_mb()
+        forgotten, used_mb = self.processor.forget_peak(), self.processor.memory_mb()
+        if forgotten and used_mb is not None:
+            self._floor_mb = used_mb - state_mb(method, optimizer)
             self._open = True
 
     def follow(self, last: bool) -> None:

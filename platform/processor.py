@@ -12,8 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unlabeled.platform.errors import UserError
+
 Precision = Literal["auto", "bf16", "fp32"]
 
+_PROC = Path("/proc")  # missing, or without some of its files, on some systems
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -30,11 +33,27 @@ class Processor:
         self.precision = precision if precision != "auto" else "bf16" if has_fast_bf16(device.type) else "fp32"
 
     @classmethod
-    def here(cls, precision: Precision = "auto") -> "Processor":
-        """Take the GPU that this process may see, or the CPU."""
+    def here(cls, precision: Precision = "auto", gpus: float | None = None) -> "Processor":
+        """Take the GPU that this process may see, or the CPU.
+
+        Args:
+            precision: number format.
+            gpus: 0 takes the CPU, 1 a GPU, less no more of a GPU's memory than this share; None a GPU if there is one.
+
+        Raises:
+            UserError: a GPU was asked for, and torch has none here.
+        """
         keep_freed_memory()
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 is 32 bits everywhere
-        return cls(_device_here(), precision)
+        found = gpus != 0 and torch.cuda.is_available()
+        if gpus and not found:
+            raise UserError(
+                "a GPU was asked for, and torch finds none here: it is built for CPUs, or the driver is missing; "
+                "mend that, or ask for no GPU with --gpus-per-run 0"
+            )
+        if gpus and gpus < 1:
+            torch.cuda.set_per_process_memory_fraction(gpus)  # else one run could take what is the others'
+        return cls(torch.device("cuda" if found else "cpu"), precision)
 
     @property
     def name(self) -> str:
@@ -53,25 +72,40 @@ class Processor:
         """Lay [B, C, H, W] out channels last, which convolutions here are fastest on."""
         return x.contiguous(memory_format=torch.channels_last)
 
-    def memory_mb(self) -> float:
-        """Return the memory in use, MB: of a GPU's tensors, or of the whole process. Where unknown, its peak."""
+    def memory_mb(self) -> float | None:
+        """Return the memory in use, MB: of a GPU's tensors, or of the whole process. None where it can't be known."""
         if self.device.type == "cuda":
             return torch.cuda.memory_allocated(self.device) / 1e6
         return _of_process("VmRSS")
 
     def peak_memory_mb(self) -> float:
-        """Return the most memory used since :meth:`forget_peak`, MB: of a GPU's tensors, or of the whole process."""
+        """Return the most memory used since :meth:`forget_peak`, MB: of a GPU's tensors, or of the whole process.
+
+        Where a process's peak can't be forgotten, it is that since the process began.
+        """
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 1e6
-        return _of_process("VmHWM")
+        peak = _of_process("VmHWM")
+        if peak is not None:
+            return peak
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
-    def forget_peak(self) -> None:
-        """Start a new measurement of peak memory, without what was freed before: a process serves several runs."""
+    def forget_peak(self) -> bool:
+        """Start a new measurement of peak memory, without what was freed before: a process serves several runs.
+
+        Returns:
+            Whether it could be: not every system lets a process forget it.
+        """
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        elif Path("/proc/self/clear_refs").exists():
-            give_back_freed_memory()
-            Path("/proc/self/clear_refs").write_text("5")
+            return True
+        give_back_freed_memory()
+        try:
+            (_PROC / "self/clear_refs").write_text("5")
+        except OSError:
+            return False
+        return _of_process("VmHWM") is not None
 
 
 def precision_here() -> Literal["bf16", "fp32"]:
@@ -101,14 +135,20 @@ def give_back_freed_memory() -> None:
             libc.malloc_trim(0)
 
 
-def _of_process(what: str) -> float:
-    """Return a line of /proc/self/status, MB; the peak since the process began where there is no such file."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith(what))
-        return int(line.split()[1]) * 1024 / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+def _of_process(what: str) -> float | None:
+    """Return a line of /proc/self/status, MB; None where there is no such file or line, as in some sandboxes."""
+    for line in _read(_PROC / "self/status").splitlines():
+        name, _, value = line.partition(":")
+        if name == what and value.split()[:1]:
+            return int(value.split()[0]) * 1024 / 1e6
+    return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 @functools.cache
@@ -119,18 +159,15 @@ def has_fast_bf16(device_type: str) -> bool:
     """
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    cpuinfo = Path("/proc/cpuinfo")
-    if device_type != "cpu" or not cpuinfo.exists():
+    if device_type != "cpu":
         return False
-    flags = cpuinfo.read_text()
+    flags = _read(_PROC / "cpuinfo")
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 @functools.cache
 def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    for line in _read(_PROC / "cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -15,7 +15,7 @@ class Resources(Settings):
 
     Attributes:
         cpus_per_run: cores, and threads, of a run; of each worker where there are several.
-        gpus_per_run: GPUs of a run or worker, or the fraction of one that it shares; None is one where there are any.
+        gpus_per_run: 1 is a GPU for each run or worker, less a run's share of one; None is 1 where there are any.
         workers: processes that train a run together, its global batch unchanged.
         fewest_workers: with how many a run may go on when nodes are lost; None waits until all are back.
         at_once: most runs at the same time; None is as many as fit.
@@ -38,9 +38,17 @@ class Resources(Settings):
         return self
 
     @model_validator(mode="after")
-    def _gpus_are_whole_or_a_share(self) -> Self:
-        if self.gpus > 1 and self.gpus != int(self.gpus):
-            raise ValueError(f"gpus_per_run {self.gpus:g} must be a whole number, or below 1 to share a GPU")
+    def _each_has_one_gpu_or_a_share(self) -> Self:
+        if self.gpus > 1:
+            raise ValueError(
+                f"gpus_per_run {self.gpus:g} must be at most 1, for a run or worker computes on one GPU; "
+                "let more workers train a run together"
+            )
+        if 0 < self.gpus < 1 and self.workers > 1:
+            raise ValueError(
+                f"gpus_per_run {self.gpus:g} must be 1 or 0 with workers {self.workers}: they can't share a GPU; "
+                "take fewer workers, or one"
+            )
         return self
 
     @property
@@ -66,6 +74,6 @@ class Resources(Settings):
             rooms = [int(node.get("CPU", 0.0) // self.cpus_per_run)]
             if self.gpus:
                 gpus = node.get("GPU", 0.0)
-                rooms.append(int(gpus // self.gpus) if self.gpus >= 1 else int(gpus) * int(1 / self.gpus + 1e-9))
+                rooms.append(int(gpus) * int(1 / self.gpus + 1e-9))
             fitting += min(rooms)
         return min(fitting // self.workers, self.at_once or fitting)

@@ -47,7 +47,7 @@ def execute_safely(
     """Execute a run on this process's own; an exception of it is its failure, and nobody else's."""
     with forwarding_warnings(report):
         try:
-            processor = Processor.here(run.precision)
+            processor = Processor.here(run.precision, resources.gpus_per_run)
             execute(run, load_cached(run.data), home, processor, report, trained)
         except UserError as error:
             report(Failed(str(error)))

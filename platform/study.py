@@ -10,6 +10,7 @@ from pydantic_core import to_jsonable_python
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.settings import Settings
+from unlabeled.platform.values import plain_value
 
 OURS = "ours"
 """The source of a claim that no paper makes: it is what this study asks by itself."""
@@ -134,6 +135,11 @@ class Study(Settings):
     also: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+
+    @field_validator("rows", "vary", "scaled", "seeds", mode="before")
+    @classmethod
+    def _can_be_recorded(cls, value: Any) -> Any:
+        return plain_value(value)
 
     @field_validator("seeds")
     @classmethod

@@ -5,6 +5,7 @@ one line for each mistake, and time for a job that is stopped to say so in MLflo
 """
 
 import asyncio
+import importlib.util
 import logging
 import os
 import shlex
@@ -13,20 +14,45 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import unlabeled
 from unlabeled.platform.addresses import without_secrets
+from unlabeled.platform.cluster import use_token
 from unlabeled.platform.commit import VARIABLE, commit
 from unlabeled.platform.errors import UserError
 
 MOST_BYTES = 100 * 2**20  # what Ray's job server takes
 STOP_SECONDS = 30  # for a job that is stopped to end its runs; Ray's own 3 are short for a far MLflow server
+FOLDERS = ("platform", "methods", "studies", "dashboards")  # of the package
 _CONNECT_SECONDS = 5.0
-_FILES = (".py", ".json")  # of words: a study of one's own, a run's configuration
 _PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Given:
+    """A word of a command that names a file here, which goes along with the job.
+
+    Attributes:
+        folder: where it lies.
+        name: of the file.
+        beside: what it needs of its folder, relative to that.
+    """
+
+    folder: Path
+    name: str
+    beside: tuple[Path, ...] = ()
+
+    def pack(self, job: Path, number: int) -> str:
+        """Copy the files into a job's folder, apart from those of other words, and return the word for it there."""
+        place = job / "given" / str(number)
+        for inner in {Path(self.name), *self.beside}:
+            (place / inner).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.folder / inner, place / inner)
+        return str((place / self.name).relative_to(job))
 
 
 class Cluster:
@@ -42,7 +68,7 @@ class Cluster:
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
         _check_answers(self.address)
-        _use_token()
+        self._mode = "RAY_AUTH_MODE=token " if use_token() else ""
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # else RAY_ADDRESS would win over the one that was given
         from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
@@ -65,17 +91,20 @@ class Cluster:
                 "give the address of the cluster's dashboard with --address"
             ) from None
 
-    def submit(self, words: Sequence[str]) -> str:
+    def submit(self, words: Sequence[str | Given]) -> str:
         """Submit ``python -m unlabeled WORDS`` with this code and the files that words name; return the job's id."""
         variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), VARIABLE: commit()}
         if store := os.environ.get("MLFLOW_TRACKING_URI"):
-            variables["MLFLOW_TRACKING_URI"] = without_secrets(store)  # the dashboard shows what a job is given
+            variables["MLFLOW_TRACKING_URI"] = without_secrets(store_from_here(store))  # the dashboard shows it
         with tempfile.TemporaryDirectory() as folder:
             pack(Path(folder))
-            words = [_packed(word, Path(folder)) for word in words]
+            there = [
+                word.pack(Path(folder), number) if isinstance(word, Given) else word
+                for number, word in enumerate(words)
+            ]
             try:
                 job: str = self._client.submit_job(
-                    entrypoint=shlex.join(["python", "-m", "unlabeled", *words]),
+                    entrypoint=shlex.join(["python", "-m", "unlabeled", *there]),
                     runtime_env={"working_dir": folder, "env_vars": variables},
                 )
             except Exception as error:
@@ -105,11 +134,11 @@ class Cluster:
 
     def how_to_follow(self, job: str) -> str:
         """Return the command that prints a job's log."""
-        return f"`ray job logs --follow --address {without_secrets(self.address)} {job}`"
+        return f"`{self._mode}ray job logs --follow --address {without_secrets(self.address)} {job}`"
 
     def how_to_stop(self, job: str) -> str:
         """Return the command that stops a job."""
-        return f"`ray job stop --address {without_secrets(self.address)} {job}`"
+        return f"`{self._mode}ray job stop --address {without_secrets(self.address)} {job}`"
 
     async def _print_log(self, job: str) -> None:
         async for lines in self._client.tail_job_logs(job):
@@ -125,7 +154,14 @@ def pack(folder: Path) -> None:
         UserError: it is more than Ray's job server takes.
     """
     package = Path(unlabeled.__file__).parent
-    shutil.copytree(package, folder / "unlabeled", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    leave = shutil.ignore_patterns("__pycache__", ".*", *FOLDERS)
+    shutil.copytree(package, folder / "unlabeled", ignore=leave)
+    for name in FOLDERS:  # they may lie elsewhere, where the package could not link to them
+        found = importlib.util.find_spec(f"unlabeled.{name}")
+        assert found is not None, "a part of the package"
+        place = next(iter(found.submodule_search_locations or ()))
+        leave = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(place, folder / "unlabeled" / name, ignore=leave)
     sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     if sum(sizes.values()) > MOST_BYTES:
         largest = max(sizes, key=lambda path: sizes[path])
@@ -135,41 +171,42 @@ def pack(folder: Path) -> None:
         )
 
 
-def _packed(word: str, folder: Path) -> str:
-    """Pack the file that a word names, a study's or a configuration, and return the word that names it there."""
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    path = Path(value).expanduser()
-    if path.suffix not in _FILES or not path.is_file():
-        return word
-    place = folder / "given" / path.name
-    place.parent.mkdir(exist_ok=True)
-    shutil.copy(path, place)
-    return f"{option}{equals}{place.relative_to(folder)}"
+def store_from_here(uri: str) -> str:
+    """Return an MLflow store's address that means there what it means here: a relative path would start elsewhere.
+
+    >>> store_from_here("http://store:5000"), store_from_here("databricks")
+    ('http://store:5000', 'databricks')
+    """
+    scheme, colon, rest = uri.partition(":")
+    if scheme == "sqlite" and rest.startswith("///") and not rest.startswith("////"):
+        return f"sqlite:///{Path(rest[3:]).absolute()}"
+    if scheme == "file" and not rest.startswith("/"):
+        return Path(rest).absolute().as_uri()
+    if not colon and (os.sep in uri or uri.startswith(".") or Path(uri).exists()):
+        return str(Path(uri).expanduser().absolute())
+    return uri
 
 
 def _check_answers(address: str) -> None:
     parts = urlsplit(address)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise UserError(
-            f"--address takes the address of a cluster's dashboard, such as http://head:8265, got {address!r}"
+            f"{_named_by(address)} takes the address of a cluster's dashboard here, such as http://head:8265, "
+            f"got {address!r}; give that one with --address"
         )
     try:
         socket.create_connection((parts.hostname, parts.port or _PORTS[parts.scheme]), _CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"no Ray job server answers at {address} ({getattr(error, 'strerror', None) or error}); give the "
-            "address of the cluster's dashboard with --address; its port must be open, and its head have ray[default]"
+            f"no Ray job server answers at {address}, which {_named_by(address)} names ({reason}); give the address "
+            "of the cluster's dashboard with --address; its port must be open, and its head have ray[default]"
         ) from None
 
 
-def _use_token() -> None:
-    """Let Ray send the user's token, if there is one: unless RAY_AUTH_MODE says so, it sends none."""
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    place = Path(named).expanduser() if named else Path.home() / ".ray" / "auth_token"
-    if named and not place.is_file():
-        raise UserError(f"RAY_AUTH_TOKEN_PATH names {named}, where there is no file; save the cluster's token there")
-    if os.environ.get("RAY_AUTH_TOKEN") or place.is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+def _named_by(address: str) -> str:
+    variables = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+    return next((name for name in variables if os.environ.get(name, "").rstrip("/") == address), "--address")
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from unlabeled.platform.cluster import cluster, growing
+from unlabeled.platform.cores import usable_cores
 from unlabeled.platform.display import Display
 from unlabeled.platform.events import Event, Failed
 from unlabeled.platform.loaded import load_cached, load_transfer
@@ -51,11 +54,12 @@ def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
 def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:
     """Do the unfinished runs one after the other without Ray Tune: in this process, or each on workers of its own.
 
-    In this process a run uses all threads that torch takes.
+    In this process a run uses all threads that torch takes, and no more than there are cores for them.
     """
     if not recorder.unfinished():
         return recorder.outcome
     several = resources.workers > 1
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     execute = execute_on_workers if several else execute_safely
     with cluster(resources) if several else contextlib.nullcontext(resources) as given, recorder, display:
         for number in _in_turn(recorder, display):

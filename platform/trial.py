@@ -3,15 +3,13 @@
 Apart from the driver's code, so that a worker imports neither MLflow nor what a person looks at.
 """
 
-import base64
-import pickle
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from unlabeled.platform import parcel
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.events import Event
 from unlabeled.platform.resources import Resources
@@ -23,15 +21,12 @@ def packed(
     number: int, run: RunConfig, home: Path, resources: Resources, trained: Path | None = None
 ) -> dict[str, Any]:
     """Return what :func:`trial` takes, small: Tune keeps the settings of every trial, as text and more than once."""
-    words = zlib.compress(pickle.dumps((run, home, resources, trained)))
-    return {"number": number, "packed": base64.b64encode(words).decode("ascii")}
+    return {"number": number, "packed": parcel.packed((run, home, resources, trained))}
 
 
 def unpacked(config: Mapping[str, Any]) -> tuple[RunConfig, Path, Resources, Path | None]:
     """Return what was :func:`packed`."""
-    given: tuple[RunConfig, Path, Resources, Path | None] = pickle.loads(
-        zlib.decompress(base64.b64decode(config["packed"]))
-    )
+    given: tuple[RunConfig, Path, Resources, Path | None] = parcel.unpacked(config["packed"])
     return given
 
 

@@ -24,6 +24,7 @@ from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.events import Event, Failed, Finished, Noted, Report, forwarding_warnings
 from unlabeled.platform.loaded import load_cached
+from unlabeled.platform.parcel import packed, unpacked
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.resources import Resources
 from unlabeled.platform.runtime import execute
@@ -78,7 +79,7 @@ def _trainer(given: Mapping[str, Any]) -> Any:
         num_workers = (resources.fewest_workers, resources.workers)
     return WithoutDatasets(
         _work,
-        train_loop_config=dict(given),
+        train_loop_config={"packed": packed(given)},
         # Logs gather numbers that live on the CPU, so gloo has to be there beside NCCL.
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if resources.gpus else "gloo"),
         scaling_config=ScalingConfig(
@@ -154,8 +155,9 @@ def _connect(inbox: tuple[Any, bytes]) -> Report:
     return report
 
 
-def _work(config: Mapping[str, Any]) -> None:
+def _work(given: Mapping[str, Any]) -> None:
     """Train as one worker of the group."""
+    config: Mapping[str, Any] = unpacked(given["packed"])
     run: RunConfig = config["run"]
     resources: Resources = config["resources"]
     torch.set_num_threads(resources.cpus_per_run)
@@ -167,7 +169,8 @@ def _work(config: Mapping[str, Any]) -> None:
             if training < offered:
                 report(Noted(f"{training} of {offered} workers train: the run can't be shared by {offered}"))
             if collective.go_on_with(training):
-                execute(run, data, config["home"], Processor.here(run.precision), report, config["trained"])
+                processor = Processor.here(run.precision, resources.gpus_per_run)
+                execute(run, data, config["home"], processor, report, config["trained"])
         except (NonFiniteLossError, UserError) as error:  # the same on all workers; another try would end the same way
             report(Failed(f"{type(error).__name__}: {error}"))
 

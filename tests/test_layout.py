@@ -1,6 +1,8 @@
 """The layout's own rules: who may import whom, no cycles, and that platform/ never shadows the standard library."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -82,3 +84,45 @@ def test_the_import_root_links_to_the_folder(layer: str) -> None:
     link = ROOT / "unlabeled" / layer
     assert link.is_symlink()
     assert link.readlink() == Path("..") / layer
+
+
+def copy_without_links(folder: Path, layers: tuple[str, ...]) -> None:
+    """Make a checkout as a git or a disk without symbolic links has it: a link is a text file that says where to."""
+    ignore = shutil.ignore_patterns("__pycache__", *LAYERS)
+    shutil.copytree(ROOT / "unlabeled", folder / "unlabeled", ignore=ignore)
+    for layer in LAYERS:
+        (folder / "unlabeled" / layer).write_text(f"../{layer}")
+    for layer in layers:
+        shutil.copytree(ROOT / layer, folder / layer, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def run_in(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    alone = "sys.meta_path[:] = [finder for finder in sys.meta_path if 'ditable' not in repr(finder)]"  # not this one
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); {alone}; {code}"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_checkout_without_links_works_and_is_packed_whole(tmp_path: Path) -> None:
+    copy_without_links(tmp_path / "clone", LAYERS)
+    code = "import platform, unlabeled.studies as s; print(platform.python_implementation(), s.__file__); "
+    code += "from pathlib import Path; from unlabeled.platform.submit import pack; pack(Path('job'))"
+    ran = run_in(tmp_path / "clone", code)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["CPython", str(tmp_path / "clone" / "studies" / "__init__.py")]
+    job = tmp_path / "clone" / "job"
+    assert [path.name for path in job.iterdir()] == ["unlabeled"]
+    for layer in LAYERS:
+        ours = {path.relative_to(ROOT) for path in (ROOT / layer).rglob("*.py")}
+        assert {path.relative_to(job / "unlabeled") for path in (job / "unlabeled" / layer).rglob("*.py")} == ours
+
+
+def test_a_package_without_its_folders_says_how_to_get_them(tmp_path: Path) -> None:
+    copy_without_links(tmp_path, ())
+    (tmp_path / "platform").mkdir()  # somebody else's
+    refused = run_in(tmp_path, "import unlabeled")
+    assert refused.returncode == 1
+    said = refused.stderr.splitlines()[-1]
+    assert said.startswith(f"ImportError: {tmp_path / 'unlabeled'} lacks platform/, methods/, studies/ and dashboards/")
+    assert "`git config core.symlinks true` and `git checkout -- unlabeled` make them" in said

@@ -37,7 +37,7 @@ MicroBatch = Annotated[
 CpusPerRun = Annotated[int, typer.Option(help="Cores, and threads, of a run or worker.")]
 GpusPerRun = Annotated[
     float | None,
-    typer.Option(help="GPUs of a run or worker, or a fraction of one.", show_default="1 where there are any"),
+    typer.Option(help="1 is a GPU for each run or worker, less a share of one.", show_default="1 where there are any"),
 ]
 Retries = Annotated[int, typer.Option(help="Restarts of a run whose process or node was lost.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to use.", show_default="one of its own")]
@@ -51,10 +51,29 @@ def parse_changes(assignments: list[str] | None, micro_batch: int | None = None)
         if not equals or not path:
             raise UserError(f"--set takes PATH=VALUE, got {assignment!r}; for example --set batch_size=128")
         try:
-            changes[path] = json.loads(text)
+            changes[path] = _from_here(json.loads(text))
         except json.JSONDecodeError:
-            changes[path] = from_here(text) if path == "data.name" else text
+            changes[path] = from_here(text)
     return changes
+
+
+def set_from_here(assignment: str) -> str:
+    """Return a word of ``--set`` that means elsewhere what it means here: paths of folders are absolute in it."""
+    path, equals, text = assignment.partition("=")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return f"{path}{equals}{from_here(text)}"
+    return assignment if _from_here(value) == value else f"{path}{equals}{json.dumps(_from_here(value))}"
+
+
+def _from_here(value: Any) -> Any:
+    """Do it for every text in a value as JSON has it."""
+    if isinstance(value, dict):
+        return {name: _from_here(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_from_here(inner) for inner in value]
+    return from_here(value) if isinstance(value, str) else value
 
 
 def from_here(data: str) -> str:

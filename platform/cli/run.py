@@ -9,6 +9,7 @@ from unlabeled.platform.cli.options import (
     Address,
     DataRoot,
     FewestWorkers,
+    GpusPerRun,
     Home,
     MicroBatch,
     Retries,
@@ -38,13 +39,14 @@ def run(
     workers: Workers = 1,
     fewest_workers: FewestWorkers = None,
     micro_batch: MicroBatch = None,
+    gpus_per_run: GpusPerRun = None,
     retries: Retries = 2,
     address: Address = None,
 ) -> None:
     """Pretrain and evaluate once: in this process, or on several workers."""
     use_data_root(data_root)
     from unlabeled.methods import METHODS
-    from unlabeled.platform.cluster import is_in_job
+    from unlabeled.platform.cluster import check_address, is_in_job
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.resources import Resources
     from unlabeled.platform.study import Study
@@ -54,7 +56,7 @@ def run(
         raise UserError(f"name a METHOD or give a --config; the methods are: {', '.join(METHODS)}")
     if method is not None and method not in METHODS:
         raise unknown("method", method, METHODS)
-    base = _read_config(config) if config else RunConfig(method=METHODS[str(method)].checked())
+    base = read_config(config) if config else RunConfig(method=METHODS[str(method)].checked())
     if method is not None and base.method.name != method:
         raise UserError(f"{config} is a run of {base.method.name!r}, not of {method!r}; name that method")
     for path, value in parse_changes(set_, micro_batch).items():
@@ -69,18 +71,25 @@ def run(
         rows={base.method.name: {}},
         seeds=(base.seed,),
     )
-    resources = Resources.checked(workers=workers, fewest_workers=fewest_workers, retries=retries, address=address)
+    resources = Resources.checked(
+        gpus_per_run=gpus_per_run, workers=workers, fewest_workers=fewest_workers, retries=retries, address=address
+    )
     how = run_on_tune if workers == 1 and (address or is_in_job()) else run_here
+    if workers > 1 or how is run_on_tune:
+        check_address(resources)
     outcome = sweep(study, base, "single", home, resources, how)
     finish(study.name, outcome, home)
 
 
-def _read_config(path: Path) -> "RunConfig":
+def read_config(path: Path) -> "RunConfig":
+    """Return the run that a file holds, or say what is wrong with it."""
     from pydantic import ValidationError
 
+    from unlabeled import methods
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.settings import explain
 
+    assert methods.METHODS, "importing them makes them known to RunConfig"
     try:
         return RunConfig.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -106,12 +106,8 @@ def search_run(
     for what, given, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner or "none", PRUNERS)):
         if given not in known:
             raise unknown(what, given, known)
-    search = find_search(name)
-    fields = {"prune_on": prune_on, "best": best, "further_seeds": further_seeds, "trials": trials}
-    search = search.with_fields({field: value for field, value in fields.items() if value is not None})
-    base = search.base(profile, parse_changes(set_))
+    from unlabeled.platform.cluster import check_address
     from unlabeled.platform.resources import Resources
-    from unlabeled.platform.search.start import start
 
     resources = Resources.checked(
         cpus_per_run=cpus_per_run,
@@ -122,6 +118,13 @@ def search_run(
         retries=retries,
         address=address,
     )
+    check_address(resources)
+    search = find_search(name)
+    fields = {"prune_on": prune_on, "best": best, "further_seeds": further_seeds, "trials": trials}
+    search = search.with_fields({field: value for field, value in fields.items() if value is not None})
+    base = search.base(profile, parse_changes(set_))
+    from unlabeled.platform.search.start import start
+
     proposing = cast("SamplerName", sampler)
     stopping = cast("PrunerName", pruner or ("none" if search.second else "asha"))
     course = start(search, base, profile, home, resources, sampler=proposing, pruner=stopping, seed=seed)

@@ -91,12 +91,9 @@ def study_run(
 ) -> None:
     """Run what is unfinished of a study, and write its report."""
     use_data_root(data_root)
+    from unlabeled.platform.cluster import check_address
     from unlabeled.platform.resources import Resources
-    from unlabeled.platform.sweep import run_on_tune
 
-    study = find_study(name)
-    if seeds is not None:
-        study = study.with_field("seeds", parse_seeds(seeds))
     resources = Resources.checked(
         cpus_per_run=cpus_per_run,
         gpus_per_run=gpus_per_run,
@@ -106,9 +103,15 @@ def study_run(
         retries=retries,
         address=address,
     )
+    check_address(resources)
+    study = find_study(name)
+    if seeds is not None:
+        study = study.with_field("seeds", parse_seeds(seeds))
     base = study.base(profile, parse_changes(set_, micro_batch))
     if dry_run:
         say_plan(study, base, profile, home, resources)
         return
+    from unlabeled.platform.sweep import run_on_tune
+
     outcome = sweep(study, base, profile, home, resources, run_on_tune)
     finish(study.name, outcome, home)

@@ -2,13 +2,18 @@
 
 import os
 import sys
+import typing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unlabeled.platform.addresses import without_secrets
+from unlabeled.platform.cli.options import set_from_here
 from unlabeled.platform.errors import UserError
+
+if TYPE_CHECKING:
+    from unlabeled.platform.submit import Given
 
 KINDS = {"study": ["study", "run"], "search": ["search", "run"], "run": ["run"]}
 
@@ -43,7 +48,8 @@ def submit(
             "a job's own folder is thrown away after it; say where its runs go, in a folder that all nodes see, "
             "with --home or UNLABELED_HOME"
         )
-    words = [*_checked(command), "--home", str(home.expanduser().absolute())]
+    words = _checked(command)
+    words += ["--home", str(home.expanduser().absolute())]
     if data_root is not None:
         words += ["--data-root", str(data_root.expanduser().absolute())]
     from unlabeled.platform.submit import Cluster
@@ -72,8 +78,12 @@ def submit(
     sys.exit(code)
 
 
-def _checked(command: list[str]) -> list[str]:
-    """Return the words that the job runs, parsed here first: a mistyped option is not worth a job."""
+def _checked(command: list[str]) -> "list[str | Given]":
+    """Return the words that the job runs, with the files that it takes along.
+
+    They are parsed here first, as a mistyped option is not worth a job, and written anew from what was parsed: a path
+    here is another one there. So a file goes along, a folder has to be seen there under its absolute path.
+    """
     from unlabeled.platform.cli import app
 
     kind, *rest = command
@@ -85,10 +95,66 @@ def _checked(command: list[str]) -> list[str]:
     for name in KINDS[kind]:
         here = here.commands[name]
     context = here.make_context(" ".join(["unlabeled", *KINDS[kind]]), list(rest))
-    if context.params.get("address"):
+    if context.params.get("address") and _was_typed(context, "address"):
         raise UserError("--address names the cluster to submit to, and a job runs on that one")
-    if kind == "study":
-        from unlabeled.platform.cli.sweeping import find_study
+    hints = typing.get_type_hints(_function(kind))
+    words: list[str | Given] = list(KINDS[kind])
+    for parameter in here.params:
+        if not _was_typed(context, parameter.name):
+            continue
+        value = context.params[parameter.name]
+        for each in value if parameter.multiple else [value]:
+            words += _as_typed(parameter, _there(kind, parameter.name, hints[parameter.name], each))
+    return words
 
-        find_study(context.params["name"])
-    return [*KINDS[kind], *rest]
+
+def _function(kind: str) -> Any:
+    from unlabeled.platform.cli import run, search, study
+
+    return {"study": study.study_run, "search": search.search_run, "run": run.run}[kind]
+
+
+def _was_typed(context: Any, name: str) -> bool:
+    return bool(context.get_parameter_source(name).name == "COMMANDLINE")
+
+
+def _as_typed(parameter: Any, word: "Any | Given") -> "list[str | Given]":
+    from unlabeled.platform.submit import Given
+
+    if parameter.param_type_name != "argument" and parameter.is_flag:
+        return [(parameter.opts if word else parameter.secondary_opts)[0]]
+    typed = word if isinstance(word, Given) else str(word)
+    if parameter.param_type_name == "argument":
+        return [typed]
+    option = max(parameter.opts, key=len)
+    return [f"{option}={typed}"] if isinstance(typed, str) and typed.startswith("-") else [option, typed]
+
+
+def _there(kind: str, name: str, hint: Any, value: Any) -> "Any | Given":
+    """Return a value as the job's command has it, or the file that goes along for it."""
+    from unlabeled.platform.submit import Given
+
+    if name == "set_":
+        return set_from_here(str(value))
+    if name == "name" and kind == "study":
+        return _study_there(str(value))
+    if Path not in (hint, *typing.get_args(hint)):
+        return value
+    path = Path(value).expanduser().absolute()
+    if name == "config":
+        from unlabeled.platform.cli.run import read_config
+
+        read_config(path)
+    return Given(path.parent, path.name) if path.is_file() else path
+
+
+def _study_there(name: str) -> "str | Given":
+    from unlabeled.platform.cli.studyfile import files_beside
+    from unlabeled.platform.cli.sweeping import find_study
+    from unlabeled.platform.submit import Given
+
+    if not name.endswith(".py"):
+        find_study(name)
+        return name
+    path = Path(name).expanduser().absolute()
+    return Given(path.parent, path.name, tuple(files_beside(path)))

@@ -18,33 +18,12 @@ def find_study(name: str) -> "Study":
     from unlabeled.studies import STUDIES
 
     if name.endswith(".py"):
-        return _study_in(Path(name))
+        from unlabeled.platform.cli.studyfile import load_study
+
+        return load_study(Path(name).expanduser())
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
     return STUDIES[name]
-
-
-def _study_in(path: Path) -> "Study":
-    import runpy
-
-    from pydantic import ValidationError
-
-    from unlabeled import methods
-    from unlabeled.platform.settings import explain
-    from unlabeled.platform.study import Study
-
-    assert methods.METHODS, "importing them makes them known to RunConfig"
-    if not path.is_file():
-        raise UserError(
-            f"there is no file {path}; give a study's name or the path of a Python file that declares STUDY"
-        )
-    try:
-        study = runpy.run_path(str(path)).get("STUDY")
-    except ValidationError as error:
-        raise UserError(f"the study in {path} is not one that can run: {explain(error)}") from None
-    if not isinstance(study, Study):
-        raise UserError(f"{path} declares no STUDY; studies/projection_head.py is an example")
-    return study
 
 
 def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, how: Any) -> "Outcome":

@@ -5,9 +5,10 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from unlabeled.platform.settings import Variant
+from unlabeled.platform.values import plain_value
 
 
 class Ask(Protocol):
@@ -139,6 +140,11 @@ class Choice(Dimension):
     name: ClassVar[str] = "choice"
 
     values: tuple[Any, ...] = Field(min_length=2)
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _can_be_recorded(cls, values: Any) -> Any:
+        return plain_value(values)
 
     @model_validator(mode="after")
     def _differ(self) -> Self:

@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from unlabeled.platform import display, submit
-from unlabeled.platform.cluster import check_room, growing, nodes, take_sigterm_as_ctrl_c
+from unlabeled.platform.cluster import check_room, growing, nodes, take_sigterm_as_ctrl_c, with_gpus
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.display import Display
 from unlabeled.platform.errors import UserError
@@ -82,7 +82,7 @@ def test_a_plan_of_a_home_that_is_not_there_makes_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "there", "message"),
     [
-        ({"gpus_per_run": 4.0}, [{"CPU": 8.0}], "a run needs 4 GPUs, and the cluster has 0; ask for fewer"),
+        ({"gpus_per_run": 1.0}, [{"CPU": 8.0}], "a run needs 1 GPUs, and the cluster has 0; ask for fewer"),
         ({"workers": 9}, [{"CPU": 8.0}], "a run needs 9 CPUs, and the cluster has 8; ask for fewer"),
         (
             {"cpus_per_run": 4},
@@ -102,12 +102,31 @@ def test_what_has_no_room_is_refused(fields: dict[str, Any], there: list[dict[st
         check_room(Resources(**fields), there)
 
 
-def test_gpus_are_shared_or_whole() -> None:
+def test_a_gpu_is_a_runs_own_or_shared() -> None:
     assert Resources(gpus_per_run=0.25).places([{"CPU": 16.0, "GPU": 2.0}]) == 8
     assert Resources(gpus_per_run=0.4).places([{"CPU": 16.0, "GPU": 2.0}]) == 4, "two on each, not five on both"
     assert Resources(gpus_per_run=0.25, at_once=3).places([{"CPU": 16.0, "GPU": 2.0}]) == 3
-    with pytest.raises(UserError, match=r"gpus_per_run 1\.5 must be a whole number, or below 1"):
-        Resources.checked(gpus_per_run=1.5)
+    for gpus in (1.5, 2.0):
+        with pytest.raises(
+            UserError, match=rf"gpus_per_run {gpus:g} must be at most 1, for a run or worker computes on "
+        ):
+            Resources.checked(gpus_per_run=gpus)
+    with pytest.raises(UserError, match=r"gpus_per_run 0\.5 must be 1 or 0 with workers 2: they can't share a GPU"):
+        Resources.checked(gpus_per_run=0.5, workers=2)
+
+
+@pytest.mark.parametrize(("workers", "gpus", "each"), [(1, 0, 0.0), (1, 1, 1.0), (8, 0, 0.0), (8, 8, 1.0), (2, 9, 1.0)])
+def test_each_worker_takes_a_gpu_where_there_are_any(workers: int, gpus: int, each: float) -> None:
+    there = [{"CPU": 64.0, "GPU": float(gpus)}, {"CPU": 1.0}]
+    assert with_gpus(Resources(workers=workers), there).gpus_per_run == each
+
+
+def test_more_workers_than_gpus_do_not_turn_to_the_cpu_by_themselves() -> None:
+    there = [{"CPU": 64.0, "GPU": 3.0}, {"CPU": 1.0, "GPU": 1.0}]
+    message = "each of 8 workers takes a GPU, and the cluster has 4; ask for at most 4 workers, or .*--gpus-per-run 0$"
+    with pytest.raises(UserError, match=message):
+        with_gpus(Resources(workers=8), there)
+    assert with_gpus(Resources(workers=8, gpus_per_run=0.0), there).gpus == 0.0
 
 
 @pytest.fixture
@@ -201,14 +220,21 @@ def test_a_package_that_ray_would_not_take_is_refused(tmp_path: Path, monkeypatc
     [
         (
             "head:6379",
-            "--address takes the address of a cluster's dashboard, such as http://head:8265, got 'head:6379'",
+            "--address takes the address of a cluster's dashboard here, such as http://head:8265, got 'head:6379'",
         ),
         (
             "http://127.0.0.1:9",
-            "no Ray job server answers at http://127.0.0.1:9 (Connection refused); give the address",
+            "no Ray job server answers at http://127.0.0.1:9, which --address names (Connection refused); give",
         ),
     ],
 )
-def test_an_address_where_nothing_answers_is_one_line(address: str, message: str) -> None:
+def test_an_address_where_nothing_answers_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, address: str, message: str
+) -> None:
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        submit.Cluster(address)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=f"^{re.escape(message.replace('--address', 'RAY_ADDRESS', 1))}"):
         submit.Cluster(address)

@@ -42,12 +42,14 @@ class JobServer:
 
     Attributes:
         address: of its dashboard.
+        joined_at: where drivers join it.
         environment: what a user of it has set.
     """
 
     def __init__(self, folder: Path) -> None:
         port, dashboard, client = free_ports(3)
         self.address = f"http://127.0.0.1:{dashboard}"
+        self.joined_at = f"127.0.0.1:{port}"
         token = folder / "token"
         token.write_text(secrets.token_hex(32))
         self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
@@ -263,6 +265,28 @@ def test_a_wrong_or_missing_token_is_one_line(server: JobServer, tmp_path: Path)
         assert refused.returncode == 2
         assert len(refused.stderr.splitlines()) == 1
         assert f"the cluster at {server.address} wants its token" in refused.stderr
+
+
+def test_a_token_that_the_user_keeps_lets_him_in_whatever_the_command(server: JobServer, tmp_path: Path) -> None:
+    kept = tmp_path / ".ray" / "auth_token"
+    kept.parent.mkdir()
+    shutil.copy(server.environment["RAY_AUTH_TOKEN_PATH"], kept)
+    environment = {name: value for name, value in server.environment.items() if not name.startswith("RAY_AUTH_")}
+    user = {**environment, "HOME": str(tmp_path)}
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "unlabeled", *words, "--home", str(tmp_path / "home")]
+        return subprocess.run(command, cwd=ROOT, env=user, capture_output=True, text=True, check=False, timeout=200)
+
+    planned = call("study", "run", STUDY, "--dry-run", "--address", server.joined_at)
+    assert planned.returncode == 0, planned.stderr
+    assert "2 at once" in planned.stdout
+    assert planned.stderr == ""
+    sent = call("submit", "run", "gone", "--address", server.address, "--no-wait")
+    (stop,) = re.findall(r"stop it with `(RAY_AUTH_MODE=token ray job stop .*)`", sent.stderr)
+    path = {"PATH": f"{IN}:{os.environ['PATH']}"}
+    stopped = subprocess.run(stop, shell=True, env={**user, **path}, capture_output=True, check=False, timeout=200)
+    assert stopped.returncode == 0
 
 
 def test_more_runs_go_at_once_when_a_node_joins(home: Path, driver: MakeDriver) -> None:

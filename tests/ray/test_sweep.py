@@ -126,7 +126,7 @@ def test_failed_runs_are_rows_with_a_reason_and_the_exit_code_tells(home: Path, 
 
 
 def test_more_gpus_than_there_are_fail_at_once(home: Path, driver: MakeDriver) -> None:
-    refused = driver(home, *COMMAND).run("--gpus-per-run", "4", "--seeds", "0")
+    refused = driver(home, *COMMAND).run("--gpus-per-run", "1", "--seeds", "0")
     assert refused.returncode == 2
-    assert "a run needs 4 GPUs, and the cluster has 0; ask for fewer" in refused.stderr
+    assert "a run needs 1 GPUs, and the cluster has 0; ask for fewer" in refused.stderr
     assert "Traceback" not in refused.stderr
