@@ -68,7 +68,13 @@ def is_in_snapshot(path: Path) -> bool:
 def take_sigterm_as_ctrl_c() -> None:
     """Let SIGTERM, which `ray job stop` and cluster managers send, end this process as Ctrl-C does."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job: nothing but a kill would end it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
 
 
 def nodes() -> list[Totals]:

@@ -188,14 +188,17 @@ def test_a_home_in_a_jobs_own_folder_is_refused(monkeypatch: pytest.MonkeyPatch,
     assert make_home(tmp_path / "lasting").is_dir()
 
 
-def test_sigterm_ends_like_ctrl_c() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["at a terminal", "behind nohup"])
+def test_sigterm_ends_like_ctrl_c(ctrl_c: Any) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, ctrl_c)
     take_sigterm_as_ctrl_c()
     try:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_the_package_of_a_job_is_the_code_alone_and_runs_by_itself(tmp_path: Path) -> None:
