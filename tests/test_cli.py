@@ -295,12 +295,14 @@ def test_a_picture_that_can_not_be_read_fails_its_run_with_a_reason(
     draw(Path("pictures/train/b"), 40)
     draw(Path("pictures/test/a"), 5)
     draw(Path("pictures/test/b"), 5)
-    Path("pictures/test/b/3.png").write_bytes(b"no picture")
+    whole = io.BytesIO()  # its head is sound, so that it is found out when it is decoded
+    Image.new("RGB", (16, 16)).save(whole, "BMP")
+    Path("pictures/test/b/3.bmp").write_bytes(whole.getvalue()[:-200])
     config = write_config(of_folder(small_run, Path("pictures").absolute()))
     answer = unlabeled("run", "simclr", "--config", config, "--home", home)
     assert answer.code == 1
     assert "Traceback" not in answer.err
-    assert re.search(r"1/1 simclr seed 0 failed: can't read the picture .*/test/b/3\.png: .*; repair it", answer.err)
+    assert re.search(r"1/1 simclr seed 0 failed: can't read the picture .*/test/b/3\.bmp: .*; repair it", answer.err)
     assert "failed runs: 1; the report gives the reasons" in answer.err
     runs = frames.runs("runs", home)
     assert runs["status"].tolist() == ["FAILED"]

@@ -167,7 +167,8 @@ class Evaluation:
             read: dict[str, Features] = {}
             if any(isinstance(probe, FeatureProbe) for probe in probes):
                 for split, area in {"train": "train", **areas}.items():
-                    with self.notes.guard(f"features of {reading.metric(area, '')} were not computed"):
+                    missing = f"features of {reading.metric(area, '')} were not computed"
+                    with self.notes.guard(missing, refuses=refuses):
                         read[split] = self._read(method, reading, split)
             for probe in probes:
                 found |= self._score(probe, method, reading, read, areas, refuses)

@@ -219,6 +219,6 @@ def test_a_vits_patches_have_to_divide_ours(small_run: RunConfig, small_data: Da
     run = small_run.with_field("encoder", EncoderConfig(name="vit", width=4, depth=1, patch_px=4))
     check_built(run.with_field("method", CPCConfig()), small_data)
     with pytest.raises(
-        UserError, match=r"^cpc's encoder gets method\.patch_px 6 as its picture: patches of 4 px do not"
+        UserError, match=r"^cpc's encoder gets method\.patch_px 6 as its picture: vit's patches of 4 px do not"
     ):
         check_built(run.with_field("method", CPCConfig(patch_px=6)), small_data)

@@ -63,11 +63,13 @@ class JobServer:
             self._head = subprocess.Popen(
                 [*command, "--temp-dir", str(folder / "ray")],
                 cwd=folder,
-                # `python` is this one, in the jobs too; and no half a minute of draining at the end
+                # `python` is this one, in the jobs too; no half a minute of draining at the end; and a stopped job has
+                # more than Ray's three seconds to say its last words, for other tests keep the machine busy
                 env={
                     **self.environment,
                     "PATH": f"{IN}:{os.environ['PATH']}",
                     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+                    "RAY_JOB_STOP_WAIT_TIME_S": str(HANG_SECONDS),
                 },
                 stdout=log,
                 stderr=log,

@@ -1,6 +1,7 @@
 """The password in a tracking address is used, and is in nothing that is printed, written or logged."""
 
 import base64
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -191,7 +192,7 @@ def test_a_job_is_not_given_it_and_its_words_do_not_say_it(
 
     set_address("http://tracking:5000")
     there = submit.Cluster.__new__(submit.Cluster)
-    there.address, there._client = f"https://{USER}:{QUOTED}@head:8265", Client()
+    there.address, there._client, there._mode = f"https://{USER}:{QUOTED}@head:8265", Client(), ""
     monkeypatch.setattr(submit, "pack", lambda folder: None)
     assert there.submit(["study", "run", "projection-head"]) == "job"
     assert given["runtime_env"]["env_vars"]["MLFLOW_TRACKING_URI"] == "http://tracking:5000"
@@ -209,7 +210,7 @@ def test_a_job_is_not_given_it_and_its_words_do_not_say_it(
 @pytest.mark.parametrize("scheme", ["http", "https", "ray"])
 def test_no_error_about_a_cluster_holds_it(scheme: str, tmp_path: Path) -> None:
     address = f"{scheme}://{USER}:{QUOTED}@127.0.0.1:9"
-    for asks in (submit._check_answers, cluster._check_answers):
+    for asks in (submit._check_answers, functools.partial(cluster._check_answers, named_by="--address")):
         with pytest.raises(UserError) as caught:
             asks(address)
         assert_no_secret(str(caught.value))
