@@ -30,9 +30,9 @@ from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import load
 from unlabeled.platform.encoder import EncoderConfig
-from unlabeled.platform.memory import TrainingMemory
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.memory import TrainingMemory
 from unlabeled.studies.projection_head import STUDY
 
 SMALL, LARGE = 256, 4096

@@ -24,14 +24,14 @@ from benchmarks.command import run_study
 from benchmarks.compare import Row, one_thread
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.display import Display
-from unlabeled.platform.events import Event, Finished, Started
-from unlabeled.platform.recorder import Recorder
-from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import execute_safely
+from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.recorder import Recorder
+from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.sweep import run_on_tune
 from unlabeled.platform.study import Study
-from unlabeled.platform.sweep import run_on_tune
 from unlabeled.platform.track import Store
+from unlabeled.platform.train.events import Event, Finished, Started
+from unlabeled.platform.train.execution import execute_safely
 from unlabeled.studies.projection_head import STUDY as PROJECTION_HEAD
 
 BATCH = 64

@@ -15,7 +15,7 @@ from time import perf_counter
 from benchmarks.compare import Row
 from unlabeled.dashboards import frames
 from unlabeled.dashboards.inference import mean_interval
-from unlabeled.platform.resources import Resources
+from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.search import Choice, Search
 from unlabeled.platform.search.course import Course
 from unlabeled.platform.search.start import start

@@ -28,15 +28,15 @@ from rich.console import Console
 
 from benchmarks.command import python
 from benchmarks.compare import Row
-from unlabeled.platform import sweep
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.display import Display
-from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Started
-from unlabeled.platform.recorder import Recorder
-from unlabeled.platform.resources import Resources
+from unlabeled.platform.drive import sweep
+from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.recorder import Recorder
+from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.trial import unpacked
 from unlabeled.platform.study import Study
 from unlabeled.platform.track import Store
-from unlabeled.platform.trial import unpacked
+from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Started
 from unlabeled.studies.projection_head import STUDY as PROJECTION_HEAD
 
 RUNS = int(os.environ.get("UNLABELED_BENCHMARK_RUNS", "600"))

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 from benchmarks.compare import Row, one_thread
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.evaluate.protocol import Evaluation
-from unlabeled.platform.loaded import load_cached, load_transfer
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.study import Study
-from unlabeled.platform.train import Training
+from unlabeled.platform.train.loaded import load_cached, load_transfer
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.studies import STUDIES
 
 STEPS = 6

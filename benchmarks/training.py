@@ -19,7 +19,8 @@ from benchmarks.compare import Row, cpu_in_turns, one_thread, paired_ratio
 from unlabeled.platform.data import load
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, build_method
+from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.loop import Training
 from unlabeled.studies.projection_head import STUDY
 
 STEPS = 2  # per turn: short turns, so that both sides meet the same minute

@@ -33,9 +33,9 @@ TURNS, EPOCHS = 2, 6
 LEAST_GAIN = 1.5
 MOST_BEYOND = 12.0  # seconds
 POLL_SECONDS = 0.05
-DRIVER = "import ray.train.torch, unlabeled.methods, unlabeled.platform.sweep, unlabeled.platform.track"
+DRIVER = "import ray.train.torch, unlabeled.methods, unlabeled.platform.drive.sweep, unlabeled.platform.track"
 CONTROLLER = "import ray.train.v2.api.data_parallel_trainer"
-WORKER = "import ray.train.torch, unlabeled.platform.workers"
+WORKER = "import ray.train.torch, unlabeled.platform.drive.workers"
 CLUSTER = (
     "import ray, time; t = time.time(); ray.init(address='local', include_dashboard=False); print(time.time() - t)"
 )

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from unlabeled.platform import display
+from unlabeled.platform.drive import display
 
 ABSENT = "—"
 

@@ -1,7 +1,6 @@
-"""Parts that several methods need: heads, momentum copies, key queues, and batch norm over groups of the global batch.
+"""Parts that several methods need: heads, momentum copies, key queues, and a shuffled pass.
 
-Shapes: W workers, B rows on each of them, N = W * B rows of the global batch, G groups of them, C channels, D width, K
-keys in a queue.
+Shapes: B rows on each worker, N rows of the global batch, C channels, D width, K keys in a queue.
 """
 
 import copy
@@ -12,11 +11,9 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from unlabeled.platform.collective import gather, row_ids, world_size
+from unlabeled.platform.collective import gather, row_ids
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.errors import UserError
 
 
 def projection_head(
@@ -147,98 +144,6 @@ class KeyQueue(nn.Module):
         places = (self.oldest + torch.arange(len(keys_ND), device=self.keys.device)) % length
         self.keys[places] = F.normalize(keys_ND.to(self.keys.dtype), dim=1)
         self.oldest.copy_((self.oldest + len(keys_ND)) % length)
-
-
-class GroupedBatchNorm(nn.Module):
-    """Batch norm that normalises each of G equal groups of the global batch by the group's own statistics.
-
-    What BatchNorm does on G GPUs without synchronisation, on any number of workers that divides G: a worker holds G / W
-    whole groups, neighbouring rows of its batch. So W workers compute what one does, and nothing has to be synchronised
-    but the running statistics, which are the mean over all groups. With G = W = 1 it is plain batch norm. In evaluation
-    it is plain batch norm always. Parameters and buffers have batch norm's names.
-
-    MoCo's ``SplitBatchNorm`` (facebookresearch/moco, ``colab/moco_cifar10_demo.ipynb``) does this on one GPU, where
-    every G-th row is in one group.
-    """
-
-    num_batches_tracked: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, layer: _BatchNorm, groups: int) -> None:
-        super().__init__()
-        assert layer.momentum is not None
-        self.groups, self.momentum, self.eps = groups, layer.momentum, layer.eps
-        self._parameters.update(layer._parameters)
-        self._buffers.update(layer._buffers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise [B, C, ...]; in training, W divides G, and G / W divides B."""
-        weight_C, bias_C = self._parameters["weight"], self._parameters["bias"]
-        if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, weight_C, bias_C, eps=self.eps)
-        own_groups = self.groups // world_size()
-        assert own_groups * world_size() == self.groups
-        assert len(x) % own_groups == 0
-        running = torch.stack([self.running_mean, self.running_var]).repeat(own_groups, 1, 1)  # one set for each group
-        y = [
-            F.batch_norm(part, mean_C, variance_C, weight_C, bias_C, True, self.momentum, self.eps)
-            for part, (mean_C, variance_C) in zip(x.chunk(own_groups), running, strict=True)
-        ]
-        mean_C, variance_C = gather(running).mean(dim=0)
-        self.running_mean.copy_(mean_C)
-        self.running_var.copy_(variance_C)
-        self.num_batches_tracked.add_(1)
-        return torch.cat(y)
-
-    def extra_repr(self) -> str:
-        """Return the number of channels and groups."""
-        return f"{len(self.running_mean)}, groups={self.groups}"
-
-
-def group_batch_norms(module: nn.Module, groups: int) -> None:
-    """Replace, in place, every batch norm inside ``module`` by a :class:`GroupedBatchNorm`; one group changes nothing.
-
-    Raises:
-        UserError: a layer is of a class derived from batch norm or averages its statistics in another way.
-    """
-    if groups == 1:
-        return
-    twins: dict[nn.Module, nn.Module] = {}
-    for path, layer in module.named_modules():
-        if isinstance(layer, _BatchNorm):
-            plain = type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-            if not plain or layer.momentum is None or not layer.track_running_stats:
-                raise UserError(
-                    f"only plain BatchNorm1d, 2d and 3d can be grouped; {path} is {layer}: choose another encoder, or "
-                    "turn grouping off"
-                )
-            twins[layer] = GroupedBatchNorm(layer, groups)
-    for parent in list(module.modules()):
-        for name, child in parent._modules.items():
-            if child in twins:
-                parent._modules[name] = twins[child]
-
-
-def check_groups(field: str, groups: int, batch_size: int, workers: int) -> None:
-    """Check that groups of batch norm fit the global batch and the workers that share it; one group always does.
-
-    Raises:
-        UserError: naming ``field``, the numbers, and what would do.
-    """
-    if groups == 1:
-        return
-    if batch_size % groups or batch_size < 2 * groups:
-        fitting = [n for n in range(1, batch_size // 2 + 1) if batch_size % n == 0]
-        nearest = min(fitting, key=lambda n: abs(n - groups))
-        raise UserError(
-            f"{field} {groups} does not cut batch_size {batch_size} into equal groups of 2 images or more; "
-            f"{nearest} would"
-        )
-    if groups % workers:
-        raise UserError(
-            f"{field} {groups} does not divide by {workers} workers; use a number of workers that divides {groups}"
-        )
 
 
 @torch.no_grad()

@@ -1,10 +1,19 @@
-"""The home: the folder where a project's runs, store and reports lie."""
+"""The home: the folder where a project's runs, store and reports lie; and whether it will last."""
 
 import os
 from pathlib import Path
 
-from unlabeled.platform.cluster import is_in_snapshot
 from unlabeled.platform.errors import UserError
+
+
+def is_in_job() -> bool:
+    """Tell whether this process is a job that somebody submitted to a cluster."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def is_in_snapshot(path: Path) -> bool:
+    """Tell whether a path lies in what Ray unpacks for a job, and throws away after it."""
+    return is_in_job() and "runtime_resources" in path.absolute().parts
 
 
 def find_home(home: str | Path | None = None) -> Path:

@@ -29,9 +29,9 @@ from unlabeled.platform import cli
 from unlabeled.platform.cli import options
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DATASETS, DataConfig
-from unlabeled.platform.display import Display
-from unlabeled.platform.events import EpochDone, Finished, Noted, Progress, Started
+from unlabeled.platform.drive.display import Display
 from unlabeled.platform.track import Store, StudyLog
+from unlabeled.platform.train.events import EpochDone, Finished, Noted, Progress, Started
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = "projection-head"

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "studies": {"platform", "methods", "studies"},
     "dashboards": {"platform", "dashboards"},  # logged runs, not study code: an old result stays readable
 }
+MAX_ROOMS = 22
 COMPOSITION_ROOT = ROOT / "platform" / "cli"  # the one place that may look right, inside its functions
 
 
@@ -67,6 +68,16 @@ def test_no_import_cycles() -> None:
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
 
 
+def test_no_cycles_between_the_rooms_of_the_engine() -> None:
+    rooms: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "platform").rglob("*.py")):
+        room = path.relative_to(ROOT / "platform").parts[0].removesuffix(".py")
+        reached = {name.split(".")[2] for name in imported_modules(path) if name.startswith("unlabeled.platform.")}
+        rooms.setdefault(room, set()).update(reached - {room})
+    TopologicalSorter(rooms).prepare()  # raises CycleError, which names the cycle
+    assert len(rooms) <= MAX_ROOMS, "a room is a folder or a file in platform/; put the new one into a folder"
+
+
 def test_platform_has_no_init_and_no_name_of_the_standard_library() -> None:
     assert not (ROOT / "platform" / "__init__.py").exists(), "would shadow the standard library and hang Ray workers"
     shadowing = {path.stem for path in (ROOT / "platform").glob("*.py")} & sys.stdlib_module_names
@@ -107,7 +118,7 @@ def run_in(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
 def test_a_checkout_without_links_works_and_is_packed_whole(tmp_path: Path) -> None:
     copy_without_links(tmp_path / "clone", LAYERS)
     code = "import platform, unlabeled.studies as s; print(platform.python_implementation(), s.__file__); "
-    code += "from pathlib import Path; from unlabeled.platform.submit import pack; pack(Path('job'))"
+    code += "from pathlib import Path; from unlabeled.platform.drive.submit import pack; pack(Path('job'))"
     ran = run_in(tmp_path / "clone", code)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == ["CPython", str(tmp_path / "clone" / "studies" / "__init__.py")]

@@ -23,9 +23,9 @@ from patience import HANG_SECONDS, wait_until
 from unlabeled.dashboards.publish import publish
 from unlabeled.platform.cli.sweeping import sweep
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.resources import Resources
+from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.sweep import run_here
 from unlabeled.platform.study import Claim, Study
-from unlabeled.platform.sweep import run_here
 
 ROWS = {"none": {"method.head": ()}, "linear": {"method.head": (16,)}}
 MEASURE = "test/linear/top1"

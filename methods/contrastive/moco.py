@@ -21,8 +21,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.methods.losses import Contrast, info_nce_with_top1
-from unlabeled.methods.parts import KeyQueue, MomentumCopy, check_groups, group_batch_norms, projection_head, shuffled
+from unlabeled.methods.parts import KeyQueue, MomentumCopy, projection_head, shuffled
 from unlabeled.platform.augment import MOCO_V1, MOCO_V2, ViewPlan, two_views
+from unlabeled.platform.collective.batch_norm import check_groups, group_batch_norms
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder

@@ -65,8 +65,8 @@ def ui(
 ) -> None:
     """Serve the MLflow UI on the home's store, and print each study's page."""
     from unlabeled.platform.home import find_home
-    from unlabeled.platform.serve import serve
     from unlabeled.platform.track import Store
+    from unlabeled.platform.track.serve import serve
 
     _check_port(port)
     store = Store(find_home(home))
@@ -116,8 +116,8 @@ def methods() -> None:
     The cost is that of a training step beside its encoder's alone on each picture, with the settings of pretext-tasks.
     """
     from unlabeled.methods import METHODS
-    from unlabeled.platform.cost import relative_cost
-    from unlabeled.platform.loaded import load_cached
+    from unlabeled.platform.train.cost import relative_cost
+    from unlabeled.platform.train.loaded import load_cached
     from unlabeled.studies.pretext_tasks import STUDY
 
     small = {"batch_size": 16, "data.train_images": 64, "evaluation.layers": ()}

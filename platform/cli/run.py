@@ -46,11 +46,12 @@ def run(
     """Pretrain and evaluate once: in this process, or on several workers."""
     use_data_root(data_root)
     from unlabeled.methods import METHODS
-    from unlabeled.platform.cluster import check_address, is_in_job
     from unlabeled.platform.config import RunConfig
-    from unlabeled.platform.resources import Resources
+    from unlabeled.platform.drive.cluster import check_address
+    from unlabeled.platform.drive.resources import Resources
+    from unlabeled.platform.drive.sweep import run_here, run_on_tune
+    from unlabeled.platform.home import is_in_job
     from unlabeled.platform.study import Study
-    from unlabeled.platform.sweep import run_here, run_on_tune
 
     if method is None and config is None:
         raise UserError(f"name a METHOD or give a --config; the methods are: {', '.join(METHODS)}")

@@ -106,8 +106,8 @@ def search_run(
     for what, given, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner or "none", PRUNERS)):
         if given not in known:
             raise unknown(what, given, known)
-    from unlabeled.platform.cluster import check_address
-    from unlabeled.platform.resources import Resources
+    from unlabeled.platform.drive.cluster import check_address
+    from unlabeled.platform.drive.resources import Resources
 
     resources = Resources.checked(
         cpus_per_run=cpus_per_run,
@@ -171,7 +171,7 @@ def _say_winner(course: "Course") -> None:
     import pandas as pd
 
     from unlabeled.dashboards.inference import paired_difference
-    from unlabeled.platform.display import shown
+    from unlabeled.platform.drive.display import shown
 
     wanted = course.search.objective.metric
     for contender in course.contenders:

@@ -91,8 +91,8 @@ def study_run(
 ) -> None:
     """Run what is unfinished of a study, and write its report."""
     use_data_root(data_root)
-    from unlabeled.platform.cluster import check_address
-    from unlabeled.platform.resources import Resources
+    from unlabeled.platform.drive.cluster import check_address
+    from unlabeled.platform.drive.resources import Resources
 
     resources = Resources.checked(
         cpus_per_run=cpus_per_run,
@@ -111,7 +111,7 @@ def study_run(
     if dry_run:
         say_plan(study, base, profile, home, resources)
         return
-    from unlabeled.platform.sweep import run_on_tune
+    from unlabeled.platform.drive.sweep import run_on_tune
 
     outcome = sweep(study, base, profile, home, resources, run_on_tune)
     finish(study.name, outcome, home)

@@ -25,7 +25,7 @@ def load_study(path: Path) -> "Study":
     from pydantic import ValidationError
 
     from unlabeled import methods
-    from unlabeled.platform.parcel import use_folder
+    from unlabeled.platform.drive.parcel import use_folder
     from unlabeled.platform.settings import explain
     from unlabeled.platform.study import Study
 

@@ -13,7 +13,7 @@ from unlabeled.platform.cli.options import set_from_here
 from unlabeled.platform.errors import UserError
 
 if TYPE_CHECKING:
-    from unlabeled.platform.submit import Given
+    from unlabeled.platform.drive.submit import Given
 
 KINDS = {"study": ["study", "run"], "search": ["search", "run"], "run": ["run"]}
 
@@ -52,7 +52,7 @@ def submit(
     words += ["--home", str(home.expanduser().absolute())]
     if data_root is not None:
         words += ["--data-root", str(data_root.expanduser().absolute())]
-    from unlabeled.platform.submit import Cluster
+    from unlabeled.platform.drive.submit import Cluster
 
     store = os.environ.get("MLFLOW_TRACKING_URI", "")
     if store != without_secrets(store):
@@ -119,7 +119,7 @@ def _was_typed(context: Any, name: str) -> bool:
 
 
 def _as_typed(parameter: Any, word: "Any | Given") -> "list[str | Given]":
-    from unlabeled.platform.submit import Given
+    from unlabeled.platform.drive.submit import Given
 
     if parameter.param_type_name != "argument" and parameter.is_flag:
         return [(parameter.opts if word else parameter.secondary_opts)[0]]
@@ -132,7 +132,7 @@ def _as_typed(parameter: Any, word: "Any | Given") -> "list[str | Given]":
 
 def _there(kind: str, name: str, hint: Any, value: Any) -> "Any | Given":
     """Return a value as the job's command has it, or the file that goes along for it."""
-    from unlabeled.platform.submit import Given
+    from unlabeled.platform.drive.submit import Given
 
     if name == "set_":
         return set_from_here(str(value))
@@ -151,7 +151,7 @@ def _there(kind: str, name: str, hint: Any, value: Any) -> "Any | Given":
 def _study_there(name: str) -> "str | Given":
     from unlabeled.platform.cli.studyfile import files_beside
     from unlabeled.platform.cli.sweeping import find_study
-    from unlabeled.platform.submit import Given
+    from unlabeled.platform.drive.submit import Given
 
     if not name.endswith(".py"):
         find_study(name)

@@ -8,8 +8,8 @@ from unlabeled.platform.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
-    from unlabeled.platform.recorder import Outcome
-    from unlabeled.platform.resources import Resources
+    from unlabeled.platform.drive.recorder import Outcome
+    from unlabeled.platform.drive.resources import Resources
     from unlabeled.platform.study import Study
 
 
@@ -28,12 +28,12 @@ def find_study(name: str) -> "Study":
 
 def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, how: Any) -> "Outcome":
     """Check a study's runs, do what is unfinished of them, and say what was done before."""
-    from unlabeled.platform.cluster import take_sigterm_as_ctrl_c
-    from unlabeled.platform.display import Display
+    from unlabeled.platform.drive.cluster import take_sigterm_as_ctrl_c
+    from unlabeled.platform.drive.display import Display
+    from unlabeled.platform.drive.precision import resolved
+    from unlabeled.platform.drive.recorder import Recorder
+    from unlabeled.platform.drive.sweep import check_runs
     from unlabeled.platform.home import make_home
-    from unlabeled.platform.precision import resolved
-    from unlabeled.platform.recorder import Recorder
-    from unlabeled.platform.sweep import check_runs
     from unlabeled.platform.track import Store
 
     take_sigterm_as_ctrl_c()
@@ -51,11 +51,11 @@ def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, re
 
 def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: "Resources") -> None:
     """Check a study's runs and the cluster, and print what running it would do."""
-    from unlabeled.platform.cluster import cluster, nodes
+    from unlabeled.platform.drive.cluster import cluster, nodes
+    from unlabeled.platform.drive.plan import Plan, logged_runs
+    from unlabeled.platform.drive.precision import resolved
+    from unlabeled.platform.drive.sweep import check_runs
     from unlabeled.platform.home import find_home
-    from unlabeled.platform.plan import Plan, logged_runs
-    from unlabeled.platform.precision import resolved
-    from unlabeled.platform.sweep import check_runs
 
     planned = study.runs(resolved(base, resources), profile)
     check_runs(planned, resources)
@@ -74,8 +74,8 @@ def seeds_show(study: "Study", profile: str, home: Path | None) -> list[str]:
     from contextlib import suppress
 
     from unlabeled.dashboards.detectable import detectable
+    from unlabeled.platform.drive.plan import has_store
     from unlabeled.platform.home import find_home
-    from unlabeled.platform.plan import has_store
     from unlabeled.platform.track import Store, frame
 
     record = study.record(profile)

@@ -8,7 +8,7 @@ from torch import nn
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.train import check_built
+from unlabeled.platform.train.built import check_built
 
 _OPTIMIZER = {"learning_rate": "lr", "momentum": "momentum", "weight_decay": "weight_decay", "betas": "betas"}
 

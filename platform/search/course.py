@@ -11,16 +11,16 @@ from statistics import mean
 from typing import Any
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.display import shown
+from unlabeled.platform.drive.display import shown
+from unlabeled.platform.drive.sweep import OVER
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Metrics, Started
-from unlabeled.platform.loaded import identify, load_cached
 from unlabeled.platform.search.built import field_of, read_back
 from unlabeled.platform.search.declared import IMAGES_SEEN, Search
 from unlabeled.platform.search.memory import Memory
 from unlabeled.platform.search.recording import Role, SearchDisplay, SearchRecorder, Stage
 from unlabeled.platform.study import PlannedRun
-from unlabeled.platform.sweep import OVER
+from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Metrics, Started
+from unlabeled.platform.train.loaded import identify, load_cached
 
 _TRIES = 200  # points in a row that can't be trained, or were
 

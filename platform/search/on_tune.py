@@ -10,10 +10,10 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from unlabeled.platform.cluster import cluster
-from unlabeled.platform.resources import Resources
+from unlabeled.platform.drive.cluster import cluster
+from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.sweep import fit
 from unlabeled.platform.search.course import Course
-from unlabeled.platform.sweep import fit
 
 
 def search_on_tune(course: Course, resources: Resources) -> None:

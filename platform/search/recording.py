@@ -9,11 +9,11 @@ from typing import Any, Literal
 from rich.markup import escape
 
 from unlabeled.platform.config import RunConfig, plain
-from unlabeled.platform.display import Display, duration, shown
-from unlabeled.platform.events import Failed, Finished, Metrics
-from unlabeled.platform.recorder import Recorder
+from unlabeled.platform.drive.display import Display, duration, shown
+from unlabeled.platform.drive.recorder import Recorder
 from unlabeled.platform.search.declared import IMAGES_SEEN
 from unlabeled.platform.track import StudyLog
+from unlabeled.platform.train.events import Failed, Finished, Metrics
 
 Stage = Literal["trial", "repeat", "test"]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.drive.precision import resolved
+from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.sweep import check_runs
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.home import make_home
-from unlabeled.platform.loaded import load_cached
-from unlabeled.platform.precision import resolved
-from unlabeled.platform.resources import Resources
 from unlabeled.platform.search import summary
 from unlabeled.platform.search.course import Course
 from unlabeled.platform.search.declared import Search
@@ -18,8 +18,8 @@ from unlabeled.platform.search.on_tune import search_on_tune
 from unlabeled.platform.search.recording import SearchDisplay, SearchRecorder
 from unlabeled.platform.search.strategy import PrunerName, SamplerName, check_pruner, check_sampler
 from unlabeled.platform.study import PlannedRun
-from unlabeled.platform.sweep import check_runs
 from unlabeled.platform.track import Store
+from unlabeled.platform.train.loaded import load_cached
 
 
 def start(

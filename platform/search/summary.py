@@ -7,8 +7,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from unlabeled.platform import checkpoint
 from unlabeled.platform.search.course import Course
+from unlabeled.platform.train import checkpoint
 
 _STATES = {TrialState.RUNNING: "running", TrialState.COMPLETE: "finished", TrialState.FAIL: "failed"}
 

@@ -16,10 +16,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from unlabeled.platform.addresses import tracking_uri, without_secrets
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.loggable import MAX_EXPERIMENT_TAG, plain_text
 from unlabeled.platform.track import embedded, moved
 from unlabeled.platform.track.faults import AwayError, DeniedError, first_line, kind_of
 from unlabeled.platform.track.leases import LEDGERS, new_ledger
+from unlabeled.platform.train.loggable import MAX_EXPERIMENT_TAG, plain_text
 
 PAGE = 1000  # runs read at a time
 REPORT = "unlabeled.report"  # the tag of the run that holds a study's report, which is none of the study's runs

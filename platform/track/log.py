@@ -15,22 +15,22 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from unlabeled.platform.addresses import scrub
-from unlabeled.platform.commit import commit
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.events import EpochDone, Failed, Finished, Metrics, Started
-from unlabeled.platform.loggable import MAX_NAME, MAX_PARAMETER, MAX_TAG, key_name, metric_name, plain_text
 from unlabeled.platform.track import sender as sending
+from unlabeled.platform.track.commit import commit
 from unlabeled.platform.track.connection import Connection
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, told_apart
 from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.leases import LEDGERS, Leases, said
 from unlabeled.platform.track.sender import Sender
 from unlabeled.platform.track.writer import Writer, find_run
+from unlabeled.platform.train.events import EpochDone, Failed, Finished, Metrics, Started
+from unlabeled.platform.train.loggable import MAX_NAME, MAX_PARAMETER, MAX_TAG, key_name, metric_name, plain_text
 
 if TYPE_CHECKING:  # torch, which they import, takes 300 MB and two seconds that reading runs does not need
     from unlabeled.platform.data import Data
-    from unlabeled.platform.loaded import Identity
     from unlabeled.platform.study import PlannedRun
+    from unlabeled.platform.train.loaded import Identity
 
 _MOST_OF_DATASET = {"name": 500, "digest": 36, "source_type": 36, "source": 65535, "profile": 65535}  # characters
 LOOK_SECONDS = 2.0  # between looks at what other drivers have in hand

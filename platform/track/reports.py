@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mlflow.entities import RunTag
 
-from unlabeled.platform.loggable import MAX_TAG, key_name, plain_text
 from unlabeled.platform.track.connection import REPORT, VIEW
 from unlabeled.platform.track.store import Store
+from unlabeled.platform.train.loggable import MAX_TAG, key_name, plain_text
 
 
 def log_report(store: Store, study: str, folder: Path, description: str, tags: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from unlabeled.platform.collective import mean_over_workers
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import load
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training
+from unlabeled.platform.train.loop import Training
 
 assert METHODS, "importing them makes them known to RunConfig"
 

@@ -30,19 +30,20 @@ from unlabeled.methods.masked.mae import MAEConfig
 from unlabeled.methods.multimodal.clip import CLIPConfig
 from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.methods.supervised.supcon import SupConConfig
-from unlabeled.platform import trained
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, deviation, extract
-from unlabeled.platform.loaded import load_cached
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import SGD, AdamW
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.settings import Settings
-from unlabeled.platform.train import Training, build_method, check_built, check_fits
+from unlabeled.platform.train import trained
+from unlabeled.platform.train.built import build_method, check_built, check_fits
+from unlabeled.platform.train.loaded import load_cached
+from unlabeled.platform.train.loop import Training
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("methods_worker.py")

@@ -99,7 +99,7 @@ USED: dict[str, tuple[str, str, Callable[[], bool]]] = {  # what -> library, whe
     "the route of metric histories": ("mlflow", "platform/track/histories.py: many runs in a call", _route),
     "DataParallelTrainer._create_default_callbacks": (
         "ray",
-        "platform/workers.py: no process for data sets",
+        "platform/drive/workers.py: no process for data sets",
         _callbacks,
     ),
     "FrozenTrial._trial_id": ("optuna", "platform/search/memory.py: a trial that another process began", _frozen_id),

@@ -14,10 +14,10 @@ import torch
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.loaded import load_cached
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.study import OURS, Study
-from unlabeled.platform.train import check_built, check_fits
+from unlabeled.platform.train.built import check_built, check_fits
+from unlabeled.platform.train.loaded import load_cached
 from unlabeled.studies import STUDIES, tables
 
 NUMBER = re.compile(r"(?<![\w.-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w/])")  # not the 2 of "v2" or "4x"

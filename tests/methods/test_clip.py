@@ -17,9 +17,10 @@ from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, EmbeddingMethod, ImageTextMethod
-from unlabeled.platform.microbatch import cache
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, check_fits
+from unlabeled.platform.train.built import check_fits
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.microbatch import cache
 
 TEXTS = ("DOG FACE", "Åland Islands Flag", "", "ROCKET", "日本", "DOG", "a much longer caption than the others")
 B = len(TEXTS)

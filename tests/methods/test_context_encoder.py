@@ -18,7 +18,8 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, check_built, check_fits
+from unlabeled.platform.train.built import check_built, check_fits
+from unlabeled.platform.train.loop import Training
 
 B = 6
 WEIGHTS = {"reconstruction": (1.0, 0.0), "adversarial": (0.0, 1.0), "joint": (0.999, 0.001)}  # of eq. 3

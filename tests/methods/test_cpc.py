@@ -14,7 +14,7 @@ from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import build_method, check_built, check_fits
+from unlabeled.platform.train.built import build_method, check_built, check_fits
 
 B, PX = 3, 16  # 3 x 3 patches of 8 px
 

@@ -29,9 +29,9 @@ from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.layers import layers
-from unlabeled.platform.export import load_encoder, save_encoder
 from unlabeled.platform.method import Batch, MethodConfig
-from unlabeled.platform.train import check_built, check_fits
+from unlabeled.platform.train.built import check_built, check_fits
+from unlabeled.platform.train.export import load_encoder, save_encoder
 
 B = 4
 CONFIGS = (ColorizationConfig(decoder=12), SplitBrainConfig())

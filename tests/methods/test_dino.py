@@ -18,7 +18,8 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.optim import SGD, AdamW, OptimizerConfig
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, check_built, check_fits
+from unlabeled.platform.train.built import check_built, check_fits
+from unlabeled.platform.train.loop import Training
 
 B, K = 3, 5
 VIT, CONVNET = EncoderConfig(name="vit", width=8, depth=2), EncoderConfig(width=4)

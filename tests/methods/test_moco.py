@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from unlabeled.methods.contrastive.moco import MoCo, MoCoConfig
-from unlabeled.methods.parts import GroupedBatchNorm, KeyQueue, MomentumCopy, group_batch_norms, shuffled
+from unlabeled.methods.parts import KeyQueue, MomentumCopy, shuffled
 from unlabeled.platform.augment import MOCO_V1, MOCO_V1_SMALL, two_views
+from unlabeled.platform.collective.batch_norm import GroupedBatchNorm, group_batch_norms
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
@@ -22,7 +23,8 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, check_fits
+from unlabeled.platform.train.built import check_fits
+from unlabeled.platform.train.loop import Training
 
 B = 8
 

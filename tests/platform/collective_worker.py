@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unlabeled.methods import losses
-from unlabeled.platform import collective, exchange
+from unlabeled.platform import collective
 from unlabeled.platform.collective import (
+    exchange,
     gather,
     mean_over_workers,
     rank,
     row_ids,
     sum_over_workers,
-    synchronise,
     world_size,
 )
+from unlabeled.platform.collective.batch_norm import synchronise
 
 BATCH = 8  # global
 CLASSES = {

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from unlabeled.platform import collective
-from unlabeled.platform.exchange import Exchange
+from unlabeled.platform.collective.exchange import Exchange
 
 
 def many(exchange: Exchange) -> None:

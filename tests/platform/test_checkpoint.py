@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unlabeled.platform.checkpoint import KEPT, checkpoints, load_newest, save
+from unlabeled.platform.train.checkpoint import KEPT, checkpoints, load_newest, save
 
 CPU = torch.device("cpu")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import ray
 
-from unlabeled.platform import cluster, handshake
-from unlabeled.platform.cluster import check_address, use_token
+from unlabeled.platform.drive import cluster, handshake
+from unlabeled.platform.drive.cluster import check_address, use_token
+from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.resources import Resources
 
 SETTINGS = bytes(3) + b"\x04" + bytes(5)  # how a gRPC server begins
 TAKEN = SETTINGS + b"@\x0bgrpc-status\x010"

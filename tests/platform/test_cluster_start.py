@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from unlabeled.platform import cluster
+from unlabeled.platform.drive import cluster
 from unlabeled.platform.errors import UserError
 
 LATE = Exception("The current node timed out during startup. This could happen because some of the raylet failed.")

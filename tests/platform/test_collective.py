@@ -12,16 +12,8 @@ import torch
 from patience import HANG_SECONDS
 from torch import Tensor, nn
 
-from unlabeled.platform.collective import (
-    SyncBatchNorm,
-    gather,
-    mean_over_workers,
-    rank,
-    row_ids,
-    sum_over_workers,
-    synchronise,
-    world_size,
-)
+from unlabeled.platform.collective import gather, mean_over_workers, rank, row_ids, sum_over_workers, world_size
+from unlabeled.platform.collective.batch_norm import SyncBatchNorm, synchronise
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("collective_worker.py")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from unlabeled.platform import commit as module
-from unlabeled.platform.commit import VARIABLE, commit
+from unlabeled.platform.track import commit as module
+from unlabeled.platform.track.commit import VARIABLE, commit
 
 GITS = {
     "refuses another user's checkout": "echo 'fatal: detected dubious ownership' >&2; exit 128",
@@ -27,8 +27,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit, in which the code lies."""
     monkeypatch.delenv(VARIABLE, raising=False)
     checkout = tmp_path / "checkout"
-    (checkout / "platform").mkdir(parents=True)
-    code = checkout / "platform" / "commit.py"
+    (checkout / "platform" / "track").mkdir(parents=True)
+    code = checkout / "platform" / "track" / "commit.py"
     code.write_text("'''code'''\n")
     git(checkout, "init", "--quiet")
     git(checkout, "add", ".")
@@ -40,7 +40,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_is_that_of_the_checkout_and_tells_changes(checkout: Path) -> None:
     head = git(checkout, "rev-parse", "--short=12", "HEAD")
     assert commit() == head
-    (checkout / "platform" / "commit.py").write_text("'''changed'''\n")
+    (checkout / "platform" / "track" / "commit.py").write_text("'''changed'''\n")
     assert commit() == f"{head}-dirty"
 
 

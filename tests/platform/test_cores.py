@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unlabeled.platform import cores
-from unlabeled.platform.cores import usable_cores
+from unlabeled.platform.drive import cores
+from unlabeled.platform.drive.cores import usable_cores
 
 DOCKER = "docker/0123abcd"
 # what /proc/self/cgroup says, the files below /sys/fs/cgroup, and how many of eight cores are then usable

@@ -28,7 +28,8 @@ from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, check_built
+from unlabeled.platform.train.built import check_built
+from unlabeled.platform.train.loop import Training
 
 PX = 64
 NAMES = tuple(timm.list_models(module=list(FAMILIES)))

@@ -25,10 +25,11 @@ from unlabeled.platform.evaluate import (
     rankme,
     uniformity,
 )
-from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, build_method
+from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.measuring import Evaluation
 
 PROBES: list[FeatureProbe] = [KNN(), Linear(), KMeans()]
 

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from unlabeled.methods.contrastive.moco import MoCoConfig
-from unlabeled.methods.parts import GroupedBatchNorm
 from unlabeled.platform.augment import Policy, two_views
+from unlabeled.platform.collective.batch_norm import GroupedBatchNorm
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import ArrayImages, Data
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.evaluate import FineTune, ProbeConfig, Subject
 from unlabeled.platform.evaluate.probe import share_of_labels
-from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.method import Method
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import build_method
+from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.measuring import Evaluation
 
 QUICK = FineTune(epochs=2, least_steps=0)
 

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 from mlflow.utils import validation
 
-from unlabeled.platform.loggable import MAX_NAME, key_name, metric_name, plain_text
+from unlabeled.platform.train.loggable import MAX_NAME, key_name, metric_name, plain_text
 
 NASTY = [*"a1_-. :/@#$%&'`\"\\\n\t\0é中\udce9~", "..", ".", "//", "/", "x" * 120]
 

@@ -6,9 +6,9 @@ from torch import nn
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.memory import TrainingMemory, state_mb
 from unlabeled.platform.processor import Processor, keep_freed_memory
-from unlabeled.platform.train import Training
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.memory import TrainingMemory, state_mb
 
 pytestmark = pytest.mark.needs("linux")
 TOLERANCE = 15.0  # MB: glibc's heap has holes

@@ -13,11 +13,12 @@ from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.evaluate import KNN, FineTune, KMeans, Linear, ProbeConfig, ZeroShot
 from unlabeled.platform.evaluate.probe import keys
-from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.method import Batch, StepResult
-from unlabeled.platform.metric_names import of_logs
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, build_method
+from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.metric_names import of_logs
 
 SEVERAL: list[tuple[ProbeConfig, ...]] = [
     (KNN(), KNN(neighbors=5), KNN(neighbors=200), KNN(neighbors=5, temperature=0.1)),

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import Policy, ViewPlan
+from unlabeled.platform.collective.batch_norm import has_batch_norm
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
-from unlabeled.platform.microbatch import has_batch_norm
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training, check_fits
+from unlabeled.platform.train.built import check_fits
+from unlabeled.platform.train.loop import Training
 
 
 class DistanceConfig(MethodConfig):

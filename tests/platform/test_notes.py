@@ -20,14 +20,14 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, FeatureProbe, Features, FineTune, KMeans, Linear, MethodProbe, Subject
 from unlabeled.platform.evaluate.features import NotFiniteError
 from unlabeled.platform.evaluate.health import alignment, deviation, rankme, uniformity
-from unlabeled.platform.evaluate.pictures import draw_map, places
 from unlabeled.platform.evaluate.probe import Score
-from unlabeled.platform.evaluate.protocol import Evaluation
-from unlabeled.platform.events import EpochDone, Event, Finished
-from unlabeled.platform.notes import Notes
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import execute
-from unlabeled.platform.train import build_method
+from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.events import EpochDone, Event, Finished
+from unlabeled.platform.train.execution import execute
+from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.notes import Notes
+from unlabeled.platform.train.pictures import draw_map, places
 
 
 class Broken(FeatureProbe):
@@ -91,7 +91,8 @@ def test_a_run_whose_drawings_and_measurements_all_fail_is_finished_and_says_so(
     def fail(*given: object, **named: object) -> None:
         raise ValueError("on purpose")
 
-    for where in ("runtime.draw_views_of", "runtime.draw_tsne", "evaluate.protocol.extract", "evaluate.knn.KNN.learn"):
+    drawn, measured = "train.execution.draw_", "train.measuring.extract"
+    for where in (f"{drawn}views_of", f"{drawn}tsne", measured, "evaluate.knn.KNN.learn"):
         monkeypatch.setattr(f"unlabeled.platform.{where}", fail)
     monkeypatch.setattr(SimCLR, "pictures", fail)
     run = small_run.with_field("evaluation.tsne_images", 60)
@@ -136,7 +137,7 @@ def test_notes_outlive_an_interruption(
         raise ValueError("on purpose")
 
     with monkeypatch.context() as patch:
-        patch.setattr("unlabeled.platform.evaluate.protocol.rankme", fail)
+        patch.setattr("unlabeled.platform.train.measuring.rankme", fail)
         with pytest.raises(StopError):
             execute(small_run, small_data, tmp_path, processor, stop)
     finished, _ = ended(small_run, small_data, tmp_path, processor)

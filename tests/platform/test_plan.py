@@ -15,17 +15,17 @@ import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from unlabeled.platform import display, submit
-from unlabeled.platform.cluster import check_room, growing, nodes, take_sigterm_as_ctrl_c, with_gpus
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.display import Display
+from unlabeled.platform.drive import display, submit
+from unlabeled.platform.drive.cluster import check_room, growing, nodes, take_sigterm_as_ctrl_c, with_gpus
+from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.plan import LoggedRun, Plan, logged_runs
+from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.events import EpochDone, Progress, Started
 from unlabeled.platform.home import make_home
-from unlabeled.platform.loaded import identify
-from unlabeled.platform.plan import LoggedRun, Plan, logged_runs
-from unlabeled.platform.resources import Resources
 from unlabeled.platform.study import PlannedRun
+from unlabeled.platform.train.events import EpochDone, Progress, Started
+from unlabeled.platform.train.loaded import identify
 
 
 @pytest.fixture

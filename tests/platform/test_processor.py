@@ -9,9 +9,9 @@ from unlabeled.platform import processor as module
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.memory import TrainingMemory
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.memory import TrainingMemory
 
 STATUS = "Name:\tpython\nVmRSS:\t  200000 kB\n"
 

@@ -17,7 +17,8 @@ from unlabeled.platform.encoder import ViT
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.randomness import check_no_dropout, keyed_only
-from unlabeled.platform.train import Training, check_method
+from unlabeled.platform.train.built import check_method
+from unlabeled.platform.train.loop import Training
 
 CPU = torch.device("cpu")
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unlabeled.platform.checkpoint import checkpoints
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN
-from unlabeled.platform.events import EpochDone, Event, Finished, Started
-from unlabeled.platform.export import load_encoder
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import execute
+from unlabeled.platform.train.checkpoint import checkpoints
+from unlabeled.platform.train.events import EpochDone, Event, Finished, Started
+from unlabeled.platform.train.execution import execute
+from unlabeled.platform.train.export import load_encoder
 
 
 class StopError(Exception):

@@ -15,10 +15,8 @@ from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, GaussianBlur, GaussianNoise
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
+from unlabeled.platform.drive.sweep import OVER
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate.protocol import Evaluation
-from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Started
-from unlabeled.platform.loaded import load_cached
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.search import (
     Choice,
@@ -37,8 +35,10 @@ from unlabeled.platform.search.course import Course
 from unlabeled.platform.search.memory import Memory, only_driver
 from unlabeled.platform.search.recording import SearchDisplay, SearchRecorder
 from unlabeled.platform.search.summary import summary, write
-from unlabeled.platform.sweep import OVER
 from unlabeled.platform.track import Store
+from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Started
+from unlabeled.platform.train.loaded import load_cached
+from unlabeled.platform.train.measuring import Evaluation
 
 SPACE = {"method.temperature": LogUniform(low=0.05, high=1.0), "batch_size": Choice(values=(32, 64, 128))}
 

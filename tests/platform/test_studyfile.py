@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unlabeled.platform import parcel
 from unlabeled.platform.cli.studyfile import files_beside, load_study
+from unlabeled.platform.drive import parcel
 from unlabeled.platform.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -61,7 +61,7 @@ def test_its_classes_are_found_where_its_runs_go(tmp_path: Path) -> None:
     study.write_text(f"from method_beside import Mine\n{ROWS}{DECLARED}{BY_ITS_METHOD}")
     run = load_study(study).base("laptop")
     code = (
-        "import sys; from unlabeled.platform.parcel import unpacked; run = unpacked(sys.argv[1]); "
+        "import sys; from unlabeled.platform.drive.parcel import unpacked; run = unpacked(sys.argv[1]); "
         "print(type(run.method).__module__, run.fingerprint('data'))"
     )
     elsewhere = subprocess.run(

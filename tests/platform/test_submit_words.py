@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from unlabeled.platform import submit
 from unlabeled.platform.cli.submit import KINDS, _checked, _function
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.drive import submit
+from unlabeled.platform.drive.submit import Given, store_from_here
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.submit import Given, store_from_here
 
 # Every option of what can be submitted, with a value that isn't its default. A new one belongs here, and where it may
 # name a file or folder among PATHS too.

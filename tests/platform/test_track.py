@@ -16,19 +16,19 @@ from unlabeled.dashboards import frames
 from unlabeled.platform.augment import Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.display import Display
+from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.recorder import Outcome, Recorder
+from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.sweep import run_here
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import Linear
-from unlabeled.platform.events import EpochDone, Event
 from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
-from unlabeled.platform.recorder import Outcome, Recorder
-from unlabeled.platform.resources import Resources
 from unlabeled.platform.study import Study
-from unlabeled.platform.sweep import run_here
 from unlabeled.platform.track import Store
-from unlabeled.platform.train import Training
+from unlabeled.platform.train.events import EpochDone, Event
+from unlabeled.platform.train.loop import Training
 
 ROWS = {"none": {"method.head": ()}, "linear": {"method.head": (16,)}}
 
@@ -241,7 +241,7 @@ def test_what_is_missing_of_a_finished_run_is_logged_and_said(
     def fail(*given: object) -> None:
         raise ValueError("on purpose")
 
-    monkeypatch.setattr("unlabeled.platform.runtime.draw_views_of", fail)
+    monkeypatch.setattr("unlabeled.platform.train.execution.draw_views_of", fail)
     monkeypatch.setattr("unlabeled.platform.evaluate.KNN.learn", fail)
     study = study_of(small_run.with_field("epochs", 1), rows={"none": {}}, seeds=(0,))
     outcome = do(study, home)

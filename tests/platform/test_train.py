@@ -6,7 +6,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import Policy, ViewPlan
-from unlabeled.platform.checkpoint import State
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
@@ -14,7 +13,9 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import NonFiniteLossError, Training, build_method
+from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.checkpoint import State
+from unlabeled.platform.train.loop import NonFiniteLossError, Training
 
 
 class DroppingConfig(MethodConfig):

@@ -12,11 +12,11 @@ from unlabeled.platform.config import EvaluationConfig, RunConfig, transfer_name
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, Features, FineTune, KMeans, MethodProbe, Subject, extract, seen_as
-from unlabeled.platform.evaluate.protocol import Evaluation
-from unlabeled.platform.loaded import load_transfer
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.runtime import execute
-from unlabeled.platform.train import build_method
+from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.execution import execute
+from unlabeled.platform.train.loaded import load_transfer
+from unlabeled.platform.train.measuring import Evaluation
 
 EMOJI = DataConfig(name="emoji", train_images=200)
 ROWS = torch.arange(50)

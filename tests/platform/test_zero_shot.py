@@ -14,11 +14,11 @@ from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import Subject
-from unlabeled.platform.evaluate.protocol import Evaluation
 from unlabeled.platform.evaluate.zero_shot import ZeroShot
 from unlabeled.platform.method import Batch, ImageTextMethod, StepResult
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.measuring import Evaluation
 
 CLASSES = tuple(f"class {i}" for i in range(10))
 PROMPTS = ("a picture of {}", "{} drawn by hand")

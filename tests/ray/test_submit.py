@@ -142,7 +142,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = tmp_path_factory.mktemp("checkout")
     for folder in ("platform", "methods", "studies", "dashboards", "unlabeled"):
         shutil.copytree(ROOT / folder, checkout / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    with (checkout / "platform" / "runtime.py").open("a") as code:
+    with (checkout / "platform" / "train" / "execution.py").open("a") as code:
         code.write(
             "\n\n_given = _environment\n\n\n"
             "def _environment(processor):\n    return {**_given(processor), 'code': __file__}\n"
@@ -169,7 +169,9 @@ def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
     assert any(home.glob("work/*/step-*.pt")), "checkpoints are kept"
     code = runs["environment:code"].dropna()
     assert len(code) > 0
-    assert code.str.contains(r"/working_dir_files/_ray_pkg_\w+/unlabeled/platform/runtime\.py$").all(), code.tolist()
+    assert code.str.contains(r"/working_dir_files/_ray_pkg_\w+/unlabeled/platform/train/execution\.py$").all(), (
+        code.tolist()
+    )
     said = log()
     assert "seed 0: started" in said
     assert "stopped; the same command goes on from the checkpoints" in said

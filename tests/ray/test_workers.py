@@ -13,9 +13,9 @@ from ray.cluster_utils import Cluster
 from unlabeled.dashboards import frames
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
+from unlabeled.platform.drive.workers import workers_that_fit
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.train import check_fits
-from unlabeled.platform.workers import workers_that_fit
+from unlabeled.platform.train.built import check_fits
 
 COMMAND = ("run", "simclr")
 EPOCHS = 10

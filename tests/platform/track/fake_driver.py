@@ -16,11 +16,11 @@ from rich.console import Console
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.display import Display
-from unlabeled.platform.events import EpochDone, Failed, Finished, Started
-from unlabeled.platform.recorder import Outcome, Recorder
+from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.recorder import Outcome, Recorder
 from unlabeled.platform.study import Study
 from unlabeled.platform.track import Store
+from unlabeled.platform.train.events import EpochDone, Failed, Finished, Started
 
 EPOCHS = 3
 FINAL = {"test/linear/top1": 0.8, "system/wall_seconds": 1.0}

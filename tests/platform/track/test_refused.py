@@ -17,11 +17,11 @@ from mlflow.utils.validation import _validate_batch_log_data, _validate_batch_lo
 
 from unlabeled.dashboards import frames
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.events import EpochDone, Finished, Started
 from unlabeled.platform.home import find_home
 from unlabeled.platform.track import Store
 from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.writer import batches
+from unlabeled.platform.train.events import EpochDone, Finished, Started
 
 STRANGE = "a@b/../\udce9\0\n" + "x" * 300
 

@@ -14,10 +14,11 @@ from fake_driver import FakeDriver, make_study
 
 from unlabeled.dashboards import frames
 from unlabeled.dashboards.publish import publish
-from unlabeled.platform import cli, cluster, submit
+from unlabeled.platform import cli
+from unlabeled.platform.drive import cluster, submit
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.events import Failed, Started
 from unlabeled.platform.track import Store, send_waiting, sender
+from unlabeled.platform.train.events import Failed, Started
 
 USER, PASSWORD = "anna", "s3cret w0rd/@"
 QUOTED = quote(PASSWORD, safe="")

@@ -11,12 +11,12 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from unlabeled.platform.checkpoint import write_atomically
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import PictureFormat
-from unlabeled.platform.events import Metrics
-from unlabeled.platform.export import WEIGHTS, save_encoder
 from unlabeled.platform.method import Method
+from unlabeled.platform.train.checkpoint import write_atomically
+from unlabeled.platform.train.events import Metrics
+from unlabeled.platform.train.export import WEIGHTS, save_encoder
 
 _REST, _HISTORY = "method.safetensors", "training.json"
 

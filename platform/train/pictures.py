@@ -18,8 +18,8 @@ from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate.features import check_finite, extract, in_eval_mode
 from unlabeled.platform.method import Method
-from unlabeled.platform.notes import Notes
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.notes import Notes
 
 _MOST_LETTERS = 40  # of a class's name in the legend
 _MOST_NAMED = 20  # classes in the legend

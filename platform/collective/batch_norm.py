@@ -1,137 +1,39 @@
-"""What workers tell each other inside a training step, with exact gradients; every function is harmless alone.
+"""Batch norm over what it should see: all workers' rows, groups of them, or a batch's without being moved by it.
 
-The convention: each worker's loss is the mean over its own anchors, and DistributedDataParallel averages the gradients
-over workers. A tensor that came through :func:`gather` or :func:`sum_over_workers` enters every worker's loss, so its
-gradient is summed over workers on the way back. Then W workers with B rows each take the very step that one worker with
-W*B rows takes.
-
-Collectives meet in the order in which they are called: never call one, nor leave it out of the loss, depending on data
-that differ between workers, or the others wait forever.
-
-Shapes: W workers, B rows on each of them, C channels.
+Shapes: W workers, B rows on each of them, G groups of the W * B rows of the global batch, C channels.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from unlabeled.platform.exchange import Exchange
+from unlabeled.platform.collective import gather, sum_over_workers, world_size
+from unlabeled.platform.errors import UserError
 
 _HALF_TYPES = (torch.float16, torch.bfloat16)
 
 
-def world_size() -> int:
-    """Return the number of workers; 1 when torch.distributed isn't initialised."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+def has_batch_norm(module: nn.Module) -> bool:
+    """Tell whether what a sample is embedded to depends on the samples beside it."""
+    return any(isinstance(layer, _BatchNorm | GroupedBatchNorm) for layer in module.modules())
 
 
-def rank() -> int:
-    """Return which worker this is, 0 .. world_size() - 1; 0 when torch.distributed isn't initialised."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def gather(x: Tensor) -> Tensor:
-    """Stack every worker's [B, ...] to the same [W*B, ...] on all of them, in the order of their ranks.
-
-    The gradient is exact: each worker receives the sum, over all workers' losses, of the gradient of its own rows. B
-    has to be the same on all workers. Integers may be gathered too, without gradient. Alone, ``x`` itself returns.
-    """
-    return x if world_size() == 1 else cast(Tensor, _Gather.apply(x))
-
-
-def row_ids(batch: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return int64 [B]: where this worker's ``batch`` rows stand in the output of :func:`gather`.
-
-    >>> row_ids(3)
-    tensor([0, 1, 2])
-    """
-    return torch.arange(batch, device=device) + rank() * batch
-
-
-def sum_over_workers(x: Tensor) -> Tensor:
-    """Return the sum of every worker's ``x``, which has one shape on all of them.
-
-    The gradient is exact: it is summed over workers too. Alone, ``x`` itself returns.
-    """
-    return x if world_size() == 1 else cast(Tensor, _Sum.apply(x))
-
-
-@torch.no_grad()
-def mean_over_workers(x: Tensor) -> Tensor:
-    """Return the mean of every worker's ``x``, for logs: detached, and a float whatever the type of ``x``.
-
-    >>> mean_over_workers(torch.tensor(True))
-    tensor(1.)
-    """
-    x = x.detach()
-    return sum_over_workers(x if x.is_floating_point() else x.float()) / world_size()
-
-
-def go_on_with(workers: int) -> bool:
-    """Leave all but the first ``workers`` out of the group; return whether this one stays. All have to call it.
-
-    Rank 0 has to live as long as the others do. With the number that there are, nothing happens.
-    """
-    own_rank = rank()
-    if workers == world_size():
-        return True
-    backend, store = dist.get_backend(), dist.distributed_c10d._get_default_store()
-    dist.barrier()  # nobody goes while another is still coming
-    dist.destroy_process_group()
-    if own_rank < workers:
-        ours = dist.distributed_c10d.PrefixStore(f"{workers} workers", store)
-        dist.init_process_group(backend, store=ours, rank=own_rank, world_size=workers)
-    return own_rank < workers
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        exchange = _exchange_for(x)
-        if exchange is not None:
-            return exchange.gather(x).sum(dim=0, dtype=x.dtype)
-        total = x.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return sum_over_workers(gradient)
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        exchange = _exchange_for(x)
-        if exchange is not None:
-            return torch.cat(exchange.gather(x).unbind())
-        rows = x.new_empty(world_size(), *x.shape)
-        dist.all_gather(list(rows.unbind()), x.contiguous())
-        return rows.flatten(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return sum_over_workers(gradient).chunk(world_size())[rank()]
-
-
-_exchanges: WeakKeyDictionary[dist.ProcessGroup, Exchange | None] = WeakKeyDictionary()
-
-
-def _exchange_for(x: Tensor) -> Exchange | None:
-    """Return the quick way between workers of one machine, if there is one and ``x`` can go by it; the same on all."""
-    if x.device.type != "cpu":
-        return None
-    group = dist.group.WORLD
-    assert group is not None
-    if group not in _exchanges:
-        _exchanges[group] = Exchange.open()
-    exchange = _exchanges[group]
-    return exchange if exchange is not None and x.nbytes <= exchange.most_bytes else None
+@contextlib.contextmanager
+def still_statistics(module: nn.Module) -> Iterator[None]:
+    """Keep batch norm's running statistics as they are, while it goes on normalising by its batch."""
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 class SyncBatchNorm(_BatchNorm):
@@ -268,3 +170,95 @@ def _synchronised(layer: _BatchNorm) -> nn.Module:
     twin._parameters.update(layer._parameters)
     twin._buffers.update(layer._buffers)
     return twin.train(layer.training)
+
+
+class GroupedBatchNorm(nn.Module):
+    """Batch norm that normalises each of G equal groups of the global batch by the group's own statistics.
+
+    What BatchNorm does on G GPUs without synchronisation, on any number of workers that divides G: a worker holds G / W
+    whole groups, neighbouring rows of its batch. So W workers compute what one does, and nothing has to be synchronised
+    but the running statistics, which are the mean over all groups. With G = W = 1 it is plain batch norm. In evaluation
+    it is plain batch norm always. Parameters and buffers have batch norm's names.
+
+    MoCo's ``SplitBatchNorm`` (facebookresearch/moco, ``colab/moco_cifar10_demo.ipynb``) does this on one GPU, where
+    every G-th row is in one group.
+    """
+
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, layer: _BatchNorm, groups: int) -> None:
+        super().__init__()
+        assert layer.momentum is not None
+        self.groups, self.momentum, self.eps = groups, layer.momentum, layer.eps
+        self._parameters.update(layer._parameters)
+        self._buffers.update(layer._buffers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [B, C, ...]; in training, W divides G, and G / W divides B."""
+        weight_C, bias_C = self._parameters["weight"], self._parameters["bias"]
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, weight_C, bias_C, eps=self.eps)
+        own_groups = self.groups // world_size()
+        assert own_groups * world_size() == self.groups
+        assert len(x) % own_groups == 0
+        running = torch.stack([self.running_mean, self.running_var]).repeat(own_groups, 1, 1)  # one set for each group
+        y = [
+            F.batch_norm(part, mean_C, variance_C, weight_C, bias_C, True, self.momentum, self.eps)
+            for part, (mean_C, variance_C) in zip(x.chunk(own_groups), running, strict=True)
+        ]
+        mean_C, variance_C = gather(running).mean(dim=0)
+        self.running_mean.copy_(mean_C)
+        self.running_var.copy_(variance_C)
+        self.num_batches_tracked.add_(1)
+        return torch.cat(y)
+
+    def extra_repr(self) -> str:
+        """Return the number of channels and groups."""
+        return f"{len(self.running_mean)}, groups={self.groups}"
+
+
+def group_batch_norms(module: nn.Module, groups: int) -> None:
+    """Replace, in place, every batch norm inside ``module`` by a :class:`GroupedBatchNorm`; one group changes nothing.
+
+    Raises:
+        UserError: a layer is of a class derived from batch norm or averages its statistics in another way.
+    """
+    if groups == 1:
+        return
+    twins: dict[nn.Module, nn.Module] = {}
+    for path, layer in module.named_modules():
+        if isinstance(layer, _BatchNorm):
+            plain = type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+            if not plain or layer.momentum is None or not layer.track_running_stats:
+                raise UserError(
+                    f"only plain BatchNorm1d, 2d and 3d can be grouped; {path} is {layer}: choose another encoder, or "
+                    "turn grouping off"
+                )
+            twins[layer] = GroupedBatchNorm(layer, groups)
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():
+            if child in twins:
+                parent._modules[name] = twins[child]
+
+
+def check_groups(field: str, groups: int, batch_size: int, workers: int) -> None:
+    """Check that groups of batch norm fit the global batch and the workers that share it; one group always does.
+
+    Raises:
+        UserError: naming ``field``, the numbers, and what would do.
+    """
+    if groups == 1:
+        return
+    if batch_size % groups or batch_size < 2 * groups:
+        fitting = [n for n in range(1, batch_size // 2 + 1) if batch_size % n == 0]
+        nearest = min(fitting, key=lambda n: abs(n - groups))
+        raise UserError(
+            f"{field} {groups} does not cut batch_size {batch_size} into equal groups of 2 images or more; "
+            f"{nearest} would"
+        )
+    if groups % workers:
+        raise UserError(
+            f"{field} {groups} does not divide by {workers} workers; use a number of workers that divides {groups}"
+        )

@@ -8,24 +8,25 @@ bitwise the run that never stopped.
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from unlabeled.platform import collective, microbatch
+from unlabeled.platform import collective
 from unlabeled.platform.augment import normalize
-from unlabeled.platform.checkpoint import State
+from unlabeled.platform.collective.batch_norm import has_batch_norm, synchronise
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws, key
-from unlabeled.platform.errors import UserError, unknown
-from unlabeled.platform.evaluate.layers import layers
-from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
-from unlabeled.platform.metric_names import of_logs
+from unlabeled.platform.method import Batch, EmbeddingMethod, StepResult
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.randomness import check_no_dropout, keyed_only
+from unlabeled.platform.randomness import keyed_only
+from unlabeled.platform.train import microbatch
+from unlabeled.platform.train.built import build_method, check_fits, check_method
+from unlabeled.platform.train.checkpoint import State
+from unlabeled.platform.train.meter import EpochMeter
+from unlabeled.platform.train.metric_names import of_logs
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
 
@@ -35,26 +36,6 @@ logger = logging.getLogger(__name__)
 
 class NonFiniteLossError(Exception):
     """The loss or a weight became NaN or infinite: the run has failed, and going on would only cost time."""
-
-
-@dataclass
-class EpochMeter:
-    """Sums of what one epoch's steps logged; part of a checkpoint, so that a resumed epoch logs the whole epoch."""
-
-    steps: int = 0
-    seconds: float = 0.0
-    sums: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, logs: dict[str, Tensor]) -> None:
-        """Add one step's scalars."""
-        self.steps += 1
-        for name, value in logs.items():
-            value = value.detach().double()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def means(self) -> dict[str, float]:
-        """Return the mean of each scalar over the steps, over all workers."""
-        return {name: collective.mean_over_workers(total / self.steps).item() for name, total in self.sums.items()}
 
 
 class Training:
@@ -73,7 +54,7 @@ class Training:
         self._warn_of_batch_norm()
         self._forward: nn.Module = self.method
         if collective.world_size() > 1:
-            collective.synchronise(self.method)
+            synchronise(self.method)
         if collective.world_size() > 1 and run.micro_batch is None:
             self._forward = DistributedDataParallel(self.method, forward_sync_buffers=False)
         self.optimizer = run.optimizer.build(self.method)
@@ -215,7 +196,7 @@ class Training:
         return rows[:, collective.rank()].flatten()
 
     def _warn_of_batch_norm(self) -> None:
-        if self.run.micro_batch is not None and microbatch.has_batch_norm(self.method):
+        if self.run.micro_batch is not None and has_batch_norm(self.method):
             logger.warning(
                 "batch norm sees micro-batches of %d, not the batch of %d: the gradient is exact for those statistics, "
                 "not for the whole batch's; an encoder without batch norm has no such difference",
@@ -243,98 +224,3 @@ class Training:
             generator = torch.Generator().manual_seed(key(self.run.seed, epoch, "order"))
             self._order = (epoch, torch.randperm(len(self.data.pretrain), generator=generator))
         return self._order[1]
-
-
-def build_method(run: RunConfig, data: Data, processor: Processor) -> Method:
-    """Build the run's encoder and method with the weights that its seed gives, leaving torch's generator as it was.
-
-    The encoder comes first, from a key of its own: methods that share a seed share the encoder they start from.
-    """
-    with torch.random.fork_rng():
-        torch.manual_seed(key(run.seed, "encoder"))
-        encoder = run.method.make_encoder(run.encoder, data.format)
-        run.method.check_encoder(encoder, data.image_px)
-        torch.manual_seed(key(run.seed, "method"))
-        method = run.method.build(encoder, data)
-    return method.to(device=processor.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
-    """Check that a run, its data and its number of workers go together.
-
-    Raises:
-        UserError: the batch is larger than the data, or does not divide by the workers or into the micro-batches, or
-            the method needs labels that the data has not, or can't train on such a batch.
-    """
-    if run.batch_size % workers:
-        below = run.batch_size - run.batch_size % workers
-        near = f"{below} or {below + workers}" if below else f"{workers}"
-        raise UserError(f"batch_size {run.batch_size} does not divide by {workers} workers; use {near}")
-    if run.micro_batch is not None and (run.batch_size % run.micro_batch or run.micro_batch % workers):
-        near = _nearest(
-            run.micro_batch, [n for n in range(workers, run.batch_size + 1, workers) if run.batch_size % n == 0]
-        )
-        raise UserError(
-            f"micro_batch {run.micro_batch} does not cut batch_size {run.batch_size} into equal parts for {workers} "
-            f"worker{'s' if workers > 1 else ''}; use {near}"
-        )
-    if run.batch_size > len(data.pretrain):
-        raise UserError(
-            f"batch_size {run.batch_size} is larger than the {len(data.pretrain)} training pictures of {data.name}; "
-            f"use at most {len(data.pretrain)}"
-        )
-    if run.method.needs_labels and data.pretrain.labels is None:
-        raise UserError(
-            f"{run.method.name} needs labels, and {data.name} has none; choose a data set with class folders"
-        )
-    if run.method.needs_labels and data.pretrain.labels is not None and (data.pretrain.labels < 0).any():
-        raise UserError(
-            f"{run.method.name} needs labels, and {data.name} has pictures without; choose another data set"
-        )
-    if run.method.needs_captions and data.pretrain.captions is None:
-        raise UserError(f"{run.method.name} needs captions, and {data.name} has none; choose another, such as emoji")
-    if run.method.num_views not in (None, len(run.method.views.views)):
-        raise UserError(
-            f"{run.method.name} takes {run.method.num_views} views of an image, and its plan has "
-            f"{len(run.method.views.views)}; set method.views to a plan of {run.method.num_views}"
-        )
-    run.method.check(run.batch_size, workers, data)
-
-
-def check_built(run: RunConfig, data: Data, workers: int = 1) -> Method:
-    """Check all that can be checked without training; return the run's method, built without memory for its weights.
-
-    Raises:
-        UserError: see :func:`check_fits` and :func:`check_method`; or the encoder doesn't fit.
-    """
-    check_fits(run, data, workers)
-    with torch.device("meta"):
-        encoder = run.method.make_encoder(run.encoder, data.format)
-        run.method.check_encoder(encoder, data.image_px)
-        method = run.method.build(encoder, data)
-    check_method(method, run)
-    return method
-
-
-def check_method(method: Method, run: RunConfig) -> None:
-    """Check that a method can be trained and measured as the run asks.
-
-    Raises:
-        UserError: micro-batches are wanted of a method that needs its batch whole, a layer that it does not have, or a
-            probe that can't measure it; or it has dropout.
-    """
-    check_no_dropout(method, run.method.name)
-    if run.micro_batch is not None and method.split == "whole":
-        raise UserError(f"{run.method.name} needs its batch whole, so micro_batch can't cut it; leave it out")
-    known = layers(method)
-    for layer in run.evaluation.layers:
-        if layer not in known:
-            raise unknown(f"layer of {run.method.name}", layer, known)
-    for probe in run.evaluation.final:
-        probe.check(method)
-
-
-def _nearest(wanted: int, allowed: list[int]) -> str:
-    """Name the allowed numbers next below and above the wanted one."""
-    below, above = [n for n in allowed if n < wanted], [n for n in allowed if n > wanted]
-    return " or ".join(str(n) for n in (*below[-1:], *above[:1]))

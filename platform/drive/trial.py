@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from unlabeled.platform import parcel
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.events import Event
-from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import execute_safely
-from unlabeled.platform.workers import execute_on_workers
+from unlabeled.platform.drive import parcel
+from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.workers import execute_on_workers
+from unlabeled.platform.train.events import Event
+from unlabeled.platform.train.execution import execute_safely
 
 
 def packed(
@@ -43,4 +43,4 @@ def trial(config: Mapping[str, Any]) -> None:
         execute_on_workers(run, home, resources, report, trained)
     else:
         torch.set_num_threads(resources.cpus_per_run)
-        execute_safely(run, home, resources, report, trained)
+        execute_safely(run, home, resources.gpus_per_run, report, trained)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Noted, Progress, Started
+from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Noted, Progress, Started
 
 LINE_SECONDS = 30.0  # at least between two lines of a run on its way, so that a log stays readable
 

@@ -7,10 +7,10 @@ two kinds of node would be compared as if they were one.
 import contextlib
 from typing import Any
 
-from unlabeled.platform.cluster import cluster, is_elsewhere
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.drive.cluster import cluster, is_elsewhere
+from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.processor import Precision, has_fast_bf16, precision_here
-from unlabeled.platform.resources import Resources
 
 _ASKING_SECONDS = 60.0  # a cluster that is busy for longer answers nobody
 

@@ -6,7 +6,7 @@ A name that is refused after the training costs the run; one that falls together
 import functools
 import hashlib
 
-from unlabeled.platform.loggable import metric_name
+from unlabeled.platform.train.loggable import metric_name
 
 _OURS = frozenset(("train", "test", "validation", "untrained", "system", "health", "search"))  # areas
 

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 import unlabeled
 from unlabeled.platform.addresses import without_secrets
-from unlabeled.platform.cluster import use_token
-from unlabeled.platform.commit import VARIABLE, commit
+from unlabeled.platform.drive.cluster import use_token
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.track.commit import VARIABLE, commit
 
 MOST_BYTES = 100 * 2**20  # what Ray's job server takes
 STOP_SECONDS = 30  # for a job that is stopped to end its runs; Ray's own 3 are short for a far MLflow server

@@ -14,18 +14,18 @@ from typing import Any
 
 import torch
 
-from unlabeled.platform.cluster import cluster, growing
-from unlabeled.platform.cores import usable_cores
-from unlabeled.platform.display import Display
-from unlabeled.platform.events import Event, Failed
-from unlabeled.platform.loaded import load_cached, load_transfer
-from unlabeled.platform.recorder import Outcome, Recorder
-from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import execute_safely
+from unlabeled.platform.drive.cluster import cluster, growing
+from unlabeled.platform.drive.cores import usable_cores
+from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.recorder import Outcome, Recorder
+from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.trial import packed, trial
+from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.study import PlannedRun
-from unlabeled.platform.train import check_built
-from unlabeled.platform.trial import packed, trial
-from unlabeled.platform.workers import execute_on_workers
+from unlabeled.platform.train.built import check_built
+from unlabeled.platform.train.events import Event, Failed
+from unlabeled.platform.train.execution import execute_safely
+from unlabeled.platform.train.loaded import load_cached, load_transfer
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -60,12 +60,15 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
         return recorder.outcome
     several = resources.workers > 1
     torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
-    execute = execute_on_workers if several else execute_safely
     with cluster(resources) if several else contextlib.nullcontext(resources) as given, recorder, display:
         for number in _in_turn(recorder, display):
+            run, trained = recorder.planned[number].config, recorder.trained(number)
             report = functools.partial(recorder.take, display, number)
             try:
-                execute(recorder.planned[number].config, recorder.home, given, report, recorder.trained(number))
+                if several:
+                    execute_on_workers(run, recorder.home, given, report, trained)
+                else:
+                    execute_safely(run, recorder.home, given.gpus_per_run, report, trained)
             except KeyboardInterrupt:
                 recorder.interrupt()
                 break

@@ -21,14 +21,15 @@ import torch
 from unlabeled.platform import collective
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
+from unlabeled.platform.drive.parcel import packed, unpacked
+from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.events import Event, Failed, Finished, Noted, Report, forwarding_warnings
-from unlabeled.platform.loaded import load_cached
-from unlabeled.platform.parcel import packed, unpacked
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.resources import Resources
-from unlabeled.platform.runtime import execute
-from unlabeled.platform.train import NonFiniteLossError, check_fits
+from unlabeled.platform.train.built import check_fits
+from unlabeled.platform.train.events import Event, Failed, Finished, Noted, Report, forwarding_warnings
+from unlabeled.platform.train.execution import execute
+from unlabeled.platform.train.loaded import load_cached
+from unlabeled.platform.train.loop import NonFiniteLossError
 
 _QUICK = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import Training
+from unlabeled.platform.train.loop import Training
 
 
 def relative_cost(run: RunConfig, data: Data) -> float:

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Self
 
-from unlabeled.platform.display import duration
-from unlabeled.platform.loaded import identify
+from unlabeled.platform.drive.display import duration
 from unlabeled.platform.study import PlannedRun
+from unlabeled.platform.train.loaded import identify
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,20 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from unlabeled.platform.checkpoint import write_atomically
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import PictureFormat
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.settings import Settings
+from unlabeled.platform.train.checkpoint import write_atomically
 
 WEIGHTS = "encoder.safetensors"
 _README = """# A pretrained encoder
 
 ```python
 import unlabeled.methods  # some methods' encoders look at pictures in a way of their own
-from unlabeled.platform.export import load_encoder
+from unlabeled.platform.train.export import load_encoder
 
 encoder = load_encoder("{folder}")
 features = encoder(images)  # float [B, {channels}, {image_px}, {image_px}], (pixels / 255 - mean) / std -> [B, {dim}]

@@ -8,24 +8,18 @@ Both times a micro-batch has the same views and the same draws. Batch norm sees 
 a method with batch norm has other statistics than the whole batch would give it; running statistics move once.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from unlabeled.platform import collective
+from unlabeled.platform.collective.batch_norm import still_statistics
 from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
 from unlabeled.platform.processor import Processor
 
 MakeBatch = Callable[[Tensor, bool], Batch]
 """Makes the batch of some rows, with its views or without."""
-
-
-def has_batch_norm(module: nn.Module) -> bool:
-    """Tell whether what a sample is embedded to depends on the samples beside it."""
-    return any(isinstance(layer, _BatchNorm) for layer in module.modules())
 
 
 def accumulate(method: Method, parts: Sequence[Tensor], make_batch: MakeBatch, processor: Processor) -> StepResult:
@@ -81,19 +75,6 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
         mean = collective.mean_over_workers(torch.cat([gradient.flatten() for gradient in gradients]))
         for gradient, piece in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(piece.view_as(gradient))
-
-
-@contextlib.contextmanager
-def still_statistics(module: nn.Module) -> Iterator[None]:
-    """Keep batch norm's running statistics as they are, while it goes on normalising by its batch."""
-    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.track_running_stats = True
 
 
 def _embed(method: EmbeddingMethod, batch: Batch, processor: Processor) -> tuple[Tensor, ...]:

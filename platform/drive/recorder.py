@@ -12,14 +12,14 @@ from typing import Self
 import torch
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.display import Display
+from unlabeled.platform.drive.display import Display
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate.protocol import Evaluation
-from unlabeled.platform.events import EpochDone, Event, Failed, Finished, Metrics, Started
-from unlabeled.platform.loaded import Identity, identify, load_cached
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import StudyLog
+from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Metrics, Started
+from unlabeled.platform.train.loaded import Identity, identify, load_cached
+from unlabeled.platform.train.measuring import Evaluation
 
 _NAMED = 3  # runs that are named of those that others have
 

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import torch
 
-from unlabeled.platform import checkpoint, collective, trained
+from unlabeled.platform import collective
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate.pictures import draw_pictures_of, draw_tsne, draw_views_of
-from unlabeled.platform.evaluate.protocol import Evaluation
-from unlabeled.platform.events import (
+from unlabeled.platform.method import MethodConfig
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.train import checkpoint, trained
+from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.events import (
     EpochDone,
     Failed,
     Finished,
@@ -27,13 +29,12 @@ from unlabeled.platform.events import (
     Started,
     forwarding_warnings,
 )
-from unlabeled.platform.loaded import identify, load_cached, load_transfer
-from unlabeled.platform.memory import TrainingMemory
-from unlabeled.platform.method import MethodConfig
-from unlabeled.platform.notes import Notes
-from unlabeled.platform.processor import Processor
-from unlabeled.platform.resources import Resources
-from unlabeled.platform.train import Training, build_method
+from unlabeled.platform.train.loaded import identify, load_cached, load_transfer
+from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.memory import TrainingMemory
+from unlabeled.platform.train.notes import Notes
+from unlabeled.platform.train.pictures import draw_pictures_of, draw_tsne, draw_views_of
 
 CHECKPOINT_SECONDS = 60.0  # the most work that a killed run loses, where epochs are longer than this
 PROGRESS_SECONDS = 1.0
@@ -41,13 +42,11 @@ PROGRESS_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-def execute_safely(
-    run: RunConfig, home: Path, resources: Resources, report: Report, trained: Path | None = None
-) -> None:
+def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Report, trained: Path | None = None) -> None:
     """Execute a run on this process's own; an exception of it is its failure, and nobody else's."""
     with forwarding_warnings(report):
         try:
-            processor = Processor.here(run.precision, resources.gpus_per_run)
+            processor = Processor.here(run.precision, gpus)
             execute(run, load_cached(run.data), home, processor, report, trained)
         except UserError as error:
             report(Failed(str(error)))
@@ -68,7 +67,8 @@ def execute(
         home: where its checkpoints lie.
         processor: what to compute on.
         report: takes what it says.
-        trained: what :mod:`unlabeled.platform.trained` kept of a run with the same training: then it only measures.
+        trained: what :mod:`~unlabeled.platform.train.trained` kept of a run with the same training: then it only
+            measures.
     """
     _Execution(run, data, home, processor, report, trained).to_the_end()
 

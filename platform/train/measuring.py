@@ -27,10 +27,10 @@ from unlabeled.platform.evaluate.features import in_eval_mode
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.evaluate.probe import Score, share_of_labels
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
-from unlabeled.platform.loggable import metric_name
 from unlabeled.platform.method import Method
-from unlabeled.platform.notes import Notes
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.loggable import metric_name
+from unlabeled.platform.train.notes import Notes
 
 _COSTS = {
     "system/training_memory_mb": "what the steps after the first add to the process, and the size of weights, "

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unlabeled.platform import handshake
 from unlabeled.platform.addresses import without_secrets
-from unlabeled.platform.cores import usable_cores
+from unlabeled.platform.drive import handshake
+from unlabeled.platform.drive.cores import usable_cores
+from unlabeled.platform.drive.resources import Resources, Totals
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.resources import Resources, Totals
+from unlabeled.platform.home import is_in_job
 
 _CONNECT_SECONDS = 5.0
 _STARTS = 3
@@ -50,19 +51,9 @@ def check_address(resources: Resources) -> None:
     _check_answers(*_address(resources))
 
 
-def is_in_job() -> bool:
-    """Tell whether this process is a job that somebody submitted to a cluster."""
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-
-
 def is_elsewhere(resources: Resources) -> bool:
     """Tell whether runs go to a cluster that somebody started, which may be of other machines than this one."""
     return resources.address not in (None, "local") or is_in_job() or "RAY_ADDRESS" in os.environ
-
-
-def is_in_snapshot(path: Path) -> bool:
-    """Tell whether a path lies in what Ray unpacks for a job, and throws away after it."""
-    return is_in_job() and "runtime_resources" in path.absolute().parts
 
 
 def take_sigterm_as_ctrl_c() -> None:
