@@ -105,7 +105,7 @@ USED: dict[str, tuple[str, str, Callable[[], bool]]] = {  # what -> library, whe
     "FrozenTrial._trial_id": ("optuna", "platform/search/memory.py: a trial that another process began", _frozen_id),
     "torch.distributed's _get_default_store": (
         "torch",
-        "platform/collective.py: the group is made anew",
+        "platform/collective/__init__.py: the group is made anew",
         _has("torch.distributed.distributed_c10d", "_get_default_store"),
     ),
     "VisionTransformer._pos_embed": (
