@@ -10,7 +10,7 @@ test -x "$place/bin/python" || "${PYTHON:-python3}" -m venv "$place"
 "$place/bin/python" -m pip install --quiet --constraint constraints-lower.txt --editable '.[dev]'
 "$place/bin/python" -m pip list --format freeze | grep -i -f <(sed -n 's/^\([A-Za-z-]*==\).*/^\1/p' constraints-lower.txt)
 "$place/bin/python" -m pytest -p no:cacheprovider \
-    tests/platform/test_{settings,runtime,train,checkpoint,encoder,optim,search,plan}.py \
+    tests/platform/test_{settings,execution,train,checkpoint,encoder,optim,search,plan}.py \
     tests/platform/track/test_{embedded,two_drivers}.py \
     tests/dashboards/test_{report,search_report}.py \
     tests/test_cli.py \

@@ -20,13 +20,13 @@ _HALF_TYPES = (torch.float16, torch.bfloat16)
 
 def has_batch_norm(module: nn.Module) -> bool:
     """Tell whether what a sample is embedded to depends on the samples beside it."""
-    return any(isinstance(layer, _BatchNorm | GroupedBatchNorm) for layer in module.modules())
+    return any(_batch_norms(module))
 
 
 @contextlib.contextmanager
 def still_statistics(module: nn.Module) -> Iterator[None]:
     """Keep batch norm's running statistics as they are, while it goes on normalising by its batch."""
-    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    layers = [layer for layer in _batch_norms(module) if layer.track_running_stats]
     for layer in layers:
         layer.track_running_stats = False
     try:
@@ -34,6 +34,10 @@ def still_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.track_running_stats = True
+
+
+def _batch_norms(module: nn.Module) -> "Iterator[_BatchNorm | GroupedBatchNorm]":
+    return (layer for layer in module.modules() if isinstance(layer, _BatchNorm | GroupedBatchNorm))
 
 
 class SyncBatchNorm(_BatchNorm):
@@ -192,6 +196,7 @@ class GroupedBatchNorm(nn.Module):
         super().__init__()
         assert layer.momentum is not None
         self.groups, self.momentum, self.eps = groups, layer.momentum, layer.eps
+        self.track_running_stats = True
         self._parameters.update(layer._parameters)
         self._buffers.update(layer._buffers)
 
@@ -208,10 +213,11 @@ class GroupedBatchNorm(nn.Module):
             F.batch_norm(part, mean_C, variance_C, weight_C, bias_C, True, self.momentum, self.eps)
             for part, (mean_C, variance_C) in zip(x.chunk(own_groups), running, strict=True)
         ]
-        mean_C, variance_C = gather(running).mean(dim=0)
-        self.running_mean.copy_(mean_C)
-        self.running_var.copy_(variance_C)
-        self.num_batches_tracked.add_(1)
+        if self.track_running_stats:
+            mean_C, variance_C = gather(running).mean(dim=0)
+            self.running_mean.copy_(mean_C)
+            self.running_var.copy_(variance_C)
+            self.num_batches_tracked.add_(1)
         return torch.cat(y)
 
     def extra_repr(self) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import Policy, ViewPlan
-from unlabeled.platform.collective.batch_norm import has_batch_norm
+from unlabeled.platform.collective.batch_norm import GroupedBatchNorm, group_batch_norms, has_batch_norm
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder, EncoderConfig
@@ -95,6 +95,19 @@ def test_batch_norm_is_warned_of_and_its_statistics_move_once_per_micro_batch(
     norms = [layer for layer in training.method.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert norms
     assert all(int(layer.num_batches_tracked or 0) == 4 for layer in norms), "not twice, though embedded twice"
+    assert all(layer.track_running_stats for layer in norms)
+
+
+def test_batch_norm_by_groups_is_batch_norm_and_its_statistics_move_once_per_micro_batch(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    training = Training(small_run.with_field("micro_batch", 16), small_data, processor)
+    group_batch_norms(training.method, 2)
+    assert has_batch_norm(training.method)
+    next(training.steps())
+    norms = [layer for layer in training.method.modules() if isinstance(layer, GroupedBatchNorm)]
+    assert norms
+    assert all(int(layer.num_batches_tracked) == 4 for layer in norms), "not twice, though embedded twice"
     assert all(layer.track_running_stats for layer in norms)
 
 
