@@ -1,6 +1,7 @@
 """The lower bounds that are promised are those that are tried."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -14,3 +15,13 @@ def test_what_is_tried_is_what_is_promised() -> None:
     assert tried
     for name, version in tried.items():
         assert re.fullmatch(rf"{re.escape(bounds[name])}(\.0)*", version), f"{name}: {bounds[name]}, tried {version}"
+
+
+def test_what_the_script_runs_is_there() -> None:
+    script = (ROOT / "tests" / "lower-bounds.sh").read_text()
+    named = re.findall(r"(?<!--deselect )\b(tests/\S+\.py)(?!\S)", script)
+    assert named
+    listed = subprocess.run(
+        ["bash", "-c", f"ls {' '.join(named)}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert listed.returncode == 0, listed.stderr
