@@ -1,9 +1,12 @@
 """Mistakes that a user can mend, said in one line: the rule, the value received, what is allowed, the remedy."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from unlabeled.platform.addresses import scrub
+
+Value = TypeVar("Value")
 
 
 class UserError(Exception):
@@ -26,3 +29,14 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UserError(f"no {what} is called {name!r}; {hint}There are: {', '.join(names) or 'none'}")
+
+
+def lookup(what: str, name: str, known: Mapping[str, Value]) -> Value:
+    """Return what is called so.
+
+    Raises:
+        UserError: nothing is, see :func:`unknown`.
+    """
+    if name not in known:
+        raise unknown(what, name, known)
+    return known[name]

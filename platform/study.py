@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import to_jsonable_python
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.errors import UserError, lookup, unknown
 from unlabeled.platform.settings import Settings
 from unlabeled.platform.values import plain_value
 
@@ -196,14 +196,12 @@ class Study(Settings):
         Raises:
             UserError: no such profile, a path names no field, a value is not allowed, or a row would undo a change.
         """
-        if profile not in self.profiles:
-            raise unknown(f"profile of {self.name}", profile, self.profiles)
-        base = self.profiles[profile]
+        base = lookup(f"profile of {self.name}", profile, self.profiles)
         varied = {path for fields in self.row_settings(profile).values() for path in fields}
         for path, value in (changes or {}).items():
             if path == "seed":
                 raise UserError("a study's runs have a seed each; choose them with --seeds")
-            if path in varied:
+            if any(path == other or path.startswith(f"{other}.") for other in varied):
                 raise UserError(
                     f"{path} is what {self.name} varies, so setting it would be ignored; change another field"
                 )

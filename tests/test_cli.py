@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer.testing
 from patience import HANG_SECONDS, wait_until
 from PIL import Image
@@ -26,10 +28,12 @@ from rich.console import Console
 
 from unlabeled.dashboards import frames
 from unlabeled.platform import cli
-from unlabeled.platform.cli import options
+from unlabeled.platform.cli import launch, options, run, search, study
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DATASETS, DataConfig
+from unlabeled.platform.drive import sweep
 from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.track import Store, StudyLog
 from unlabeled.platform.train.events import EpochDone, Finished, Noted, Progress, Started
 
@@ -144,6 +148,14 @@ MISTAKES = {
         r"'--at-once': .*integer.*; see `unlabeled study run",
     ),
     "GPUs below zero": (["study", "run", STUDY, "--gpus-per-run=-1"], r"gpus_per_run: .*equal to 0, got -1"),
+    "workers of a run": (["run", "simclr", "--workers", "0"], r"workers: .*equal to 1, got 0"),
+    "retries of a search": (["search", "run", "simclr-laptop", "--retries=-1"], r"retries: .*equal to 0, got -1"),
+    "part of what the study varies": (
+        ["study", "run", "pretext-tasks", "--set", "method.temperature=1"],
+        r"method\.temperature is what pretext-tasks varies, so setting it would be ignored; change another",
+    ),
+    "search": (["search", "run", "simclr"], r"no search is called 'simclr'; did you mean 'simclr-laptop'\?"),
+    "sampler": (["search", "run", "simclr-laptop", "--sampler", "tpee"], r"no sampler .*'tpee'; did you mean 'tpe'\?"),
     "policy": (["augment", "--policy", "simlcr"], r"no policy is called 'simlcr'; did you mean 'simclr'\?"),
     "data to augment": (["augment", "--data", "emojii"], r"no data set is called 'emojii'; did you mean 'emoji'\?"),
     "no pictures": (["augment", "--images", "0"], r"'--images': .*equal to 1|'--images': 0 is not in the range"),
@@ -391,6 +403,29 @@ def test_every_help_is_whole(command: str) -> None:
     assert " ." not in result.stdout, "brackets are markup to typer and vanish"
     described = re.findall(r"^│ [* ]? *(?:--)?[a-z-]+ .{3,}", result.stdout, flags=re.M)
     assert described
+
+
+def test_all_commands_that_start_runs_have_the_same_options() -> None:
+    commands = (run.run, study.study_run, search.search_run)
+    shared = inspect.signature(launch.launched).parameters
+    for command in commands:
+        given = inspect.signature(command).parameters
+        assert "launch" not in given
+        assert {name: given[name] for name in shared} == dict(shared)
+    assert set(Resources.model_fields) <= set(shared), "say here how a new field of Resources is given"
+
+
+def test_a_run_in_this_process_takes_the_threads_that_it_is_given(
+    unlabeled: Unlabeled, home: Path, small_run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "usable_cores", lambda: 8)
+    taken: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    words = ["run", "simclr", "--config", write_config(small_run), "--home", home]
+    assert unlabeled(*words, "--cpus-per-run", "3").code == 0
+    assert taken == [3]
+    assert unlabeled(*words, "--set", "seed=1").code == 0
+    assert taken == [3, torch.get_num_threads()]
 
 
 def test_help_waits_for_nothing_heavy() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unlabeled.platform.cli.options import DataRoot, Home, from_here, use_data_root
-from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
     from unlabeled.dashboards.website import About
@@ -94,20 +94,19 @@ def augment(
     from unlabeled.platform.augment.picture import draw_views
     from unlabeled.platform.data import DataConfig, load
 
-    if policy not in POLICIES:
-        raise unknown("policy", policy, POLICIES)
+    views_policy = lookup("policy", policy, POLICIES)
     if out.suffix.lower() != ".png":
         raise UserError(f"--out takes the path of a .png file, got {str(out)!r}")
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
     pictures = load(DataConfig.checked(name=from_here(data))).pretrain
-    page = draw_views(pictures.batch(torch.arange(min(images, len(pictures)))), two_views(POLICIES[policy]), seed=seed)
+    page = draw_views(pictures.batch(torch.arange(min(images, len(pictures)))), two_views(views_policy), seed=seed)
     try:
         page.save(out)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{out} can't be written: {reason}; give another path with --out") from None
-    print(f"{out}: {POLICIES[policy].summary}")
+    print(f"{out}: {views_policy.summary}")
 
 
 def methods() -> None:

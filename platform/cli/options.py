@@ -26,21 +26,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Set a field, such as optimizer.learning_rate=0.001; repeatable."),
 ]
-AtOnce = Annotated[int | None, typer.Option(help="Most runs at the same time.", show_default="as many as fit")]
-Workers = Annotated[int, typer.Option(help="Processes that train a run together.")]
-FewestWorkers = Annotated[
-    int | None, typer.Option(help="With how many it may go on when nodes are lost.", show_default="all")
-]
-MicroBatch = Annotated[
-    int | None, typer.Option(help="Images in memory at a time; as --set micro_batch=N.", show_default="the batch")
-]
-CpusPerRun = Annotated[int, typer.Option(help="Cores, and threads, of a run or worker.")]
-GpusPerRun = Annotated[
-    float | None,
-    typer.Option(help="1 is a GPU for each run or worker, less a share of one.", show_default="1 where there are any"),
-]
-Retries = Annotated[int, typer.Option(help="Restarts of a run whose process or node was lost.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster to use.", show_default="one of its own")]
 
 
 def parse_changes(assignments: list[str] | None, micro_batch: int | None = None) -> dict[str, Any]:
@@ -82,16 +67,6 @@ def from_here(data: str) -> str:
 
     place = data.removeprefix(PREFIX)
     return f"{PREFIX}{Path(place).expanduser().absolute()}" if data.startswith(PREFIX) and place else data
-
-
-def as_set(value: Any, otherwise: Any = None) -> str:
-    """Write a value as ``--set`` takes it, or ``otherwise`` where that is too long to read."""
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value)
-    except TypeError:
-        return str(value if otherwise is None else otherwise)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

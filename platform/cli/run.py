@@ -5,27 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unlabeled.platform.cli.options import (
-    Address,
-    DataRoot,
-    FewestWorkers,
-    GpusPerRun,
-    Home,
-    MicroBatch,
-    Retries,
-    Set,
-    Workers,
-    parse_changes,
-    use_data_root,
-)
+from unlabeled.platform.cli.launch import Launch, starts_runs
 from unlabeled.platform.cli.sweeping import finish, sweep
-from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
 
 
+@starts_runs
 def run(
+    launch: Launch,
     method: Annotated[
         str | None,
         typer.Argument(help="Method to pretrain with; `unlabeled methods` lists them. --config names its own."),
@@ -33,34 +23,23 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="Start from this RunConfig (config.json among a run's artifacts).")
     ] = None,
-    set_: Set = None,
-    home: Home = None,
-    data_root: DataRoot = None,
-    workers: Workers = 1,
-    fewest_workers: FewestWorkers = None,
-    micro_batch: MicroBatch = None,
-    gpus_per_run: GpusPerRun = None,
-    retries: Retries = 2,
-    address: Address = None,
 ) -> None:
     """Pretrain and evaluate once: in this process, or on several workers."""
-    use_data_root(data_root)
     from unlabeled.methods import METHODS
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.drive.cluster import check_address
-    from unlabeled.platform.drive.resources import Resources
     from unlabeled.platform.drive.sweep import run_here, run_on_tune
     from unlabeled.platform.home import is_in_job
     from unlabeled.platform.study import Study
 
     if method is None and config is None:
         raise UserError(f"name a METHOD or give a --config; the methods are: {', '.join(METHODS)}")
-    if method is not None and method not in METHODS:
-        raise unknown("method", method, METHODS)
+    if method is not None:
+        lookup("method", method, METHODS)
     base = read_config(config) if config else RunConfig(method=METHODS[str(method)].checked())
     if method is not None and base.method.name != method:
         raise UserError(f"{config} is a run of {base.method.name!r}, not of {method!r}; name that method")
-    for path, value in parse_changes(set_, micro_batch).items():
+    for path, value in launch.changes.items():
         base = base.with_field(path, value)
     study = Study(
         name="runs",
@@ -72,14 +51,12 @@ def run(
         rows={base.method.name: {}},
         seeds=(base.seed,),
     )
-    resources = Resources.checked(
-        gpus_per_run=gpus_per_run, workers=workers, fewest_workers=fewest_workers, retries=retries, address=address
-    )
-    how = run_on_tune if workers == 1 and (address or is_in_job()) else run_here
-    if workers > 1 or how is run_on_tune:
+    resources = launch.resources
+    how = run_on_tune if resources.workers == 1 and (resources.address or is_in_job()) else run_here
+    if resources.workers > 1 or how is run_on_tune:
         check_address(resources)
-    outcome = sweep(study, base, "single", home, resources, how)
-    finish(study.name, outcome, home)
+    outcome = sweep(study, base, "single", launch.home, resources, how)
+    finish(study.name, outcome, launch.home)
 
 
 def read_config(path: Path) -> "RunConfig":

@@ -5,23 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from unlabeled.platform.cli.options import (
-    Address,
-    AtOnce,
-    CpusPerRun,
-    DataRoot,
-    FewestWorkers,
-    GpusPerRun,
-    Home,
-    Profile,
-    Retries,
-    Set,
-    Workers,
-    as_set,
-    parse_changes,
-    use_data_root,
-)
-from unlabeled.platform.errors import unknown
+from unlabeled.platform.cli.declared import say_base, say_question, say_questions
+from unlabeled.platform.cli.launch import Launch, starts_runs
+from unlabeled.platform.cli.options import Profile
+from unlabeled.platform.cli.sweeping import leave_if_stopped
+from unlabeled.platform.errors import lookup, unknown
 
 if TYPE_CHECKING:
     from unlabeled.platform.search import Search
@@ -41,16 +29,14 @@ def search_list() -> None:
     """List the searches and their questions."""
     from unlabeled.studies.searches import SEARCHES
 
-    for name, search in SEARCHES.items():
-        print(f"{name:24} {search.question}")
+    say_questions(SEARCHES)
 
 
 @app.command("show")
 def search_show(name: SearchName, profile: Profile = "laptop") -> None:
     """Show what a search asks, its space, and the run around which it searches."""
     search = find_search(name)
-    base = search.base(profile)
-    print(f"{search.question}\n\nsource    {search.source}\nexpected  {search.expected}\ncost      {search.cost}")
+    say_question(search)
     aims = ", ".join(f"{objective.direction} {objective.metric}" for objective in search.objectives)
     print(f"objective {aims}; trials {search.trials}, pruned on {search.prune_on}")
     print(f"winner    the best {search.best} over {search.further_seeds} further seeds, then test against the base\n")
@@ -60,18 +46,15 @@ def search_show(name: SearchName, profile: Profile = "laptop") -> None:
     print("\nconstraints")
     for constraint in search.constraints:
         print(f"  {constraint.sentence}")
-    print(f"\nbase run, profile {profile}; what is not searched can be changed with --set PATH=VALUE")
-    whole = base.parameters()
-    for path, value in base.flat().items():
-        if not any(path == searched or path.startswith(f"{searched}.") for searched in search.space):
-            print(f"  {path:32} {as_set(value, otherwise=whole[path])}")
+    say_base(search.base(profile), profile, "what is not searched", search.space)
 
 
 @app.command("run")
+@starts_runs
 def search_run(
+    launch: Launch,
     name: SearchName,
     profile: Profile = "laptop",
-    set_: Set = None,
     trials: Annotated[
         int | None,
         typer.Option(min=1, help="Trials in all, those done before included.", show_default="the search's own"),
@@ -91,43 +74,23 @@ def search_run(
         int | None, typer.Option(min=0, help="Further seeds to repeat over.", show_default="the search's own")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the sampler; --set seed=N is the runs'.")] = 0,
-    home: Home = None,
-    data_root: DataRoot = None,
-    workers: Workers = 1,
-    fewest_workers: FewestWorkers = None,
-    at_once: AtOnce = None,
-    cpus_per_run: CpusPerRun = 1,
-    gpus_per_run: GpusPerRun = None,
-    retries: Retries = 2,
-    address: Address = None,
 ) -> None:
     """Search, name the winner over further seeds, and measure it on test; goes on where it was stopped."""
-    use_data_root(data_root)
     for what, given, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner or "none", PRUNERS)):
         if given not in known:
             raise unknown(what, given, known)
     from unlabeled.platform.drive.cluster import check_address
-    from unlabeled.platform.drive.resources import Resources
 
-    resources = Resources.checked(
-        cpus_per_run=cpus_per_run,
-        gpus_per_run=gpus_per_run,
-        workers=workers,
-        fewest_workers=fewest_workers,
-        at_once=at_once,
-        retries=retries,
-        address=address,
-    )
-    check_address(resources)
+    check_address(launch.resources)
     search = find_search(name)
     fields = {"prune_on": prune_on, "best": best, "further_seeds": further_seeds, "trials": trials}
     search = search.with_fields({field: value for field, value in fields.items() if value is not None})
-    base = search.base(profile, parse_changes(set_))
+    base = search.base(profile, launch.changes)
     from unlabeled.platform.search.start import start
 
     proposing = cast("SamplerName", sampler)
     stopping = cast("PrunerName", pruner or ("none" if search.second else "asha"))
-    course = start(search, base, profile, home, resources, sampler=proposing, pruner=stopping, seed=seed)
+    course = start(search, base, profile, launch.home, launch.resources, sampler=proposing, pruner=stopping, seed=seed)
     finish(course)
 
 
@@ -135,9 +98,7 @@ def find_search(name: str) -> "Search":
     """Return the search of that name, or say which there are."""
     from unlabeled.studies.searches import SEARCHES
 
-    if name not in SEARCHES:
-        raise unknown("search", name, SEARCHES)
-    return SEARCHES[name]
+    return lookup("search", name, SEARCHES)
 
 
 def finish(course: "Course") -> None:
@@ -145,9 +106,7 @@ def finish(course: "Course") -> None:
     from unlabeled.platform.search.summary import counts
 
     found = counts(course)
-    if course.recorder.outcome.interrupted:
-        print("stopped; the same command goes on from the checkpoints", file=sys.stderr)
-        sys.exit(130)
+    leave_if_stopped(course.recorder.outcome)
     print(
         f"{found['finished']} trials finished, {found['pruned']} pruned, {found['failed']} failed; "
         f"{found['rejected']} points were rejected"

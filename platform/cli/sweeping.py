@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
@@ -21,9 +21,7 @@ def find_study(name: str) -> "Study":
         from unlabeled.platform.cli.studyfile import load_study
 
         return load_study(Path(name).expanduser())
-    if name not in STUDIES:
-        raise unknown("study", name, STUDIES)
-    return STUDIES[name]
+    return lookup("study", name, STUDIES)
 
 
 def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, how: Any) -> "Outcome":
@@ -92,9 +90,7 @@ def finish(name: str, outcome: "Outcome", home: Path | None) -> None:
     """Write the report, say where it lies, and leave with the exit code that tells how it went."""
     from unlabeled.dashboards.publish import publish
 
-    if outcome.interrupted:
-        print("stopped; the same command goes on from the checkpoints", file=sys.stderr)
-        sys.exit(130)
+    leave_if_stopped(outcome)
     elsewhere = f", {outcome.elsewhere} were done by other drivers meanwhile" if outcome.elsewhere else ""
     print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before{elsewhere}")
     for note in outcome.notes:
@@ -106,3 +102,10 @@ def finish(name: str, outcome: "Outcome", home: Path | None) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def leave_if_stopped(outcome: "Outcome") -> None:
+    """Leave, and say that the same command goes on, where Ctrl-C ended the runs."""
+    if outcome.interrupted:
+        print("stopped; the same command goes on from the checkpoints", file=sys.stderr)
+        sys.exit(130)

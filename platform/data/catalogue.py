@@ -8,7 +8,7 @@ from unlabeled.platform.data.archives import fetch_archive, fetch_imagenet, read
 from unlabeled.platform.data.contents import Contents
 from unlabeled.platform.data.folder import PREFIX, fetch_folder, read_folder
 from unlabeled.platform.data.shipped import fetch_nothing, read_emoji, read_fashion
-from unlabeled.platform.errors import unknown
+from unlabeled.platform.errors import lookup
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,4 @@ def find(name: str) -> CatalogueEntry:
     """
     if name.startswith(PREFIX) and name != PREFIX:
         return DATASETS[f"{PREFIX}PATH"]
-    if name not in DATASETS:
-        raise unknown("data set", name, DATASETS)
-    return DATASETS[name]
+    return lookup("data set", name, DATASETS)

@@ -54,12 +54,15 @@ def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
 def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:
     """Do the unfinished runs one after the other without Ray Tune: in this process, or each on workers of its own.
 
-    In this process a run uses all threads that torch takes, and no more than there are cores for them.
+    In this process a run uses the threads that it is given, by default all that torch takes, and no more than there are
+    cores for them.
     """
     if not recorder.unfinished():
         return recorder.outcome
     several = resources.workers > 1
-    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+    is_given = "cpus_per_run" in resources.model_fields_set  # the default is a core of a cluster, not of this process
+    threads = resources.cpus_per_run if is_given else torch.get_num_threads()
+    torch.set_num_threads(min(threads, usable_cores()))
     with cluster(resources) if several else contextlib.nullcontext(resources) as given, recorder, display:
         for number in _in_turn(recorder, display):
             run, trained = recorder.planned[number].config, recorder.trained(number)

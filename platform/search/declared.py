@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.errors import UserError, lookup, unknown
 from unlabeled.platform.search.space import Ask, Dimension
 from unlabeled.platform.settings import Settings
 
@@ -112,9 +112,7 @@ class Search(Settings):
         Raises:
             UserError: no such profile, a path names no field, a value is not allowed, or the search would undo it.
         """
-        if profile not in self.profiles:
-            raise unknown(f"profile of {self.name}", profile, self.profiles)
-        base = self.profiles[profile]
+        base = lookup(f"profile of {self.name}", profile, self.profiles)
         for path, value in (changes or {}).items():
             for searched in self.space:
                 if _overlap(path, searched):
