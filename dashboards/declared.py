@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from unlabeled.dashboards.inference import JUDGED
+from unlabeled.platform.metrics import DIFFERENCE
 
 NO_RECORD = (
     "No study.json was found with its runs, so only the runs themselves can be shown: none was logged, or the place of "
@@ -89,7 +89,7 @@ def _is_claim(claim: Any) -> bool:
         and all(isinstance(claim.get(name), str) for name in _CLAIM[:-1])
         and _is_number(claim.get("at_least"))
         and _is_number(claim.get("published_difference") or 0.0)
-        and isinstance(claim.get("kind", JUDGED), str)
+        and isinstance(claim.get("kind", DIFFERENCE), str)
         and _is_pair(claim.get("than"))
     )
 
@@ -105,7 +105,7 @@ def _is_number(value: Any) -> bool:
 def _as_claim(claim: Mapping[str, Any]) -> dict[str, Any]:
     of_lower = claim.get("lower_measure") or claim["measure"]  # claims of two measures came later
     texts = {name: value if isinstance(value := claim.get(name), str) else "" for name in ("source", "published")}
-    defaults = {"kind": JUDGED, "than": None, "published_difference": None}
+    defaults = {"kind": DIFFERENCE, "than": None, "published_difference": None}
     return {**defaults, **claim, **texts, "lower_measure": of_lower}
 
 

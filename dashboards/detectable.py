@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.dashboards import counted
-from unlabeled.dashboards.inference import JUDGED, LEVEL, paired_difference
+from unlabeled.dashboards.inference import LEVEL, paired_difference
 from unlabeled.dashboards.power import CHANCES, TYPICAL_SPREAD, corrected, pooled, smallest_effect
-from unlabeled.dashboards.units import unit_of
 from unlabeled.dashboards.wording import count
+from unlabeled.platform.metrics import DIFFERENCE, unit_of
 
 
 def detectable(record: Mapping[str, Any], runs: pd.DataFrame | None = None) -> list[str]:
@@ -30,7 +30,7 @@ def detectable(record: Mapping[str, Any], runs: pd.DataFrame | None = None) -> l
     Raises:
         UserError: the rows were measured by different protocols.
     """
-    judged = [claim for claim in record["claims"] if claim.get("kind", JUDGED) == JUDGED]
+    judged = [claim for claim in record["claims"] if claim.get("kind", DIFFERENCE) == DIFFERENCE]
     n = len(record["seeds"])
     if not judged or not n:
         return []

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from unlabeled.dashboards.units import Unit, unit_of
-from unlabeled.dashboards.wording import ABSENT
+from unlabeled.platform.metrics import ABSENT, Unit, unit_of
 
 
 def readable(table: pd.DataFrame, measure: str) -> pd.DataFrame:

@@ -25,8 +25,7 @@ from unlabeled.dashboards.drawing import (
     with_unit,
     wrapped,
 )
-from unlabeled.dashboards.units import unit_of
-from unlabeled.dashboards.wording import number
+from unlabeled.platform.metrics import number, unit_of
 
 MOST_NAMED = 12  # rows whose curves and points carry their names
 

@@ -20,13 +20,10 @@ from scipy import special, stats
 
 from unlabeled.dashboards import counted
 from unlabeled.dashboards.power import CHANCES, MOST_SEEDS, seeds_for, seeds_in_words
-from unlabeled.dashboards.units import unit_of
 from unlabeled.dashboards.wording import count, probability
+from unlabeled.platform.metrics import OURS, unit_of
 
 LEVEL = 0.95
-OURS = "ours"  # the source of a claim that no paper makes
-JUDGED = "difference"
-"""The kind of claim that is judged; others are declared, and stay open."""
 EQUAL_WITHIN = 1e-6  # relative: fractions are often means taken in float32, which are equal up to 6e-8
 
 Decision = Literal["held", "smaller than claimed", "contradicted", "not decided"]

@@ -12,7 +12,7 @@ from scipy import stats
 from unlabeled.dashboards import counted, figures, varied, wording
 from unlabeled.dashboards.inference import mean_interval
 from unlabeled.dashboards.shape import Grid, Line, shape_of
-from unlabeled.dashboards.units import Unit, unit_of
+from unlabeled.platform.metrics import Unit, unit_of
 
 Drawn = tuple[str, str, str]
 """A figure: its name, its SVG, its caption."""

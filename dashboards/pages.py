@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from unlabeled.dashboards import drawing, wording
 from unlabeled.dashboards.inference import LEVEL, is_ours, published_of
 from unlabeled.dashboards.power import CHANCES, seeds_in_words
-from unlabeled.dashboards.units import unit_of
+from unlabeled.platform.metrics import duration, unit_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 SYMBOLS = {"held": "✓", "smaller than claimed": "↓", "contradicted": "✗", "not decided": "?"}
@@ -25,7 +25,8 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(wording, name) for name in ("probability", "count", "duration")}
+    environment.filters |= {name: getattr(wording, name) for name in ("probability", "count")}
+    environment.filters["duration"] = duration
     environment.filters["inlined"] = lambda figure: Markup(drawing.inline(figure[1], figure[0]))
     environment.filters["linked"] = linked
     environment.tests["finite"] = math.isfinite

@@ -16,10 +16,11 @@ from unlabeled.dashboards import counted, figures, sections
 from unlabeled.dashboards.declared import declared
 from unlabeled.dashboards.detectable import detectable
 from unlabeled.dashboards.folder import Pages
-from unlabeled.dashboards.inference import JUDGED, Verdict, verdicts
+from unlabeled.dashboards.inference import Verdict, verdicts
 from unlabeled.dashboards.measured import Drawn, Measured, measured, slug
 from unlabeled.dashboards.pages import render
 from unlabeled.dashboards.shown import Artifacts, gallery
+from unlabeled.platform.metrics import DIFFERENCE
 
 EPOCH_COLUMNS = ("run_id", "row", "seed", "epoch", "metric", "value")
 
@@ -188,14 +189,14 @@ def read_report(
     if read["rows"] and others:
         gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
     parts = [measured(read, runs, measure) for measure in (read["measure"], *read["also"]) if measure]
-    judged = verdicts([claim for claim in read["claims"] if claim["kind"] == JUDGED], runs)
+    judged = verdicts([claim for claim in read["claims"] if claim["kind"] == DIFFERENCE], runs)
     return Report(
         record=read,
         gaps=gaps,
         runs=runs,
         parts=parts,
         judged=judged,
-        unjudged=[claim for claim in read["claims"] if claim["kind"] != JUDGED],
+        unjudged=[claim for claim in read["claims"] if claim["kind"] != DIFFERENCE],
         shows=detectable(read, runs),
         curves=_curves(runs, epochs, list(dict.fromkeys([*read["rows"], *others]))),
         curves_left_out=sections.curves(epochs, counted.counted(runs))[1],

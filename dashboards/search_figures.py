@@ -20,8 +20,8 @@ from matplotlib.tri import Triangulation
 from unlabeled.dashboards.drawing import GRID, INK, MUTED, PAPER, SERIES, STYLE, TIGHT, as_svg, short, with_unit
 from unlabeled.dashboards.search_importance import Importance
 from unlabeled.dashboards.search_trials import Parameter
-from unlabeled.dashboards.units import unit_of
 from unlabeled.dashboards.wording import count
+from unlabeled.platform.metrics import unit_of
 
 BLUE, ORANGE, GREEN = SERIES[:3]
 OUT = -0.16  # where a parameter that was not asked for is drawn, as a share of its axis

@@ -12,9 +12,9 @@ import pandas as pd
 from unlabeled.dashboards import counted
 from unlabeled.dashboards.inference import Interval, PairedDifference, mean_interval, paired_difference
 from unlabeled.dashboards.search_trials import IMAGES_SEEN, Parameter, listed, of_stage
-from unlabeled.dashboards.units import Unit, unit_of
-from unlabeled.dashboards.wording import plain
+from unlabeled.dashboards.wording import count, plain, probability
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.metrics import Unit, unit_of
 
 NOTHING = pd.Series(dtype="float64", index=pd.Index([], dtype="int64"))
 
@@ -58,6 +58,24 @@ class Tested:
     def unit(self) -> Unit:
         """How its values are read."""
         return unit_of(self.metric)
+
+    @property
+    def gain(self) -> str:
+        """The winner against the default, in a phrase, with what the seeds can say of it."""
+        found = self.difference
+        if found.n == 0:
+            return "winner and default have no seed in common yet."
+        said = f"{self.unit.difference(found.interval.mean)} against the default"
+        if found.n == 1:
+            return f"{said}; one seed gives no interval."
+        if not math.isfinite(found.interval.low):
+            return f"{said} in each of {found.n} seeds; equal differences give no interval."
+        low, high = self.unit.signed(found.interval.low), self.unit.signed(found.interval.high)
+        clear = found.interval.low > 0 or found.interval.high < 0
+        verdict = "zero lies outside" if clear else "zero lies inside, so the seeds do not tell them apart"
+        paired = f"95 % interval {low} to {high} over {count(found.n, 'paired seed')}"
+        paired += f", {probability(self.p)}" if self.is_tested else ""
+        return f"{said} ({paired}): {verdict}."
 
 
 @dataclass(frozen=True)
@@ -135,17 +153,21 @@ def tested(runs: pd.DataFrame, search: Mapping[str, Any], objective: str) -> tup
             continue
         rows = {row: scores[row].dropna() if row in scores else _of_file(of_file, row, metric) for row in
                 ("winner", "default")}  # fmt: skip
-        found.append(
-            Tested(
-                metric,
-                mean_interval(rows["winner"]),
-                mean_interval(rows["default"]),
-                paired_difference(rows["winner"], rows["default"]),
-                protocol,
-                is_tested=metric == own,
-            )
-        )
+        found.append(against_default(metric, rows["winner"], rows["default"], protocol, is_tested=metric == own))
     return found, gaps
+
+
+def against_default(
+    metric: str,
+    winner: "pd.Series[float]",
+    default: "pd.Series[float]",
+    protocol: str = "",
+    *,
+    is_tested: bool = True,
+) -> Tested:
+    """Compare winner and default on one metric, each a series by seed."""
+    means, difference = (mean_interval(winner), mean_interval(default)), paired_difference(winner, default)
+    return Tested(metric, *means, difference, protocol, is_tested)
 
 
 def mismatches(runs: pd.DataFrame, record: Mapping[str, Any], space: Sequence[Parameter]) -> tuple[int, list[Mismatch]]:

@@ -35,8 +35,8 @@ from unlabeled.dashboards.search_trials import (
     parameters,
     trials,
 )
-from unlabeled.dashboards.units import Unit, unit_of
-from unlabeled.dashboards.wording import ABSENT, count, plain, probability
+from unlabeled.dashboards.wording import count, plain
+from unlabeled.platform.metrics import ABSENT, Unit, unit_of
 from unlabeled.platform.track import Store
 
 MOST_COLUMNS = 8  # parameters that fit beside the metrics
@@ -133,21 +133,7 @@ class SearchReport:
         """The winner against the default on test, in a sentence."""
         if not self.tested:
             return "Winner and default have no test scores yet."
-        one = self.tested[0]
-        found = one.difference
-        if found.n == 0:
-            return f"{one.metric}: winner and default have no seed in common yet."
-        said = f"{one.metric}: {one.unit.difference(found.interval.mean)} against the default"
-        if found.n == 1:
-            return f"{said}; one seed gives no interval."
-        if not math.isfinite(found.interval.low):
-            return f"{said} in each of {found.n} seeds; equal differences give no interval."
-        low, high = one.unit.signed(found.interval.low), one.unit.signed(found.interval.high)
-        clear = found.interval.low > 0 or found.interval.high < 0
-        verdict = "zero lies outside" if clear else "zero lies inside, so the seeds do not tell them apart"
-        paired = f"95 % interval {low} to {high} over {count(found.n, 'paired seed')}"
-        paired += f", {probability(one.p)}" if one.is_tested else ""
-        return f"{said} ({paired}): {verdict}."
+        return f"{self.tested[0].metric}: {self.tested[0].gain}"
 
     @property
     def columns(self) -> tuple[list[str], list[str], list[str]]:

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.dashboards import counted
-from unlabeled.dashboards.wording import ABSENT, duration, number, plain
+from unlabeled.dashboards.wording import plain
 from unlabeled.platform.addresses import scrub
+from unlabeled.platform.metrics import ABSENT, duration, number
 
 SHOWN_SETTINGS = {
     "data.name": "data",

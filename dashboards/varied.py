@@ -15,8 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from unlabeled.dashboards.drawing import DASHES, GRID, INK, MUTED, PAPER, SERIES, STYLE, TIGHT, as_svg, short, with_unit
 from unlabeled.dashboards.shape import Grid, Line
-from unlabeled.dashboards.units import unit_of
 from unlabeled.dashboards.wording import plain
+from unlabeled.platform.metrics import unit_of
 
 DARK, LIGHT = "#010101", "#fffffe"
 """Text on a cell: of neither scheme, because a cell has one colour in both."""

@@ -9,11 +9,8 @@ from pydantic_core import to_jsonable_python
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError, lookup, unknown
-from unlabeled.platform.settings import Settings
-from unlabeled.platform.values import plain_value
-
-OURS = "ours"
-"""The source of a claim that no paper makes: it is what this study asks by itself."""
+from unlabeled.platform.metrics import DIFFERENCE, OURS
+from unlabeled.platform.settings import Settings, plain_value
 
 
 class Claim(Settings):
@@ -43,7 +40,7 @@ class Claim(Settings):
     at_least: float = Field(default=0.0, ge=0.0)
     measure: str = ""
     lower_measure: str = ""
-    kind: Literal["difference", "difference of differences", "no difference"] = "difference"
+    kind: Literal["difference", "difference of differences", "no difference"] = DIFFERENCE
     than: tuple[str, str] | None = None
     published: str = ""
     published_difference: float | None = None
@@ -115,7 +112,7 @@ class Study(Settings):
         scaled: profile -> row -> the fields that the row sets otherwise at that scale: a laptop's large batch is not a
             cluster's.
         seeds: each row runs once per seed.
-        measure: the metric that answers the question; its name tells its unit (see ``dashboards.units``).
+        measure: the metric that answers the question; its name tells its unit (see ``platform.metrics``).
         also: further metrics that the report shows like it.
         published: the numbers to stand beside, of each measure that has any.
         claims: what the source concludes, and what is asked here by ourselves.

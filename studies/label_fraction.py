@@ -14,8 +14,9 @@ the same labels in the same order.
 from unlabeled.platform.augment import Crop, Flip, Policy
 from unlabeled.platform.config import EvaluationConfig
 from unlabeled.platform.evaluate import FineTune, Linear
+from unlabeled.platform.metrics import OURS
 from unlabeled.platform.optim import SGD
-from unlabeled.platform.study import OURS, Claim, Study
+from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.bases import MOCO_RUN, SIMCLR_RUN
 from unlabeled.studies.tables import Column, against, said
 

@@ -35,8 +35,9 @@ from unlabeled.platform.augment import SIMCLR_SMALL, Crop, Flip, Policy, ViewPla
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.metrics import OURS
 from unlabeled.platform.optim import AdamW
-from unlabeled.platform.study import OURS, Claim, Study
+from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.bases import FLIPPED
 from unlabeled.studies.tables import Column, against
 

@@ -250,7 +250,7 @@ def test_a_run_ends_in_a_report_and_its_own_config_is_the_same_run(
         "1 finished, 0 failed, 0 were done before",
         f"report: {page}",
     ]
-    lines = r"simclr seed 0: started\n1/1 simclr seed 0 test/linear/top1 \d+\.\d%, \d+ s\n"
+    lines = r"simclr seed 0: started\n1/1 simclr seed 0 test/linear/top1 \d+\.\d %, \d+ s\n"
     assert re.fullmatch(lines, first.err), "no escape codes, no table"
     assert "What do single runs give?" in page.read_text()
     (run,) = frames.runs("runs", home).itertuples()
@@ -346,9 +346,9 @@ def test_a_terminal_shows_progress_and_keeps_only_what_ended() -> None:
             "simclr seed 0", 1, Finished({"test/linear/top1": 0.625, "system/wall_seconds": 75.0}, notes=("[b] x",))
         )
     shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
-    assert re.search(r"simclr seed 0 +1/1 +1,234 +probing +2\.500 +50\.0%", shown)
+    assert re.search(r"simclr seed 0 +1/1 +1,234 +probing +2\.500 +50\.0 %", shown)
     assert "simclr seed 0: [bold]mind[/bold] the gap" in shown
-    assert "1/1 simclr seed 0 test/linear/top1 62.5%, 1 min 15 s\n" in shown
+    assert "1/1 simclr seed 0 test/linear/top1 62.5 %, 1 min 15 s\n" in shown
     assert "simclr seed 0: [b] x\n" in shown
     assert shown.endswith("\x1b[1A\x1b[2K"), "the table is wiped at the end"
 

@@ -129,13 +129,14 @@ def finish(course: "Course") -> None:
 def _say_winner(course: "Course") -> None:
     import pandas as pd
 
-    from unlabeled.dashboards.inference import paired_difference
-    from unlabeled.platform.drive.display import shown
+    from unlabeled.dashboards.search_findings import against_default
+    from unlabeled.platform.metrics import unit_of
 
     wanted = course.search.objective.metric
+    unit = unit_of(wanted)
     for contender in course.contenders:
-        scores = ", ".join(shown(wanted, value) for value in contender.scores.values())
-        print(f"trial {contender.trial}: {wanted} {shown(wanted, contender.mean)} over further seeds ({scores})")
+        scores = ", ".join(unit.value(value) for value in contender.scores.values())
+        print(f"trial {contender.trial}: {wanted} {unit.value(contender.mean)} over further seeds ({scores})")
     assert course.winner is not None
     point = course.memory.all()[course.winner].params
     print(f"winner: trial {course.winner}, {', '.join(f'{name}={_short(value)}' for name, value in point.items())}")
@@ -144,14 +145,10 @@ def _say_winner(course: "Course") -> None:
         pd.Series({seed: found[metric] for seed, found in course.tested[row].items() if metric in found}, dtype=float)
         for row in ("winner", "default")
     )
-    found = paired_difference(winner, default).interval
-    if not found.n:
-        return
-    interval = f" (95 % interval {found.low:+.1%} to {found.high:+.1%})" if found.low == found.low else ""
-    print(
-        f"{metric} over seeds {', '.join(map(str, winner.index))}: winner {shown(metric, winner.mean())}, "
-        f"default {shown(metric, default.mean())}, difference {found.mean:+.1%}{interval}"
-    )
+    found = against_default(metric, winner, default)
+    if found.difference.n:
+        means = f"winner {unit.value(found.winner.mean)}, default {unit.value(found.default.mean)}"
+        print(f"{metric} over seeds {', '.join(map(str, winner.index))}: {means}; {found.gain}")
 
 
 def _short(value: Any) -> str:

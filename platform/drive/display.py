@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from unlabeled.platform.metrics import duration, percent, unit_of
 from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Noted, Progress, Started
 
 LINE_SECONDS = 30.0  # at least between two lines of a run on its way, so that a log stays readable
@@ -71,7 +72,7 @@ class Display:
             self._say(f"{place} {escape(name)} [red]failed[/]: {escape(event.reason)}")
             return
         value = event.metrics.get(self.measure)
-        answer = f"{self.measure} [bold]{shown(self.measure, value)}[/], " if value is not None else ""
+        answer = f"{self.measure} [bold]{unit_of(self.measure).value(value)}[/], " if value is not None else ""
         left = (time.monotonic() - self._started) / self.done * (self.total - self.done)
         remaining = f", about {duration(left)} left" if self.done < self.total else ""
         self._say(f"{place} {escape(name)} {answer}{duration(event.metrics['system/wall_seconds'])}{remaining}")
@@ -132,30 +133,5 @@ class _Active:
             f"{self.images_per_second:,.0f}" if self.images_per_second else "",
             left if self.epoch < self.epochs else "probing",
             "" if loss is None else f"{loss:.3f}",
-            "" if knn is None else f"{knn:.1%}",
+            "" if knn is None else percent(knn),
         )
-
-
-def shown(metric: str, value: float) -> str:
-    """Write a metric's value as people read it.
-
-    >>> shown("validation/linear/top1", 0.8312), shown("search/images_seen", 40000.0), shown("health/rankme", 31.2345)
-    ('83.1%', '40,000', '31.23')
-    """
-    if metric.endswith("top1"):
-        return f"{value:.1%}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
-
-
-def duration(seconds: float) -> str:
-    """Say a time span as people do.
-
-    >>> duration(5), duration(75), duration(7260)
-    ('5 s', '1 min 15 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

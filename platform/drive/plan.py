@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Self
 
-from unlabeled.platform.drive.display import duration
+from unlabeled.platform.metrics import duration
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.loaded import identify
 

@@ -11,9 +11,9 @@ from statistics import mean
 from typing import Any
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.drive.display import shown
 from unlabeled.platform.drive.sweep import OVER
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.metrics import unit_of
 from unlabeled.platform.search.built import field_of, read_back
 from unlabeled.platform.search.declared import IMAGES_SEEN, Search
 from unlabeled.platform.search.memory import Memory
@@ -156,7 +156,7 @@ class Course:
         if scores:
             metric = self.search.objective.metric
             number = self.search.objective.better(scores)[0]
-            self.display.best = f"{shown(metric, scores[number])} (trial {number})"
+            self.display.best = f"{unit_of(metric).value(scores[number])} (trial {number})"
 
     def _plan(self) -> Iterator[int | None]:
         yield from self._do_trials()

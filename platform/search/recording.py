@@ -9,8 +9,9 @@ from typing import Any, Literal
 from rich.markup import escape
 
 from unlabeled.platform.config import RunConfig, plain
-from unlabeled.platform.drive.display import Display, duration, shown
+from unlabeled.platform.drive.display import Display
 from unlabeled.platform.drive.recorder import Recorder
+from unlabeled.platform.metrics import duration, unit_of
 from unlabeled.platform.search.declared import IMAGES_SEEN
 from unlabeled.platform.track import StudyLog
 from unlabeled.platform.train.events import Failed, Finished, Metrics
@@ -100,7 +101,7 @@ class SearchDisplay(Display):
             self._say(f"{self._place()} {escape(name)} [red]failed[/]: {escape(event.reason)}")
             return
         value = event.metrics.get(self.measure)
-        score = "" if value is None else f" {self.measure} [bold]{shown(self.measure, value)}[/],"
+        score = "" if value is None else f" {self.measure} [bold]{unit_of(self.measure).value(value)}[/],"
         took = duration(event.metrics["system/wall_seconds"])
         self._say(f"{self._place()} {escape(name)}{score} {took}{self._after()}")
 

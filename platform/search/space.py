@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from unlabeled.platform.settings import Variant
-from unlabeled.platform.values import plain_value
+from unlabeled.platform.settings import Variant, plain_value
 
 
 class Ask(Protocol):

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from unlabeled.dashboards.declared import NO_RECORD, declared
-from unlabeled.dashboards.inference import JUDGED, OURS
 from unlabeled.platform import study
+from unlabeled.platform.metrics import DIFFERENCE
 
 OLDER = {
     "name": "projection-head",
@@ -58,10 +58,9 @@ def test_a_claim_that_is_damaged_is_named_and_left_out(record, claim, damage):
     assert (found["claims"], gaps) == ([], ["“Better.” lacks a form that can be read, so it can't be judged."])
 
 
-def test_claims_of_ours_are_told_by_the_word_that_studies_use(record, claim):
-    assert OURS == study.OURS
+def test_a_claim_is_of_the_kind_that_is_judged_unless_it_says_otherwise(record, claim):
     (kind,) = {one.kind for one in [study.Claim(statement="s", source="t", higher="a", lower="b")]}
-    assert kind == JUDGED
+    assert kind == DIFFERENCE
     _, gaps = declared(record(claims=[claim("mlp", "none", kind="difference of differences", than=["new", "none"])]))
     assert gaps == ["“mlp is better than none.” compares the row 'new', which the study does not have."]
 

@@ -7,13 +7,13 @@ import torch
 from mlflow.utils.validation import _validate_metric_name, _validate_tag_name
 from pydantic import ValidationError
 
-from unlabeled.dashboards.units import unit_of
 from unlabeled.methods.contrastive.simclr import SimCLR
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.evaluate import KNN, FineTune, KMeans, Linear, ProbeConfig, ZeroShot
 from unlabeled.platform.evaluate.probe import keys
 from unlabeled.platform.method import Batch, StepResult
+from unlabeled.platform.metrics import unit_of
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.loop import Training

@@ -172,7 +172,7 @@ def test_a_log_has_a_line_when_a_run_starts_and_some_on_its_way(monkeypatch: pyt
         shown.show("linear seed 0", 3, EpochDone(2, {"train/loss": 2.0}))
     assert log.getvalue().splitlines() == [
         "linear seed 0: started",
-        "linear seed 0: epoch 1/3, loss 2.500, knn 50.0%",
+        "linear seed 0: epoch 1/3, loss 2.500, knn 50.0 %",
     ]
 
 

@@ -13,9 +13,8 @@ from pydantic import ValidationError
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.search.space import Choice
-from unlabeled.platform.settings import explain
+from unlabeled.platform.settings import explain, plain_value
 from unlabeled.platform.study import Study
-from unlabeled.platform.values import plain_value
 
 
 class Width(enum.Enum):

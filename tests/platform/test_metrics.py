@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from unlabeled.dashboards.units import unit_of
+from unlabeled.platform.metrics import unit_of
 
 
 @pytest.mark.parametrize(

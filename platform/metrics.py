@@ -1,13 +1,19 @@
-"""In what unit people read a metric, which its name tells: ``top1``, ``_mb``, ``seconds``, ``per_second``.
+"""What a measured number means: the unit that its metric's name tells, how it is written, what may be claimed of it.
 
-Fractions are read as percentages and compared in points; all else is read as logged.
+Fractions (``top1``) are read as percentages and compared in points; all else (``_mb``, ``seconds``, ``per_second``) is
+read as logged.
 """
 
 import math
 import re
 from dataclasses import dataclass
+from typing import Final
 
-from unlabeled.dashboards.wording import ABSENT, number, percent, points
+ABSENT = "—"
+OURS: Final = "ours"
+"""The source of a claim that no paper makes: it is what its study asks by itself."""
+DIFFERENCE: Final = "difference"
+"""The kind of claim that is judged: one row measures more than another. Others are declared, and stay open."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +79,53 @@ _ENDINGS = {
 def unit_of(metric: str) -> Unit:
     """Return the unit that a metric's name tells."""
     return next((unit for ending, unit in _ENDINGS.items() if re.search(ending, metric)), PLAIN)
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction as a percentage.
+
+    >>> percent(0.8461)
+    '84.6 %'
+    """
+    return f"{100 * fraction:.1f} %" if math.isfinite(fraction) else ABSENT
+
+
+def points(difference: float) -> str:
+    """Write a difference of two fractions in points, with its sign; below a tenth of a point with one digit more.
+
+    >>> points(0.025), points(-0.0004), points(0.0)
+    ('+2.5', '−0.04', '0.0')
+    """
+    if not math.isfinite(difference):
+        return ABSENT
+    size = abs(100 * difference)
+    text = f"{size:.2f}" if 0 < size < 0.1 else f"{size:.1f}"
+    sign = "" if float(text) == 0 else "+" if difference > 0 else "−"
+    return sign + text
+
+
+def number(value: float) -> str:
+    """Write a plain number with three significant digits, large ones in whole thousands groups.
+
+    >>> number(0.03214), number(12345.6), number(float("nan"))
+    ('0.0321', '12,346', '—')
+    """
+    if not math.isfinite(value):
+        return ABSENT
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in the unit that people would use.
+
+    >>> duration(41.2), duration(412), duration(7300), duration(float("nan"))
+    ('41 s', '6 min 52 s', '2 h 1 min', '—')
+    """
+    if not math.isfinite(seconds):
+        return ABSENT
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
