@@ -1,18 +1,34 @@
 """Which figures a search's page has, in what words, and why some are left out."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import optuna
 import pandas as pd
 
 from unlabeled.dashboards import search_figures, search_findings
 from unlabeled.dashboards.measured import Drawn
 from unlabeled.dashboards.search_importance import Importance
-from unlabeled.dashboards.search_trials import Parameter, front, objectives
+from unlabeled.dashboards.search_study import is_number, rebuilt
+from unlabeled.dashboards.search_trials import Parameter, objectives
 from unlabeled.dashboards.wording import count
 
 MOST_SLICES = 12
 MOST_AXES = 10
+FEWEST_TO_INTERPOLATE = 10
+
+
+@dataclass
+class Drawing:
+    """What is drawn of a search, and why the rest is not."""
+
+    figures: list[Drawn] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, name: str, svg: str, caption: str) -> None:
+        """Take in a figure."""
+        self.figures.append((name, svg, caption))
 
 
 def drawn_of(
@@ -24,96 +40,112 @@ def drawn_of(
     judged: Importance,
     epochs: pd.DataFrame,
     search: Mapping[str, Any],
-) -> tuple[list[Drawn], list[str]]:
-    """Draw what the trials allow; return figures, and why others are left out."""
-    aims = objectives(record)
-    metric, direction = aims[0]["metric"], aims[0]["direction"]
-    finished = table[(table["state"] == "finished") & table["value"].notna()]
-    seen = [one for one in space if points[one.name].notna().any() and (one.choices or one.low <= one.high)]
-    drawn: list[Drawn] = []
-    left_out: list[str] = []
+) -> Drawing:
+    """Draw what the trials allow."""
+    drawing, aims = Drawing(), objectives(record)
     if table.empty:
-        return [], ["Nothing is drawn: no trial is logged."]
-    if finished.empty:
-        left_out.append("History, importance, parallel coordinates, slices and map: no trial finished.")
-    else:
+        drawing.left_out.append("Nothing is drawn: no trial is logged.")
+        return drawing
+    metric, directions = aims[0]["metric"], [aim["direction"] for aim in aims]
+    followed = str(record["prune_on"] or "knn/top1")
+    curves = search_findings.followed(epochs, table, followed, search)
+    study = rebuilt(table, points, _sampled(space, points), directions[:1], curves)
+    num_finished = int(((table["state"] == "finished") & table["value"].notna()).sum())
+    if num_finished:
         caption = (
             f"{metric} of each trial in the order they were asked for, and the best so far. Crosses below were pruned, "
             "triangles failed: they have no objective."
         )
-        drawn.append(("history", search_figures.history_figure(table, metric, direction, chosen), caption))
-        drawn += _landscape(table, points, seen, aims, chosen, judged, left_out)
-    if len(aims) > 1 and not finished.empty:
-        ahead = front(table, [aim["direction"] for aim in aims])
+        drawing.add("history", search_figures.history_figure(study, table, metric, chosen), caption)
+        _landscape(drawing, study, table, points, space, metric, chosen, judged)
+    else:
+        drawing.left_out.append("History, importance, parallel coordinates, slices and map: no trial finished.")
+    if len(aims) > 1 and num_finished:
+        both = rebuilt(table, points, [], directions)
+        ahead = sorted(int(table.index[trial.number]) for trial in both.best_trials)
         better = " and ".join(f"{'more' if a['direction'] == 'maximize' else 'less'} {a['metric']}" for a in aims)
-        caption = (
-            f"{count(len(ahead), 'trial')} of {len(finished)} on the front: no other has {better}. {_numbered(ahead)}"
-        )
-        drawn.append(("front", search_figures.front_figure(table, [a["metric"] for a in aims], ahead, chosen), caption))
-    followed = str(record["prune_on"] or "knn/top1")
-    curves = search_findings.followed(epochs, table, followed, search)
+        caption = f"{count(len(ahead), 'trial')} of {num_finished} on the front: no other has {better}."
+        caption += f" Trials {', '.join(map(str, ahead))}."
+        svg = search_figures.front_figure(both, table, [aim["metric"] for aim in aims], chosen)
+        drawing.add("front", svg, caption)
     if len(curves):
         caption = (
             f"{followed} of every trial while it trained: the metric that trials are pruned by. Pruned trials end in a "
             "cross."
         )
-        drawn.append(("curves", search_figures.curves_figure(curves, table, followed, chosen), caption))
+        drawing.add("curves", search_figures.curves_figure(study, table, followed, chosen), caption)
     else:
-        left_out.append(f"Learning curves: no trial has logged {followed}.")
-    return drawn, left_out
+        drawing.left_out.append(f"Learning curves: no trial has logged {followed}.")
+    return drawing
+
+
+def _sampled(space: list[Parameter], points: pd.DataFrame) -> list[Parameter]:
+    """Return the parameters that any trial has a value of."""
+    return [one for one in space if points[one.name].notna().any() and (one.choices or one.low <= one.high)]
 
 
 def _landscape(
+    drawing: Drawing,
+    study: optuna.Study,
     table: pd.DataFrame,
     points: pd.DataFrame,
-    seen: list[Parameter],
-    aims: list[dict[str, str]],
+    space: list[Parameter],
+    metric: str,
     chosen: int | None,
     judged: Importance,
-    left_out: list[str],
-) -> list[Drawn]:
-    """Draw where the good points lie; what can't be is added to ``left_out``."""
-    metric, direction = aims[0]["metric"], aims[0]["direction"]
-    if not seen:
-        left_out.append("Parallel coordinates, slices and map: no sampled value is logged.")
-        return []
-    drawn: list[Drawn] = []
-    by_rank = sorted(seen, key=lambda one: -judged.shares.get(one.name, 0.0))
+) -> None:
+    """Draw where the good points lie."""
     if judged.shares:
-        drawn.append(("importance", search_figures.importance_figure(judged), judged.how))
+        drawing.add("importance", search_figures.importance_figure(study, judged.shares), judged.how)
     else:
-        left_out.append(f"Importance. {judged.how}")
-    if len(seen) > 1:
-        axes = [one for one in seen if one in by_rank[:MOST_AXES]]
-        caption = "A line is a trial; it crosses each axis at its value, logarithmic where the space is."
-        if points[[one.name for one in axes]].isna().any(axis=None):
-            caption += " Where it passes below, the parameter was not asked for: its operation is out."
-        svg = search_figures.parallel_figure(table, points, axes, direction, chosen)
-        drawn.append(("grid-parallel", svg, caption + _not_drawn(by_rank[MOST_AXES:])))
-    shown = by_rank[:MOST_SLICES]
+        drawing.left_out.append(f"Importance. {judged.how}")
+    done = points.loc[table.index[(table["state"] == "finished") & table["value"].notna()]]
+    varied = [one for one in _sampled(space, points) if done[one.name].nunique() > 1]
+    by_rank = sorted(varied, key=lambda one: -judged.shares.get(one.name, 0.0))
+    if not by_rank:
+        drawing.left_out.append("Parallel coordinates, slices and map: no parameter has two values in finished trials.")
+        return
+    if len(by_rank) > 1:
+        axes = by_rank[:MOST_AXES]
+        caption = "A line is a finished trial; it crosses each axis at its value, logarithmic where the space is."
+        if done[[one.name for one in axes]].isna().any(axis=None):
+            caption += " Out: the parameter was not asked for, for its operation is out."
+        svg = search_figures.parallel_figure(study, table, axes, metric, chosen)
+        drawing.add("grid-parallel", svg, caption + _not_drawn(by_rank[MOST_AXES:]))
     order = ", the most important first" if judged.shares else ""
     caption = f"{metric} over each parameter by itself{order}; the others vary too."
-    caption += _not_drawn(by_rank[MOST_SLICES:])
-    drawn.append(("grid-slices", search_figures.slices_figure(table, points, shown, metric, chosen), caption))
-    finished = table.index[table["state"] == "finished"]
-    pair = [one for one in by_rank if points.loc[finished, one.name].nunique() > 1]
-    for place, up in enumerate(pair[1:4], start=1):
-        together = points.loc[finished, [pair[0].name, up.name]].notna().all(axis="columns").sum()
-        if together < 3:
+    svg = search_figures.slices_figure(study, table, by_rank[:MOST_SLICES], metric, chosen)
+    drawing.add("grid-slices", svg, caption + _not_drawn(by_rank[MOST_SLICES:]))
+    _map(drawing, study, table, done, by_rank, metric, chosen)
+
+
+def _map(
+    drawing: Drawing,
+    study: optuna.Study,
+    table: pd.DataFrame,
+    done: pd.DataFrame,
+    by_rank: list[Parameter],
+    metric: str,
+    chosen: int | None,
+) -> None:
+    """Draw the objective over the first two numbers that enough finished trials have both of."""
+    numbers = [one for one in by_rank if is_number(one)]
+    for up in numbers[1:4]:
+        across = numbers[0]
+        both = done[[across.name, up.name]].dropna()
+        if (
+            len(both) < FEWEST_TO_INTERPOLATE
+            or both.nunique().min() < 2
+            or table.loc[both.index, "value"].nunique() < 2
+        ):
             continue
-        first = pair[0]
-        svg, is_filled = search_figures.pair_figure(table, points, first, up, metric, chosen)
-        which = "the two most important parameters" if judged.shares and place == 1 else "two parameters"
-        how = "Colours between trials are interpolated over triangles of trials." if is_filled else "Dots are trials."
-        drawn.append(("map", svg, f"{metric} over {which}, {first.name} and {up.name}. {how} Brighter is higher."))
-        return drawn
-    left_out.append("Map of two parameters: no two of them vary in three finished trials.")
-    return drawn
+        svg = search_figures.contour_figure(study, table, across, up, metric, chosen)
+        caption = f"{metric} over two numbers, {across.name} and {up.name}, interpolated between the dots, which are "
+        drawing.add("map", svg, f"{caption}finished trials. Brighter is higher.")
+        return
+    need = f"no two numbers vary in {FEWEST_TO_INTERPOLATE} finished trials that differ"
+    drawing.left_out.append(f"Map of two parameters: {need}.")
 
 
 def _not_drawn(rest: list[Parameter]) -> str:
     return f" Not drawn: {', '.join(one.name for one in rest)}." if rest else ""
-
-
-def _numbered(numbers: list[int]) -> str:
-    return f"Trials {', '.join(map(str, sorted(numbers)))}." if numbers else ""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from optuna.importance import FanovaImportanceEvaluator
 
+from unlabeled.dashboards.search_study import rebuilt
 from unlabeled.dashboards.search_trials import Parameter
 from unlabeled.dashboards.wording import count
 
@@ -45,7 +47,7 @@ def importance(table: pd.DataFrame, points: pd.DataFrame, space: Sequence[Parame
         return Importance({}, "Left out: no parameter has two values among the finished trials.")
     if values.nunique() < 2:
         return Importance({}, "Left out: every finished trial has the same objective.")
-    found = _evaluated(values, points.loc[finished], asked)
+    found = _evaluated(table.loc[finished], points.loc[finished], asked)
     total = sum(value for value in found.values() if math.isfinite(value))
     if not total > 0:
         return Importance({}, "Left out: no parameter tells the finished trials apart.")
@@ -60,39 +62,17 @@ def importance(table: pd.DataFrame, points: pd.DataFrame, space: Sequence[Parame
     return Importance(shares, how)
 
 
-def _evaluated(values: "pd.Series[float]", points: pd.DataFrame, asked: Sequence[Parameter]) -> dict[str, float]:
-    import optuna
-    from optuna.importance import FanovaImportanceEvaluator
-    from optuna.trial import create_trial
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = {one.name: _distribution(one, points[one.name]) for one in asked}
-    study = optuna.create_study()
-    for value, values_of_trial in zip(values, points.to_dict("records"), strict=True):
-        point = {one.name: _value(one, values_of_trial[one.name]) for one in asked}
-        study.add_trial(create_trial(params=point, distributions=distributions, value=float(value)))
-    return dict(FanovaImportanceEvaluator(seed=0).evaluate(study, params=list(distributions)))
+def _evaluated(table: pd.DataFrame, points: pd.DataFrame, asked: Sequence[Parameter]) -> dict[str, float]:
+    filled = points[[one.name for one in asked]].copy()
+    for one in asked:
+        filled[one.name] = [_middle(one) if value is None else value for value in points[one.name]]
+    study = rebuilt(table, filled, asked, ["maximize"])
+    return dict(FanovaImportanceEvaluator(seed=0).evaluate(study, params=[one.name for one in asked]))
 
 
-def _distribution(parameter: Parameter, values: "pd.Series[Any]") -> Any:
-    """Return Optuna's distribution, widened to values that lie outside a record of another version."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    if parameter.choices:
-        return CategoricalDistribution(parameter.choices)
-    numbers = [_number(parameter, value) for value in values.dropna()]
-    bounds = [_number(parameter, one) for one in (parameter.low, parameter.high) if math.isfinite(one)]
-    return FloatDistribution(min([*bounds, *numbers]), max([*bounds, *numbers]))
-
-
-def _value(parameter: Parameter, value: Any) -> Any:
-    if value is not None:
-        return value if parameter.choices else _number(parameter, value)
+def _middle(parameter: Parameter) -> Any:
     if parameter.choices:
         return parameter.choices[0]
-    return (_number(parameter, parameter.low) + _number(parameter, parameter.high)) / 2
-
-
-def _number(parameter: Parameter, value: float) -> float:
-    """Return a number as it was sampled: its logarithm where that was even."""
-    return math.log(value) if parameter.is_log and value > 0 else float(value)
+    low, high = parameter.low, parameter.high
+    middle = math.sqrt(low * high) if parameter.is_log else (low + high) / 2
+    return float(round(middle)) if parameter.is_whole else middle

@@ -24,11 +24,11 @@ from unlabeled.dashboards.report import Around
 from unlabeled.dashboards.search_drawn import drawn_of
 from unlabeled.dashboards.search_findings import Contender, Mismatch, Tested
 from unlabeled.dashboards.search_importance import Importance, importance
+from unlabeled.dashboards.search_study import front
 from unlabeled.dashboards.search_trials import (
     IMAGES_SEEN,
     STATES,
     Parameter,
-    front,
     listed,
     objectives,
     of_stage,
@@ -326,11 +326,11 @@ def read_search_report(
     planned = read.get("trials")
     if isinstance(planned, int) and len(table) < planned:
         gaps.append(f"{planned} trials are planned, and {len(table)} {'is' if len(table) == 1 else 'are'} logged.")
-    drawn, left_out = drawn_of(read, table, points, space, chosen, judged, epochs, search)
+    drawing = drawn_of(read, table, points, space, chosen, judged, epochs, search)
     return SearchReport(
         read, gaps + problems, runs, search, config if has_winner else "", space, table, points, chosen, has_winner,
-        search_findings.contenders(runs, aim["metric"], aim["direction"]), scores, judged, compared, differing, drawn,
-        left_out, bool(record),
+        search_findings.contenders(runs, aim["metric"], aim["direction"]), scores, judged, compared, differing,
+        drawing.figures, drawing.left_out, bool(record),
     )  # fmt: skip
 
 

@@ -159,18 +159,6 @@ def objectives(record: Mapping[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def front(table: pd.DataFrame, directions: Sequence[str]) -> list[int]:
-    """Return the trials than which no other is at least as good in both objectives and better in one."""
-    signs = [1.0 if direction == "maximize" else -1.0 for direction in directions]
-    both = table[(table["state"] == "finished") & table["value"].notna() & table["second"].notna()]
-    scores = {int(n): (signs[0] * v, signs[1] * s) for n, v, s in both[["value", "second"]].itertuples()}
-
-    def is_beaten(mine: tuple[float, float]) -> bool:
-        return any(o[0] >= mine[0] and o[1] >= mine[1] and o != mine for o in scores.values())
-
-    return [number for number, mine in scores.items() if not is_beaten(mine)]
-
-
 def listed(search: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """Return the entries of a list in ``search.json``; those that are no objects are left out."""
     found = search.get(name)

@@ -7,15 +7,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 
-from unlabeled.dashboards import search_findings
+from unlabeled.dashboards import search_figures, search_findings
 from unlabeled.dashboards.publish import publish
 from unlabeled.dashboards.search_importance import importance
 from unlabeled.dashboards.search_report import read_search_report
-from unlabeled.dashboards.search_trials import front, parameters, trials
+from unlabeled.dashboards.search_study import front, rebuilt
+from unlabeled.dashboards.search_trials import parameters, trials
 from unlabeled.platform.augment import ColorJitter, Crop, Flip
 from unlabeled.platform.search import Choice, Composition, Constraint, LogUniform, Objective, Part, Search, Uniform
 
@@ -258,6 +262,73 @@ def test_the_temperature_that_decides_is_the_most_important(small_run):
     assert sum(found.shares.values()) == pytest.approx(1.0)
     assert "fANOVA on 40 finished trials" in found.how
     assert "whose operation is out stands at the middle" in found.how
+
+
+@pytest.fixture
+def drawn_axes(monkeypatch):
+    """Return the list that every figure's axes come into, before it is written."""
+    found: list[Any] = []
+    finish = search_figures.finish
+    monkeypatch.setattr(search_figures, "finish", lambda axes, *rest: found.append(axes) or finish(axes, *rest))
+    return found
+
+
+def of_space(small_run, runs):
+    space = parameters(make_record(small_run), runs)
+    table, points = trials(make_record(small_run), runs, {}, space)
+    return {one.name: one for one in space}, table, points, rebuilt(table, points, space, ["maximize"])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_map_has_each_parameter_on_the_axis_that_names_it(drawn_axes, small_run, turned):
+    space, table, points, study = of_space(small_run, make_runs(40, "ffp", tests=False))
+    pair = [space["method.temperature"], space["views.color_jitter.strength"]]
+    search_figures.contour_figure(study, table, *(pair[::-1] if turned else pair), METRIC, None)
+    (axes,) = drawn_axes
+    dots = next(one for one in axes.collections if len(one.get_offsets()) > 1)
+    done = points.loc[table.index[table["state"] == "finished"]].dropna()
+    paths = {one.short_name: one.name for one in pair}
+    expected = done[[paths[axes.get_xlabel()], paths[axes.get_ylabel()]]].to_numpy(dtype=float)
+    np.testing.assert_allclose(np.sort(np.asarray(dots.get_offsets()), axis=0), np.sort(expected, axis=0))
+
+
+def test_the_chosen_line_is_the_chosen_trials_though_others_have_its_objective(drawn_axes, small_run):
+    runs = make_runs(12, "f", tests=False)
+    runs[[METRIC, "search/objective"]] = [[0.5 + 0.1 * (n % 2)] * 2 for n in range(12)]
+    space, table, points, study = of_space(small_run, runs)
+    search_figures.parallel_figure(study, table, list(space.values()), METRIC, 7)
+    (axes,) = drawn_axes
+    (lines,) = [one for one in axes.collections if isinstance(one, LineCollection)]
+    (own,) = np.flatnonzero(lines.get_linewidths() == np.max(lines.get_linewidths()))
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    place = names.index("batch_size")
+    values = sorted(points["batch_size"].astype(float).unique())
+    low, high = axes.get_ylim()
+    height = (lines.get_segments()[own][place][1] - low) / (high - low)
+    assert values[round(height * (len(values) - 1))] == float(points.loc[7, "batch_size"])
+
+
+def test_figures_leave_nothing_of_optuna_behind(small_run):
+    before = dict(matplotlib.rcParams), matplotlib.get_backend(), dict(matplotlib.style.library["ggplot"])
+    _, table, _, study = of_space(small_run, make_runs(9, "f", tests=False))
+    search_figures.history_figure(study, table, METRIC, 3)
+    assert (dict(matplotlib.rcParams), matplotlib.get_backend(), dict(matplotlib.style.library["ggplot"])) == before
+    assert not matplotlib.pyplot.get_fignums()
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        optuna.visualization.matplotlib.plot_optimization_history(study)
+    matplotlib.pyplot.close("all")
+    matplotlib.rcParams.update(before[0])
+
+
+def test_a_search_with_gaps_in_its_numbers_names_its_own_trials(drawn_axes, small_run):
+    runs = make_runs(9, "fp", tests=False)
+    runs["search.trial"] = runs["search.trial"] * 7 + 3
+    _, table, _, study = of_space(small_run, runs)
+    best = int(table["value"].idxmax())
+    svg = search_figures.history_figure(study, table, METRIC, best)
+    assert f"came with trial {best}" in svg
+    (axes,) = drawn_axes
+    assert axes.xaxis.get_major_formatter()(4, None) == str(4 * 7 + 3)
 
 
 def test_importance_of_few_trials_is_left_out_with_the_reason(write):
