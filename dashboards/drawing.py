@@ -48,6 +48,9 @@ STYLE: dict[Any, Any] = {
 TIGHT = {"handlelength": 1.3, "handletextpad": 0.5, "columnspacing": 1.3}
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 
+Drawn = tuple[str, str, str]
+"""A figure: its name, its SVG, its caption."""
+
 
 def inline(svg: str, name: str) -> str:
     """Prepare a figure for a page: colours and font become the page's, identifiers are kept apart by ``name``."""

@@ -10,12 +10,10 @@ import pandas as pd
 from scipy import stats
 
 from unlabeled.dashboards import counted, figures, varied, wording
+from unlabeled.dashboards.drawing import Drawn
 from unlabeled.dashboards.inference import mean_interval
 from unlabeled.dashboards.shape import Grid, Line, shape_of
 from unlabeled.platform.metrics import Unit, unit_of
-
-Drawn = tuple[str, str, str]
-"""A figure: its name, its SVG, its caption."""
 
 
 def table(record: Mapping[str, Any], runs: pd.DataFrame, measure: str | None = None) -> pd.DataFrame:

@@ -1,19 +1,121 @@
-"""From templates to pages: what every page of the site shares."""
+"""From what is read to pages: what all reports are, and what every page of the site shares."""
 
 import math
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup, escape
 
 from unlabeled.dashboards import drawing, wording
-from unlabeled.dashboards.inference import LEVEL, is_ours, published_of
+from unlabeled.dashboards.drawing import Drawn
+from unlabeled.dashboards.folder import Pages
+from unlabeled.dashboards.inference import LEVEL
 from unlabeled.dashboards.power import CHANCES, seeds_in_words
+from unlabeled.dashboards.verdicts import is_ours, published_of
 from unlabeled.platform.metrics import duration, unit_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 SYMBOLS = {"held": "✓", "smaller than claimed": "↓", "contradicted": "✗", "not decided": "?"}
+
+Link = tuple[str, str]
+"""Words, and where they lead."""
+
+
+Columns = tuple[list[str], list[str], list[str]]
+"""Metrics, parameters and tags."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """The pages around a study's, as links from its folder.
+
+    Attributes:
+        pages: of the whole site.
+        methods: of the methods that the study's runs used.
+        previous: the study before it.
+        next: the study after it.
+    """
+
+    pages: tuple[Link, ...] = ()
+    methods: tuple[Link, ...] = ()
+    previous: Link | None = None
+    next: Link | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, before it is known where it will stand.
+
+    Attributes:
+        template: its template, in ``templates/``.
+        values: what the template asks for, beside ``around`` and ``title``.
+        figures: name, SVG and caption; each is a file beside the page, too.
+        files: path -> text of the numbers beside it.
+    """
+
+    template: str
+    values: Mapping[str, Any]
+    figures: Sequence[Drawn]
+    files: Mapping[str, str]
+
+
+class Reported(ABC):
+    """All that is said of an experiment's runs, ready to be written: a study's, or a search's.
+
+    Attributes:
+        record: the experiment as recorded; texts that it lacks are empty.
+        runs: every run.
+        has_record: whether a record was found.
+    """
+
+    record: Mapping[str, Any]
+    runs: pd.DataFrame
+    has_record: bool
+
+    @property
+    def title(self) -> str:
+        """The question, or the experiment's name where none is recorded."""
+        return str(self.record["question"] or self.record["name"])
+
+    @property
+    @abstractmethod
+    def answer(self) -> str:
+        """What was found, in a few sentences of Markdown."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> Columns:
+        """The metrics, parameters and tags by which a person tells its runs apart in MLflow's UI."""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What is found in numbers, as tags of MLflow's."""
+        return {}
+
+    @abstractmethod
+    def page(self) -> Page:
+        """Return the page, its figures and its numbers."""
+
+    def pages(self, out: Path, around: Around = Around()) -> Pages:
+        """Return the files to be written into a folder."""
+        page = self.page()
+        html = render(page.template, title=self.title, around=around, **page.values)
+        drawn = {f"{name}.svg": svg for name, svg, _ in page.figures}
+        return Pages(out, {**drawn, **page.files, "index.html": html}, is_whole=self.has_record)
+
+    def write(self, out: Path, around: Around = Around()) -> Path:
+        """Write the files into a folder, made if needed, and return the page.
+
+        Raises:
+            UserError: files of others are in the way, see :class:`unlabeled.dashboards.folder.Pages`.
+        """
+        return self.pages(out, around).write()
 
 
 def render(template: str, **values: object) -> str:

@@ -12,20 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unlabeled.dashboards import frames, sections
+from unlabeled.dashboards import frames
 from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.folder import check_record, written_in
 from unlabeled.dashboards.measured import slug
-from unlabeled.dashboards.report import Around, Report, read_report
-from unlabeled.dashboards.search_report import SearchReport, is_search, search_report
+from unlabeled.dashboards.pages import Around, Reported
+from unlabeled.dashboards.reading import read_report
+from unlabeled.dashboards.report import Report
 from unlabeled.dashboards.website import About, Declared, Searched, method_page, site_links, used_by, write_site
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.track import Store
 from unlabeled.platform.track.reports import log_report, set_view
-
-MOST_COLUMNS = 6  # parameters that fit beside the metrics
 
 
 @dataclass
@@ -62,14 +61,9 @@ def publish(
     Raises:
         UserError: the study has no runs there, or its runs can't be compared.
     """
-    logged = frames.read(study, home)
-    if logged is None:
+    report = _read(study, home)
+    if report is None:
         raise UserError(f"no run of {study!r} has begun in {find_home(home)}; start with `unlabeled study run {study}`")
-    report = (
-        search_report(logged, Store(find_home(home)), find_home(home), study)
-        if is_search(logged)
-        else read_report(logged.record, logged.runs, logged.epochs, logged.pictures, study)
-    )
     folder = Path(out) if out else make_home(home) / "reports" / study
     page = report.write(folder, _around(report, written_in(folder.parent)))
     problem = _log(Store(find_home(home)), study, report)
@@ -95,32 +89,21 @@ def publish_all(
     store = Store(find_home(home))
     order = {study.name: place for place, study in enumerate(studies)}
     names = sorted(_names(store), key=lambda name: (order.get(name, len(order)), name))
-    reports: dict[str, Report] = {}
-    searches: dict[str, SearchReport] = {}
+    found: dict[str, Reported] = {}
     failed: dict[str, str] = {}
+    folder = Path(out) if out else make_home(home) / "reports"
     for name in names:
         try:
-            logged = frames.read(name, home)
-            if logged is None:
-                continue
-            if is_search(logged):
-                searches[name] = search_report(logged, store, find_home(home), name)
-            else:
-                reports[name] = read_report(logged.record, logged.runs, logged.epochs, logged.pictures, name)
+            report = _read(name, home)
+            if report is not None:
+                check_record(folder / name, report.has_record)
+                found[name] = report
         except UserError as error:
             failed[name] = str(error)
         except Exception as error:  # whatever is wrong with one study's records, the others have their reports
             failed[name] = scrub(f"what is logged of it can't be read ({type(error).__name__}: {error})")
-    folder = Path(out) if out else make_home(home) / "reports"
-    has_record = {name: one.has_record for name, one in reports.items()}
-    has_record |= {name: one.has_record for name, one in searches.items()}
-    for name, has in has_record.items():
-        try:
-            check_record(folder / name, has)
-        except UserError as error:
-            failed[name] = str(error)
-    reports = {name: one for name, one in reports.items() if name not in failed}
-    searches = {name: one for name, one in searches.items() if name not in failed}
+    reports = {name: one for name, one in found.items() if isinstance(one, Report)}
+    searches = {name: one for name, one in found.items() if name not in reports}
     listed = [
         Searched(name, one.title, len(one.runs), int((one.runs["status"] == "FINISHED").sum()), f"{name}/index.html")
         for name, one in searches.items()
@@ -129,13 +112,24 @@ def publish_all(
     site = ["claims.html", *(method_page(name) for name in of_methods)]
     beside = [one.pages(folder / name, _around(one, site)) for name, one in searches.items()]
     page = write_site(folder, reports, studies, methods, listed, failed, beside)
-    found = Published(page, [*reports, *searches], failed)
-    written: dict[str, Report | SearchReport] = {**reports, **searches}
-    for name, report in written.items():
+    published = Published(page, [*reports, *searches], failed)
+    for name, report in {**reports, **searches}.items():
         problem = _log(store, name, report)
         if problem:
-            found.not_logged[name] = problem
-    return found
+            published.not_logged[name] = problem
+    return published
+
+
+def _read(name: str, home: str | Path | None) -> Reported | None:
+    """Read a study or a search, told by its record, or by its runs' stages where the record is lost; None is no run."""
+    logged = frames.read(name, home)
+    if logged is None:
+        return None
+    if logged.record.get("kind") == "search" or (not logged.record and "search.stage" in logged.runs):
+        from unlabeled.dashboards.search_reading import read_search  # which takes Optuna: a second that studies spare
+
+        return read_search(logged, Store(find_home(home)), find_home(home), name)
+    return read_report(logged.record, logged.runs, logged.epochs, logged.pictures, name)
 
 
 def _names(store: Store) -> list[str]:
@@ -149,7 +143,7 @@ def _names(store: Store) -> list[str]:
     return found
 
 
-def _around(report: Report | SearchReport, site: Sequence[str]) -> Around:
+def _around(report: Reported, site: Sequence[str]) -> Around:
     """Return the links of a report to the site that it stands in, whose files are given; none where it is no site."""
     if "claims.html" not in site:
         return Around()
@@ -159,38 +153,15 @@ def _around(report: Report | SearchReport, site: Sequence[str]) -> Around:
     return Around(site_links("../"), tuple((name, f"../{page}") for name, page in pages if page in site))
 
 
-def _columns(report: Report) -> tuple[list[str], list[str], list[str]]:
-    """Return the metrics, parameters and tags by which a person tells this study's runs apart."""
-    metrics = [one.metric for one in report.parts]
-    metrics += [f"untrained/{name.removeprefix('test/')}" for name in metrics] + ["test/knn/top1", "train/loss"]
-    set_by_rows = {path for fields in report.record["rows"].values() for path in fields}
-    differing = sections.settings(report.record, report.done, report.rows)["differing"]
-    parameters = [
-        name for name in differing if any(name == path or name.startswith(f"{path}.") for path in set_by_rows)
-    ]
-    return (
-        [name for name in dict.fromkeys(metrics) if name in report.runs],
-        parameters[:MOST_COLUMNS],
-        ["unlabeled.reason"] if (report.runs["status"] == "FAILED").any() else [],
-    )
-
-
-def _log(store: Store, study: str, report: Report | SearchReport) -> str:
+def _log(store: Store, study: str, report: Reported) -> str:
     """Log a report; return what went wrong, if anything, because the report itself is there."""
-    tags: dict[str, str] = {}
-    if isinstance(report, SearchReport):
-        found, columns = report.answer, report.columns
-    else:
-        verdicts = "\n".join(f"- **{v.decision}**: {v.claim['statement']} {v.reason}" for v in report.judged)
-        found, columns = verdicts or "No claims to judge.", _columns(report)
-        tags = {f"verdicts.{name.replace(' ', '_')}": str(number) for name, number in report.decisions.items()}
-    description = f"**{report.title}**\n\n{found}\n\nThe page is `report/index.html` among the artifacts."
+    description = f"**{report.title}**\n\n{report.answer}\n\nThe page is `report/index.html` among the artifacts."
     try:
         with tempfile.TemporaryDirectory() as folder:  # written afresh: the site's links lead nowhere from MLflow
             for name, text in report.pages(Path(folder)).files.items():
                 (Path(folder) / name).write_text(text, encoding="utf-8")
-            log_report(store, study, Path(folder), description, tags)
-        set_view(store, study, *columns)
+            log_report(store, study, Path(folder), description, report.tags)
+        set_view(store, study, *report.columns)
     except Exception as error:  # a store that is read-only or away keeps nobody from reading the page
         return scrub(
             f"the report is written, but not logged to MLflow: {str(error).splitlines()[0] if str(error) else error!r}"

@@ -7,46 +7,22 @@ claims held. It needs no JavaScript and fetches nothing; equal runs give equal b
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from unlabeled.dashboards import counted, figures, sections
-from unlabeled.dashboards.declared import declared
-from unlabeled.dashboards.detectable import detectable
-from unlabeled.dashboards.folder import Pages
-from unlabeled.dashboards.inference import Verdict, verdicts
-from unlabeled.dashboards.measured import Drawn, Measured, measured, slug
-from unlabeled.dashboards.pages import render
+from unlabeled.dashboards import counted, sections
+from unlabeled.dashboards.drawing import Drawn
+from unlabeled.dashboards.measured import Measured
+from unlabeled.dashboards.pages import Columns, Page, Reported
 from unlabeled.dashboards.shown import Artifacts, gallery
-from unlabeled.platform.metrics import DIFFERENCE
+from unlabeled.dashboards.verdicts import Verdict
 
-EPOCH_COLUMNS = ("run_id", "row", "seed", "epoch", "metric", "value")
-
-Link = tuple[str, str]
-"""Words, and where they lead."""
+MOST_COLUMNS = 6  # parameters that fit beside the metrics
 
 
 @dataclass(frozen=True)
-class Around:
-    """The pages around a study's, as links from its folder.
-
-    Attributes:
-        pages: of the whole site.
-        methods: of the methods that the study's runs used.
-        previous: the study before it.
-        next: the study after it.
-    """
-
-    pages: tuple[Link, ...] = ()
-    methods: tuple[Link, ...] = ()
-    previous: Link | None = None
-    next: Link | None = None
-
-
-@dataclass(frozen=True)
-class Report:
+class Report(Reported):
     """All that is said of a study's runs, ready to be written.
 
     Attributes:
@@ -76,9 +52,31 @@ class Report:
     has_record: bool = True
 
     @property
-    def title(self) -> str:
-        """The question, or the study's name where none is recorded."""
-        return str(self.record["question"] or self.record["name"])
+    def answer(self) -> str:
+        """The verdicts, in Markdown."""
+        said = [f"- **{one.decision}**: {one.claim['statement']} {one.reason}" for one in self.judged]
+        return "\n".join(said) or "No claims to judge."
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """How many claims have each decision, as tags."""
+        return {f"verdicts.{name.replace(' ', '_')}": str(number) for name, number in self.decisions.items()}
+
+    @property
+    def columns(self) -> Columns:
+        """The metrics, parameters and tags by which a person tells this study's runs apart."""
+        metrics = [one.metric for one in self.parts]
+        metrics += [f"untrained/{name.removeprefix('test/')}" for name in metrics] + ["test/knn/top1", "train/loss"]
+        set_by_rows = {path for fields in self.record["rows"].values() for path in fields}
+        differing = sections.settings(self.record, self.done, self.rows)["differing"]
+        parameters = [
+            name for name in differing if any(name == path or name.startswith(f"{path}.") for path in set_by_rows)
+        ]
+        return (
+            [name for name in dict.fromkeys(metrics) if name in self.runs],
+            parameters[:MOST_COLUMNS],
+            ["unlabeled.reason"] if (self.runs["status"] == "FAILED").any() else [],
+        )
 
     @property
     def done(self) -> pd.DataFrame:
@@ -111,37 +109,14 @@ class Report:
         logged = [str(row) for row in self.runs["row"].dropna()]
         return list(dict.fromkeys([*self.record["rows"], *logged]))
 
-    def write(self, out: Path, around: Around = Around()) -> Path:
-        """Write the page, its figures and its numbers into a folder, made if needed, and return the page.
-
-        Raises:
-            UserError: files of others are in the way, see :class:`unlabeled.dashboards.folder.Pages`.
-        """
-        return self.pages(out, around).write()
-
-    def pages(self, out: Path, around: Around = Around()) -> Pages:
-        """Return the page, its figures and its numbers, to be written into a folder."""
-        drawn = [*(figure for one in self.parts for figure in one.figures), *self.curves]
-        tables = {one.metric: one.table for one in self.parts}
-        files = {f"{name}.svg": svg for name, svg, _ in drawn}
-        files |= {
-            "table.csv": pd.concat(tables, names=["measure"]).to_csv() if tables else "measure,row\n",
-            "runs.csv": self.runs.to_csv(index=False),
-            "verdicts.csv": verdict_frame(self.judged).to_csv(index=False),
-            "index.html": self._page(around),
-        }
-        return Pages(out, files, is_whole=self.has_record)
-
-    def _page(self, around: Around) -> str:
+    def page(self) -> Page:
+        """Return the page, its figures and its numbers."""
         done, runs = self.done, self.runs
         order = [row for row in self.rows if (done["row"] == row).any()]
         setup_runs, setup_rows = (done, order) if order else (runs, list(dict.fromkeys(runs["row"].dropna())))
-        return render(
-            "report.html.j2",
+        values = dict(
             record=self.record,
-            title=self.title,
             gaps=self.gaps,
-            around=around,
             measured=self.parts,
             num_finished=len(done),
             num_planned=self.num_planned,
@@ -161,58 +136,14 @@ class Report:
             notes=sections.notes(runs),
             provenance=sections.provenance(runs),
         )
-
-
-def read_report(
-    record: Mapping[str, Any] | None,
-    runs: pd.DataFrame,
-    epochs: pd.DataFrame,
-    artifacts: Artifacts | None = None,
-    name: str = "",
-) -> Report:
-    """Read off a study's runs what there is to say.
-
-    Args:
-        record: from ``Study.record``, by whatever version; None where none was logged.
-        runs: one row per run, finished or not.
-        epochs: long frame of metrics over epochs.
-        artifacts: row -> its pictures (PNG) by name, as far as there are any.
-        name: the study's, where the record has none.
-
-    Raises:
-        UserError: the rows were measured by different protocols.
-    """
-    read, gaps = declared(record, name)
-    runs = sections.scrubbed(counted.with_core(runs))
-    epochs = epochs.reindex(columns=list(EPOCH_COLUMNS)) if epochs.empty else epochs
-    others = [str(row) for row in dict.fromkeys(runs["row"].dropna()) if row not in read["rows"]]
-    if read["rows"] and others:
-        gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
-    parts = [measured(read, runs, measure) for measure in (read["measure"], *read["also"]) if measure]
-    judged = verdicts([claim for claim in read["claims"] if claim["kind"] == DIFFERENCE], runs)
-    return Report(
-        record=read,
-        gaps=gaps,
-        runs=runs,
-        parts=parts,
-        judged=judged,
-        unjudged=[claim for claim in read["claims"] if claim["kind"] != DIFFERENCE],
-        shows=detectable(read, runs),
-        curves=_curves(runs, epochs, list(dict.fromkeys([*read["rows"], *others]))),
-        curves_left_out=sections.curves(epochs, counted.counted(runs))[1],
-        artifacts=artifacts or {},
-        has_record=bool(record),
-    )
-
-
-def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, rows: list[str]) -> list[Drawn]:
-    """Return name, SVG and caption of a figure of each metric worth following over epochs."""
-    found, done = [], counted.counted(runs)
-    for metric, about in sections.curves(epochs, done)[0].items():
-        curve = epochs[(epochs["metric"] == metric) & epochs["run_id"].isin(done["run_id"])]
-        drawn = figures.epochs_figure(curve, metric, rows)
-        found.append((f"curve-{slug(metric)}", drawn, f"{metric} over epochs. {about}".strip()))
-    return found
+        tables = {one.metric: one.table for one in self.parts}
+        files = {
+            "table.csv": pd.concat(tables, names=["measure"]).to_csv() if tables else "measure,row\n",
+            "runs.csv": runs.to_csv(index=False),
+            "verdicts.csv": verdict_frame(self.judged).to_csv(index=False),
+        }
+        drawn = [*(figure for one in self.parts for figure in one.figures), *self.curves]
+        return Page("report.html.j2", values, drawn, files)
 
 
 def verdict_frame(judged: list[Verdict]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import optuna
 import pandas as pd
 
 from unlabeled.dashboards import search_figures, search_findings
-from unlabeled.dashboards.measured import Drawn
+from unlabeled.dashboards.drawing import Drawn
 from unlabeled.dashboards.search_importance import Importance
 from unlabeled.dashboards.search_study import is_number, rebuilt
 from unlabeled.dashboards.search_trials import Parameter, objectives

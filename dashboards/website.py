@@ -18,10 +18,10 @@ from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.drawing import SERIES
 from unlabeled.dashboards.figures import MOST_NAMED
 from unlabeled.dashboards.folder import Pages
-from unlabeled.dashboards.inference import Verdict
 from unlabeled.dashboards.measured import Measured, slug
-from unlabeled.dashboards.pages import render
-from unlabeled.dashboards.report import Around, Link, Report, verdict_frame
+from unlabeled.dashboards.pages import Around, Link, render
+from unlabeled.dashboards.report import Report, verdict_frame
+from unlabeled.dashboards.verdicts import Verdict
 
 GROUPS = {
     "contradicted": "Measured clearly otherwise than claimed.",

@@ -11,8 +11,8 @@ import pytest
 
 from unlabeled.dashboards.folder import MANIFEST, Pages, written_in
 from unlabeled.dashboards.publish import publish, publish_all
-from unlabeled.dashboards.report import read_report
-from unlabeled.dashboards.search_report import read_search_report
+from unlabeled.dashboards.reading import read_report
+from unlabeled.dashboards.search_reading import read_search_report
 from unlabeled.dashboards.website import About, write_site
 from unlabeled.platform.errors import UserError
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from unlabeled.dashboards.inference import holm, mean_interval, paired_difference, verdict, verdicts
+from unlabeled.dashboards.inference import holm, mean_interval, paired_difference
 from unlabeled.dashboards.power import corrected, power, seeds_for, smallest_effect
+from unlabeled.dashboards.verdicts import verdict, verdicts
 from unlabeled.platform.errors import UserError
 
 MEASURE = "test/linear/top1"

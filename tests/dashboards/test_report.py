@@ -9,7 +9,7 @@ from PIL import Image
 
 from unlabeled.dashboards.measured import table
 from unlabeled.dashboards.pages import TEMPLATES
-from unlabeled.dashboards.report import read_report
+from unlabeled.dashboards.reading import read_report
 from unlabeled.platform.errors import UserError
 
 MEASURE = "test/linear/top1"

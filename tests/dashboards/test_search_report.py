@@ -17,7 +17,7 @@ from matplotlib.collections import LineCollection
 from unlabeled.dashboards import search_figures, search_findings
 from unlabeled.dashboards.publish import publish
 from unlabeled.dashboards.search_importance import importance
-from unlabeled.dashboards.search_report import read_search_report
+from unlabeled.dashboards.search_reading import read_search_report
 from unlabeled.dashboards.search_study import front, rebuilt
 from unlabeled.dashboards.search_trials import parameters, trials
 from unlabeled.platform.augment import ColorJitter, Crop, Flip
@@ -309,15 +309,17 @@ def test_the_chosen_line_is_the_chosen_trials_though_others_have_its_objective(d
 
 
 def test_figures_leave_nothing_of_optuna_behind(small_run):
-    before = dict(matplotlib.rcParams), matplotlib.get_backend(), dict(matplotlib.style.library["ggplot"])
+    def state():
+        ggplot = dict(matplotlib.style.library["ggplot"])
+        return dict(matplotlib.rcParams), matplotlib.get_backend(), ggplot, matplotlib.pyplot.get_fignums()
+
     _, table, _, study = of_space(small_run, make_runs(9, "f", tests=False))
+    before = state()
     search_figures.history_figure(study, table, METRIC, 3)
-    assert (dict(matplotlib.rcParams), matplotlib.get_backend(), dict(matplotlib.style.library["ggplot"])) == before
-    assert not matplotlib.pyplot.get_fignums()
-    with pytest.warns(optuna.exceptions.ExperimentalWarning):
-        optuna.visualization.matplotlib.plot_optimization_history(study)
-    matplotlib.pyplot.close("all")
-    matplotlib.rcParams.update(before[0])
+    assert state() == before
+    with matplotlib.rc_context(), pytest.warns(optuna.exceptions.ExperimentalWarning):
+        axes = optuna.visualization.matplotlib.plot_optimization_history(study)
+    matplotlib.pyplot.close(axes.figure)
 
 
 def test_a_search_with_gaps_in_its_numbers_names_its_own_trials(drawn_axes, small_run):

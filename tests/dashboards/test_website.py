@@ -10,7 +10,7 @@ import pytest
 
 from unlabeled.dashboards.pages import TEMPLATES
 from unlabeled.dashboards.publish import publish, publish_all
-from unlabeled.dashboards.report import read_report
+from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.varied import contrast
 from unlabeled.dashboards.website import About, Declared, Searched, write_site
 from unlabeled.methods import METHODS

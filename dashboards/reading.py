@@ -1,0 +1,70 @@
+"""From a study's runs to its report: what there is to say is read off them here, and written elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from unlabeled.dashboards import counted, figures, sections
+from unlabeled.dashboards.declared import declared
+from unlabeled.dashboards.detectable import detectable
+from unlabeled.dashboards.drawing import Drawn
+from unlabeled.dashboards.measured import measured, slug
+from unlabeled.dashboards.report import Report
+from unlabeled.dashboards.shown import Artifacts
+from unlabeled.dashboards.verdicts import verdicts
+from unlabeled.platform.metrics import DIFFERENCE
+
+EPOCH_COLUMNS = ("run_id", "row", "seed", "epoch", "metric", "value")
+
+
+def read_report(
+    record: Mapping[str, Any] | None,
+    runs: pd.DataFrame,
+    epochs: pd.DataFrame,
+    artifacts: Artifacts | None = None,
+    name: str = "",
+) -> Report:
+    """Read off a study's runs what there is to say.
+
+    Args:
+        record: from ``Study.record``, by whatever version; None where none was logged.
+        runs: one row per run, finished or not.
+        epochs: long frame of metrics over epochs.
+        artifacts: row -> its pictures (PNG) by name, as far as there are any.
+        name: the study's, where the record has none.
+
+    Raises:
+        UserError: the rows were measured by different protocols.
+    """
+    read, gaps = declared(record, name)
+    runs = sections.scrubbed(counted.with_core(runs))
+    epochs = epochs.reindex(columns=list(EPOCH_COLUMNS)) if epochs.empty else epochs
+    others = [str(row) for row in dict.fromkeys(runs["row"].dropna()) if row not in read["rows"]]
+    if read["rows"] and others:
+        gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
+    parts = [measured(read, runs, measure) for measure in (read["measure"], *read["also"]) if measure]
+    judged = verdicts([claim for claim in read["claims"] if claim["kind"] == DIFFERENCE], runs)
+    return Report(
+        record=read,
+        gaps=gaps,
+        runs=runs,
+        parts=parts,
+        judged=judged,
+        unjudged=[claim for claim in read["claims"] if claim["kind"] != DIFFERENCE],
+        shows=detectable(read, runs),
+        curves=_curves(runs, epochs, list(dict.fromkeys([*read["rows"], *others]))),
+        curves_left_out=sections.curves(epochs, counted.counted(runs))[1],
+        artifacts=artifacts or {},
+        has_record=bool(record),
+    )
+
+
+def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, rows: list[str]) -> list[Drawn]:
+    """Return name, SVG and caption of a figure of each metric worth following over epochs."""
+    found, done = [], counted.counted(runs)
+    for metric, about in sections.curves(epochs, done)[0].items():
+        curve = epochs[(epochs["metric"] == metric) & epochs["run_id"].isin(done["run_id"])]
+        drawn = figures.epochs_figure(curve, metric, rows)
+        found.append((f"curve-{slug(metric)}", drawn, f"{metric} over epochs. {about}".strip()))
+    return found
