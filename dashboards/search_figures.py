@@ -70,7 +70,7 @@ def history_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen
         best = unit.value(float(study.best_value))
         said.append(f"the best {best} came with trial {places[study.best_trial.number]}")
         said += [f"{count(int((table['state'] == state).sum()), 'trial')} {state}" for state in MARKERS]
-        return finish(axes, (7.4, 3.4), handles, f"{metric} by trial", said)
+        return finish(axes, (5.4, 3.5), handles, f"{metric} by trial", said)
 
 
 def importance_figure(study: optuna.Study, shares: dict[str, float]) -> str:
@@ -164,8 +164,9 @@ def slices_figure(
             for dots in axes.collections:
                 dots.set(array=None, facecolor=BLUE, edgecolor=PAPER, linewidth=0.6, sizes=[24])
             at = {number: trial.params[one.name] for number, trial in numbered.items() if one.name in trial.params}
-            is_text = any(isinstance(value, str | bool) for value in at.values())
-            mark(axes, table, {number: repr(value) for number, value in at.items()} if is_text else at, chosen)
+            if one.choices:  # which Optuna places as words, numbers among them
+                at = {number: repr(value) for number, value in at.items()}
+            mark(axes, table, at, chosen)
             value_axis(axes, metric)
             axes.set(xlabel="", ylabel="")
             axes.margins(x=0.06, y=0.14)
@@ -281,7 +282,7 @@ def curves_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen:
                 said.append(f"{count(len(of_state), 'trial')} {state} end {when} at {between}")
         handles = [stroke(BLUE, "finished", 1.2), *unscored(table)]
         handles = [stroke(ORANGE, "chosen", 2.4), *handles] if chosen in table.index else handles
-        return finish(axes, (7.4, 3.6), handles, f"{metric} over epochs, by trial", said)
+        return finish(axes, (5.4, 3.5), handles, f"{metric} over epochs, by trial", said)
 
 
 class _Known(BaseImportanceEvaluator):

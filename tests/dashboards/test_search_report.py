@@ -279,6 +279,18 @@ def of_space(small_run, runs):
     return {one.name: one for one in space}, table, points, rebuilt(table, points, space, ["maximize"])
 
 
+def test_every_slice_marks_the_chosen_trial_on_its_own_dot(drawn_axes, small_run):
+    space, table, _, study = of_space(small_run, make_runs(20, "ffp", tests=False))
+    best = int(table["value"].idxmax())
+    search_figures.slices_figure(study, table, list(space.values()), METRIC, best)
+    slices = [axes for axes in drawn_axes[0].figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in slices]
+    for axes in slices:
+        dots = np.vstack([one.get_offsets() for one in axes.collections if len(one.get_offsets())])
+        (own,) = [line for line in axes.lines if line.get_markersize() > 8]
+        np.testing.assert_allclose(axes.convert_xunits(own.get_xdata()), dots[dots[:, 1] == table["value"][best]][:, 0])
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_map_has_each_parameter_on_the_axis_that_names_it(drawn_axes, small_run, turned):
     space, table, points, study = of_space(small_run, make_runs(40, "ffp", tests=False))
