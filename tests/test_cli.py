@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ from unlabeled.platform.data import DATASETS, DataConfig
 from unlabeled.platform.drive import sweep
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.search import strategy
 from unlabeled.platform.track import Store, StudyLog
 from unlabeled.platform.train.events import EpochDone, Finished, Noted, Progress, Started
 
@@ -413,6 +415,10 @@ def test_all_commands_that_start_runs_have_the_same_options() -> None:
         assert "launch" not in given
         assert {name: given[name] for name in shared} == dict(shared)
     assert set(Resources.model_fields) <= set(shared), "say here how a new field of Resources is given"
+
+
+def test_the_names_of_samplers_and_pruners_are_those_that_there_are() -> None:
+    assert (get_args(strategy.SamplerName), get_args(strategy.PrunerName)) == (search.SAMPLERS, search.PRUNERS)
 
 
 def test_a_run_in_this_process_takes_the_threads_that_it_is_given(
