@@ -1,9 +1,8 @@
 """How much each sampled parameter mattered to the objective: fANOVA over the finished trials, as Optuna computes it."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from optuna.importance import FanovaImportanceEvaluator
@@ -63,16 +62,16 @@ def importance(table: pd.DataFrame, points: pd.DataFrame, space: Sequence[Parame
 
 
 def _evaluated(table: pd.DataFrame, points: pd.DataFrame, asked: Sequence[Parameter]) -> dict[str, float]:
-    filled = points[[one.name for one in asked]].copy()
+    """Evaluate every parameter as it was sampled evenly, by its logarithm where it was: its range is weighed so."""
+    filled, even = points[[one.name for one in asked]].copy(), []
     for one in asked:
-        filled[one.name] = [_middle(one) if value is None else value for value in points[one.name]]
-    study = rebuilt(table, filled, asked, ["maximize"])
+        as_sampled: Callable[[float], float] = math.log if one.is_log and one.low > 0 else float
+        low, high = (one.low, one.high) if one.choices else (as_sampled(one.low), as_sampled(one.high))
+        middle = one.choices[0] if one.choices else (low + high) / 2
+        values = points[one.name]
+        filled[one.name] = [
+            middle if value is None else value if one.choices else as_sampled(value) for value in values
+        ]
+        even.append(replace(one, low=low, high=high, is_log=False, is_whole=False))
+    study = rebuilt(table, filled, even, ["maximize"])
     return dict(FanovaImportanceEvaluator(seed=0).evaluate(study, params=[one.name for one in asked]))
-
-
-def _middle(parameter: Parameter) -> Any:
-    if parameter.choices:
-        return parameter.choices[0]
-    low, high = parameter.low, parameter.high
-    middle = math.sqrt(low * high) if parameter.is_log else (low + high) / 2
-    return float(round(middle)) if parameter.is_whole else middle

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,18 @@ def test_a_search_with_gaps_in_its_numbers_names_its_own_trials(drawn_axes, smal
     assert f"came with trial {best}" in svg
     (axes,) = drawn_axes
     assert axes.xaxis.get_major_formatter()(4, None) == str(4 * 7 + 3)
+
+
+def test_importance_weighs_a_range_as_it_was_sampled(small_run):
+    """The evaluator takes every range for an even one, so a logarithmic one counts by its logarithm."""
+    space, table, points, _ = of_space(small_run, make_runs(30, "f", tests=False))
+    temperature = space["method.temperature"]
+    ends = {"low": math.log(temperature.low), "high": math.log(temperature.high)}
+    logged = points.assign(**{temperature.name: [math.log(value) for value in points[temperature.name]]})
+    even = {**space, temperature.name: replace(temperature, **ends, is_log=False)}
+    shares = importance(table, points, list(space.values())).shares
+    assert shares == pytest.approx(importance(table, logged, list(even.values())).shares)
+    assert shares == importance(table, points, list(space.values())).shares
 
 
 def test_importance_of_few_trials_is_left_out_with_the_reason(write):
