@@ -1,4 +1,7 @@
-"""Encoders: a picture in, a feature vector out, and the feature maps or tokens that lead to it.
+"""Encoders: pixels in, a feature vector out, and the feature maps or tokens that lead to it.
+
+An encoder owns the mean and the standard deviation of the pictures that it was made for, and standardises by them
+first: views, probes and whoever loads exported weights all show it pixels in [0, 1].
 
 The small convnet is ours, made for 28-32 px on a CPU. Everything else is a timm model by name, at any image size; small
 pictures get the stem that the papers give ResNets on CIFAR: 3x3, no stride, no pooling (SimCLR, app. B.9).
@@ -19,6 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.platform.data import PictureFormat
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.randomness import remove_dropout
 from unlabeled.platform.settings import Settings
@@ -32,7 +36,7 @@ FAMILIES = (  # timm's own modules of ResNets and ViTs
 
 
 class Encoder(nn.Module, ABC):
-    """Maps [B, C, H, W] to [B, dim]. Abstract; every subclass is final.
+    """Maps pixels [B, C, H, W] in [0, 1] to features [B, dim]. Abstract.
 
     Attributes:
         dim: width of the feature vector.
@@ -63,6 +67,40 @@ class Encoder(nn.Module, ABC):
         """Raise UserError where pictures of another size than it was built for, such as small crops, do not do."""
 
 
+class StandardisingEncoder(Encoder, ABC):
+    """An encoder that standardises its pictures first, channel by channel. Abstract; every subclass is final.
+
+    Attributes:
+        mean: float32 [C, 1, 1], of the pixels it was made for: a buffer, so part of its weights.
+        std: likewise, the standard deviation.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, pictures: PictureFormat, dim: int, channels: int | None = None) -> None:
+        super().__init__(dim, channels)
+        self.register_buffer("mean", torch.tensor(pictures.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(pictures.std).view(-1, 1, 1))
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """Subtract the mean of pixels [B, C, H, W] in [0, 1], and divide by the deviation; float32 under autocast too.
+
+        Raises:
+            UserError: they are whole numbers, or have another number of channels.
+        """
+        if not x.is_floating_point() or x.shape[1] != len(self.mean):
+            raise UserError(
+                f"this encoder takes pixels [B, {len(self.mean)}, H, W] as floats in [0, 1], got "
+                f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
+            )
+        return x.sub(self.mean).div_(self.std)
+
+    def pixels(self, x: Tensor) -> Tensor:
+        """Return the pixels that :meth:`standardise` makes ``x`` of; what was predicted may lie outside [0, 1]."""
+        return x * self.std + self.mean
+
+
 class EncoderConfig(Settings):
     """Which encoder, and how it is cut to the pictures.
 
@@ -79,8 +117,8 @@ class EncoderConfig(Settings):
     depth: int = Field(default=4, ge=1)
     patch_px: int | None = Field(default=None, ge=1)
 
-    def build(self, channels: int, image_px: int) -> Encoder:
-        """Make the encoder for pictures [*, channels, image_px, image_px], weights from torch's global generator.
+    def build(self, pictures: PictureFormat) -> StandardisingEncoder:
+        """Make the encoder for such pictures, weights from torch's global generator.
 
         Raises:
             UserError: timm has no such model, it is neither ResNet nor ViT, it can't see such pictures, or its patches
@@ -94,18 +132,18 @@ class EncoderConfig(Settings):
         if self.patch_px is not None and self.name == "convnet":
             raise UserError(_no_patches(self.name))
         if self.name == "convnet":
-            return ConvNet(channels, self.width)
+            return ConvNet(pictures, self.width)
         if self.name == "vit":
-            return ViT(_small_vit(channels, image_px, self.patch_px or 4, 8 * self.width, self.depth))
-        return _timm_encoder(self.name, channels, image_px, self.patch_px)
+            return ViT(pictures, _small_vit(pictures, self.patch_px or 4, 8 * self.width, self.depth))
+        return _timm_encoder(self.name, pictures, self.patch_px)
 
 
-class ConvNet(Encoder):
+class ConvNet(StandardisingEncoder):
     """Four 3x3 convolutions with batch norm, halving the picture three times: 28 px to 4, 24 channels to 192."""
 
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(dim=8 * width)
-        widths = [channels, width, 2 * width, 4 * width, 8 * width]
+    def __init__(self, pictures: PictureFormat, width: int) -> None:
+        super().__init__(pictures, dim=8 * width)
+        widths = [pictures.channels, width, 2 * width, 4 * width, 8 * width]
         self.stages = nn.Sequential(
             *(
                 nn.Sequential(
@@ -123,7 +161,7 @@ class ConvNet(Encoder):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """Return the last feature map, [B, dim, h, w]."""
-        out: Tensor = self.stages(x)
+        out: Tensor = self.stages(self.standardise(x))
         return out
 
     def tokens(self, x: Tensor) -> Tensor:
@@ -135,17 +173,20 @@ class ConvNet(Encoder):
         return _numbered(self.stages)
 
 
-class ResNet(Encoder):
+class ResNet(StandardisingEncoder):
     """A ResNet of timm without its classifier.
 
     Args:
+        pictures: what it sees.
         model: timm's, without a classifier.
         dim: width of its features, where it isn't its last map's.
         origin: what it was built from.
     """
 
-    def __init__(self, model: Any, dim: int | None = None, origin: "Origin | None" = None) -> None:
-        super().__init__(dim or model.num_features, channels=model.num_features)
+    def __init__(
+        self, pictures: PictureFormat, model: Any, dim: int | None = None, origin: "Origin | None" = None
+    ) -> None:
+        super().__init__(pictures, dim or model.num_features, channels=model.num_features)
         self.model, self.origin = model, origin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,7 +196,7 @@ class ResNet(Encoder):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """Return the last feature map, [B, channels, h, w]."""
-        out: Tensor = self.model.forward_features(x)
+        out: Tensor = self.model.forward_features(self.standardise(x))
         return out
 
     def tokens(self, x: Tensor) -> Tensor:
@@ -175,10 +216,11 @@ class ResNet(Encoder):
             measure(self.origin, image_px)
 
 
-class ViT(Encoder):
+class ViT(StandardisingEncoder):
     """A ViT of timm without its classifier; most take larger and smaller pictures, by whole patches.
 
     Args:
+        pictures: what it sees.
         model: timm's, without a classifier.
         dim: width of its features, where it isn't its tokens'.
         origin: what it was built from.
@@ -191,12 +233,14 @@ class ViT(Encoder):
         shows_attention: whether :meth:`attention` can be taken, from a class token.
     """
 
-    def __init__(self, model: Any, dim: int | None = None, origin: "Origin | None" = None) -> None:
+    def __init__(
+        self, pictures: PictureFormat, model: Any, dim: int | None = None, origin: "Origin | None" = None
+    ) -> None:
         from timm.layers.attention import Attention  # here, because they take seconds to import
         from timm.layers.patch_embed import PatchEmbed
         from timm.models.vision_transformer import Block, VisionTransformer
 
-        super().__init__(dim or model.num_features, channels=model.num_features)
+        super().__init__(pictures, dim or model.num_features, channels=model.num_features)
         self.model, self.origin = model, origin
         self.patch_px = int(model.patch_embed.feat_ratio())
         self.prefix = int(model.num_prefix_tokens)
@@ -227,7 +271,7 @@ class ViT(Encoder):
             kept: int64 [B, K], places of patches, counted row by row; the others are never computed (MAE's encoder).
                 Only where the model is maskable.
         """
-        model = self.model
+        x, model = self.standardise(x), self.model
         if kept is None:
             every: Tensor = model.forward_features(x)
             return every
@@ -240,7 +284,7 @@ class ViT(Encoder):
     def attention(self, x: Tensor) -> Tensor:
         """Return how much the last block's tokens look at each other, [B, heads, T, T]; each row sums to 1."""
         assert self.shows_attention
-        model = self.model
+        x, model = self.standardise(x), self.model
         *blocks, last = model.blocks
         tokens: Tensor = model.norm_pre(model._pos_embed(model.patch_embed(x)))
         for block in blocks:
@@ -307,15 +351,15 @@ def _numbered(stages: Iterable[nn.Module]) -> dict[str, nn.Module]:
     return {f"block{number}": stage for number, stage in enumerate(stages, start=1)}
 
 
-def _small_vit(channels: int, image_px: int, patch_px: int, dim: int, depth: int) -> Any:
+def _small_vit(pictures: PictureFormat, patch_px: int, dim: int, depth: int) -> Any:
     from timm.models.vision_transformer import VisionTransformer  # here, because it takes seconds to import
 
-    _check_patches("vit", image_px, patch_px)
+    _check_patches("vit", pictures.image_px, patch_px)
     heads = next(heads for heads in range(max(1, dim // 32), 0, -1) if dim % heads == 0)  # of about 32 channels
     return VisionTransformer(
-        img_size=image_px,
+        img_size=pictures.image_px,
         patch_size=patch_px,
-        in_chans=channels,
+        in_chans=pictures.channels,
         num_classes=0,
         embed_dim=dim,
         depth=depth,
@@ -324,7 +368,7 @@ def _small_vit(channels: int, image_px: int, patch_px: int, dim: int, depth: int
     )
 
 
-def _timm_encoder(name: str, channels: int, image_px: int, patch_px: int | None) -> Encoder:
+def _timm_encoder(name: str, pictures: PictureFormat, patch_px: int | None) -> StandardisingEncoder:
     import timm  # here, because it takes seconds to import
 
     known = timm.list_models(module=list(FAMILIES))
@@ -334,9 +378,9 @@ def _timm_encoder(name: str, channels: int, image_px: int, patch_px: int | None)
             f"no encoder is called {name!r}; near it: {near or 'convnet, resnet18'}; "
             "allowed: convnet, vit, or any timm ResNet or ViT"
         )
-    origin, dim = _fitted(name, channels, image_px, patch_px)
+    origin, dim = _fitted(name, pictures.channels, pictures.image_px, patch_px)
     model = origin.build()
-    return ViT(model, dim, origin) if hasattr(model, "patch_embed") else ResNet(model, dim, origin)
+    return (ViT if hasattr(model, "patch_embed") else ResNet)(pictures, model, dim, origin)
 
 
 @functools.lru_cache(maxsize=64)
@@ -384,7 +428,8 @@ def _width(model: Any, origin: Origin, image_px: int) -> int:
     made: dict[str, Any] = {}
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]), torch.no_grad():
-            encoder = (ViT if hasattr(model, "patch_embed") else ResNet)(model, origin=origin).eval()
+            pictures = PictureFormat(origin.channels, image_px, (0.0,) * origin.channels, (1.0,) * origin.channels)
+            encoder = (ViT if hasattr(model, "patch_embed") else ResNet)(pictures, model, origin=origin).eval()
             for name, block in encoder.blocks().items():
                 block.register_forward_hook(functools.partial(_keep, made, name))
             x = torch.zeros(2, origin.channels, image_px, image_px)

@@ -15,6 +15,7 @@ the steps are averaged. The bound on mutual information is not logged: it needs 
 context, and those from the same image are not.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -79,7 +80,7 @@ class CPCConfig(MethodConfig):
         """Make the encoder of a patch, and let it see pictures patch by patch."""
         patch_px, stride_px = self.patches(pictures.image_px)
         try:
-            return PatchEncoder(config.build(pictures.channels, patch_px), patch_px, stride_px)
+            return PatchEncoder(config.build(replace(pictures, image_px=patch_px)), patch_px, stride_px)
         except UserError as error:
             raise UserError(f"cpc's encoder gets method.patch_px {patch_px} as its picture: {error}") from error
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from formats import plain
 from torch import nn
 
 from unlabeled.platform.augment import Op
@@ -130,7 +131,7 @@ def _of_probe(probe: FeatureProbe) -> Iterator[tuple[str, float]]:
 def _of_encoder(name: str) -> Iterator[tuple[str, float]]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = EncoderConfig(name=name).build(1, 28).double()
+        encoder = EncoderConfig(name=name).build(plain(1, 28)).double()
     made = encoder(Draws(torch.arange(4), "versions").uniform("images", 1, 28, 28).double()).detach()
     yield f"{name} mean", (made * torch.linspace(0.5, 1.5, made.shape[1])).mean().item()
     yield f"{name} squares", made.square().mean().item()

@@ -22,11 +22,10 @@ from unlabeled.methods.cross_channel.lab import (
     soft_cross_entropy,
 )
 from unlabeled.methods.cross_channel.split_brain import SplitBrain, SplitBrainConfig
-from unlabeled.platform.augment import denormalize, normalize
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder import Encoder, EncoderConfig, StandardisingEncoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import Batch, MethodConfig
@@ -56,7 +55,7 @@ def build(config: MethodConfig, data: Data, encoder: EncoderConfig | None = None
 
 
 def pictures_of(data: Data) -> Tensor:
-    return normalize(data.test.batch(torch.arange(B)).double() / 255.0, data.mean, data.std)
+    return data.test.batch(torch.arange(B)).double() / 255.0
 
 
 def batch_of(data: Data) -> Batch:
@@ -65,7 +64,7 @@ def batch_of(data: Data) -> Batch:
 
 
 def lab_of(data: Data) -> Tensor:
-    return rgb_to_lab(denormalize(pictures_of(data), data.mean, data.std))
+    return rgb_to_lab(pictures_of(data))
 
 
 # ---- Lab -----------------------------------------------------------------------------------------------------------
@@ -244,12 +243,14 @@ def test_colorization_sees_lightness_only(emoji: Data) -> None:
     grey = torch.cat([lab_of(emoji)[:, :1], torch.zeros(B, 2, 32, 32, dtype=torch.float64)], dim=1)
     assert isinstance(encoder, LabEncoder)
     assert encoder.dim == 64
-    x, of_grey = pictures_of(emoji), normalize(lab_to_rgb(grey), emoji.mean, emoji.std)
+    x, of_grey = pictures_of(emoji), lab_to_rgb(grey)
     assert_close(encoder(of_grey), encoder(x), rtol=0.0, atol=1e-5)
     alone = encoder.parts["lightness"]
     assert isinstance(alone, Encoder)
-    lightness = lab_of(emoji)[:, :1] / 50 - 1
-    assert lightness.abs().max() <= 1.0 + 1e-9
+    lightness = lab_of(emoji)[:, :1]
+    assert isinstance(alone, StandardisingEncoder)
+    assert_close(alone.standardise(lightness), lightness / 50 - 1)
+    assert alone.standardise(lightness).abs().max() <= 1.0 + 1e-9
     assert_close(encoder(x), alone(lightness))
     assert_close(encoder.feature_map(x), alone.feature_map(lightness))
     assert_close(encoder.tokens(x), alone.tokens(lightness))
@@ -260,12 +261,14 @@ def test_split_brain_has_two_halves_of_half_the_width(emoji: Data) -> None:
     encoder = build(CONFIGS[1], emoji).encoder.eval()
     assert isinstance(encoder, LabEncoder)
     lightness, color = (encoder.parts[name] for name in ("lightness", "color"))
-    assert isinstance(lightness, Encoder)
-    assert isinstance(color, Encoder)
+    assert isinstance(lightness, StandardisingEncoder)
+    assert isinstance(color, StandardisingEncoder)
     assert (lightness.dim, color.dim, encoder.dim) == (32, 32, 64)
     x, lab = pictures_of(emoji), lab_of(emoji)
-    left, right = lab[:, :1] / 50 - 1, lab[:, 1:] / 110
-    assert right.abs().max() <= 1.0
+    left, right = lab[:, :1], lab[:, 1:]
+    assert_close(lightness.standardise(left), left / 50 - 1)
+    assert_close(color.standardise(right), right / 110)
+    assert color.standardise(right).abs().max() <= 1.0
     assert_close(encoder(x), torch.cat([lightness(left), color(right)], dim=1))
     assert encoder.feature_map(x).shape == (B, 64, 4, 4)
     assert_close(encoder.feature_map(x).mean(dim=(2, 3)), encoder(x))
@@ -384,7 +387,7 @@ def test_pictures_keep_what_is_seen_and_change_the_rest(config: MethodConfig, em
     assert torch.equal(columns["original"], x)
     if config.name == "colorization":
         assert list(columns) == ["original", "lightness", "colorized"]
-        grey = denormalize(columns["lightness"], emoji.mean, emoji.std)
+        grey = columns["lightness"]
         assert_close(rgb_to_lab(grey)[:, :1], lab_of(emoji)[:, :1], rtol=0.0, atol=1e-6)
         assert rgb_to_lab(grey)[:, 1:].abs().max() < 1e-6
 
@@ -392,8 +395,6 @@ def test_pictures_keep_what_is_seen_and_change_the_rest(config: MethodConfig, em
 def test_the_colour_that_the_decoder_is_sure_of_is_shown_at_the_pictures_lightness(emoji: Data) -> None:
     method = build(CONFIGS[0], emoji).eval()
     assert isinstance(method, Colorization)
-    encoder = method.encoder
-    assert isinstance(encoder, LabEncoder)
     sure = method.bins.centers.eq(torch.tensor([10, 20])).all(dim=1)
     assert sure.sum() == 1
 
@@ -404,11 +405,11 @@ def test_the_colour_that_the_decoder_is_sure_of_is_shown_at_the_pictures_lightne
     method.decoder = nn.Sequential(Sure())
     lightness = torch.linspace(40, 70, 32, dtype=torch.float64)  # at which sRGB can show this colour
     lab = torch.stack([lightness, torch.full_like(lightness, -20.0), torch.zeros_like(lightness)])
-    original = encoder.shown(lab[None, :, None].expand(B, -1, 32, -1))
+    original = lab_to_rgb(lab[None, :, None].expand(B, -1, 32, -1))
     with torch.no_grad():
         colorized = method.pictures(original, Draws(torch.arange(B), 0))["colorization"]["colorized"]
     expected = torch.stack([lightness, torch.full_like(lightness, 10.0), torch.full_like(lightness, 20.0)])
-    assert_close(encoder.lab(colorized), expected[None, :, None].expand(B, -1, 32, -1), rtol=0.0, atol=1e-6)
+    assert_close(rgb_to_lab(colorized), expected[None, :, None].expand(B, -1, 32, -1), rtol=0.0, atol=1e-6)
 
 
 @both

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from formats import plain
 
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.methods.distillation.dino import DINOConfig, multi_crop
@@ -227,7 +228,7 @@ def test_crops_of_another_size_are_seen_or_refused_by_name(pictures: Data, proce
 )
 def test_what_cannot_be_built_is_one_line_with_its_name(name: str, px: int, patch_px: int | None, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        EncoderConfig(name=name, patch_px=patch_px).build(3, px)
+        EncoderConfig(name=name, patch_px=patch_px).build(plain(3, px))
     assert "\n" not in str(caught.value)
 
 
