@@ -14,6 +14,7 @@ from unlabeled.platform.addresses import scrub
 SHOWN_SETTINGS = {
     "data.name": "data",
     "encoder.name": "encoder",
+    "encoder.model": "model",
     "method.name": "method",
     "optimizer.name": "optimiser",
     "optimizer.learning_rate": "learning rate",

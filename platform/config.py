@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig
 from unlabeled.platform.evaluate import KNN, FeatureProbe, Linear, ProbeConfig
 from unlabeled.platform.evaluate.probe import keys
 from unlabeled.platform.evaluate.transformations import Name as Transformation
@@ -121,7 +121,7 @@ class RunConfig(Settings):
 
     method: MethodConfig
     data: DataConfig = DataConfig()
-    encoder: EncoderConfig = EncoderConfig()
+    encoder: EncoderConfig = ConvNetConfig()
     optimizer: OptimizerConfig = AdamW()
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=256, ge=2)

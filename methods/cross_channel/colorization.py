@@ -114,7 +114,7 @@ class Colorization(Method):
     def _predict(self, lab: Tensor) -> Tensor:
         """Return logits [B, Q, h, w] of pictures in Lab."""
         part, lightness = cast(LabEncoder, self.encoder).seen(lab)["lightness"]
-        logits: Tensor = self.decoder(part.feature_map(lightness))
+        logits: Tensor = self.decoder(part.maps(lightness).grid)
         return logits
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.data import Images, PictureFormat
-from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
 from unlabeled.platform.errors import UserError
 
 GRID = 10  # side of a bin of the ab plane
@@ -191,17 +191,11 @@ class LabEncoder(Encoder):
         """Return each part with what it gets of pictures in Lab."""
         return {name: (cast(Encoder, part), lab[:, CHANNELS[name]]) for name, part in self.parts.items()}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the features, [B, dim], lightness first."""
-        return torch.cat([part(view) for part, view in self.seen(rgb_to_lab(x)).values()], dim=1)
-
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Return the last feature maps before pooling, [B, channels, h, w], lightness first."""
-        return torch.cat([part.feature_map(view) for part, view in self.seen(rgb_to_lab(x)).values()], dim=1)
-
-    def tokens(self, x: Tensor) -> Tensor:
-        """Return the last tokens, [B, T, channels], lightness first."""
-        return torch.cat([part.tokens(view) for part, view in self.seen(rgb_to_lab(x)).values()], dim=2)
+    def maps(self, x: Tensor) -> Maps:
+        """Return the parts' features, grids and tokens, lightness first in their channels."""
+        made = zip(*(part.maps(view) for part, view in self.seen(rgb_to_lab(x)).values()), strict=True)
+        pooled, grid, tokens = (torch.cat(each, dim=dim) for each, dim in zip(made, (1, 1, 2), strict=True))
+        return Maps(pooled, grid, tokens)
 
     def blocks(self) -> Mapping[str, nn.Module]:
         """Return a lone part's stages, or each part's under its name: "lightness_block1" and so on."""
@@ -209,6 +203,10 @@ class LabEncoder(Encoder):
         if len(stages) == 1:
             return next(iter(stages.values()))
         return {f"{name}_{block}": stage for name, part in stages.items() for block, stage in part.items()}
+
+    def channels_first(self, made: Tensor) -> Tensor:
+        """Turn what a part's block made round, as the part does."""
+        return cast(Encoder, next(iter(self.parts.values()))).channels_first(made)
 
     def check_size(self, image_px: int) -> None:
         """Raise UserError where a part can't see pictures of another size."""

@@ -32,7 +32,7 @@ from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.data import Data, PictureFormat
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 
@@ -60,7 +60,7 @@ class SplitBrainConfig(MethodConfig):
     def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
         """Make an encoder for L and one for ab, each of half the configured width where it comes in widths."""
         check_colored(self.name, pictures.channels, "this data set")
-        if config.name in ("convnet", "vit"):
+        if isinstance(config, ConvNetConfig | ViTConfig):
             if config.width < 8:
                 raise UserError(
                     f"{self.name} halves encoder.width, and a half is 4 at least; got {config.width}, use 8"
@@ -122,4 +122,4 @@ class SplitBrain(Method):
         """Return logits [B, Q, h, w] of colours, from lightness, and [B, levels, h, w] of lightness, from colours."""
         seen = cast(LabEncoder, self.encoder).seen(lab)
         (left, lightness), (right, color) = seen["lightness"], seen["color"]
-        return self.to_color(left.feature_map(lightness)), self.to_lightness(right.feature_map(color))
+        return self.to_color(left.maps(lightness).grid), self.to_lightness(right.maps(color).grid)

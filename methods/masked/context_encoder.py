@@ -113,7 +113,7 @@ class ContextEncoder(Method):
 
     def paint(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Predict that part, standardised, from the pixels that are not hidden."""
-        return cast(Tensor, self.decoder(self.encoder.feature_map(self.with_hole(x, hidden))))
+        return cast(Tensor, self.decoder(self.encoder.maps(self.with_hole(x, hidden)).grid))
 
     def with_hole(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Give hidden pixels the mean colour."""
@@ -143,9 +143,9 @@ class ChannelwiseLinear(nn.Module):
 
 
 def decoder(encoder: Encoder, channels: int, px: int, side: int, width: int) -> nn.Module:
-    """Make the way from the feature map of pictures of ``px`` to a painting [B, channels, side, side]."""
+    """Make the way from the grid of pictures of ``px`` to a painting [B, channels, side, side]."""
     with torch.no_grad(), in_eval_mode(encoder):  # only to see the map's shape
-        _, dim, h, w = encoder.feature_map(next(encoder.parameters()).new_zeros(1, channels, px, px)).shape
+        _, dim, h, w = encoder.maps(next(encoder.parameters()).new_zeros(1, channels, px, px)).grid.shape
     layers = [ChannelwiseLinear(dim, h * w), nn.Conv2d(dim, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     while 2 * h < side:
         layers += [nn.Upsample(scale_factor=2.0), nn.Conv2d(width, width // 2, 3, padding=1, bias=False)]

@@ -53,11 +53,13 @@ class MAEConfig(MethodConfig):
         """Make a ViT that pools by the mean; UserError where it is none, or its patches are too large or too small."""
         encoder = super().make_encoder(config, pictures)
         if not isinstance(encoder, ViT) or getattr(encoder.model, "global_pool", "") != "token":
-            ours = "set it to vit, or to one of timm such as vit_base_patch16_224"
-            raise UserError(f"mae needs a ViT that pools by its class token, and encoder.name is {config.name}; {ours}")
+            raise UserError(
+                f"mae needs a ViT that pools by its class token, and encoder.name is {config.called}; set it to vit, "
+                "or to one of timm such as vit_base_patch16_224"
+            )
         if not encoder.maskable:
             raise UserError(
-                f"mae leaves patches out, and {config.name} needs all: a convnet comes first, or attention looks at "
+                f"mae leaves patches out, and {config.called} needs all: a convnet comes first, or attention looks at "
                 "their places; set encoder.name to vit, or to one such as vit_base_patch16_224"
             )
         px, patch_px = pictures.image_px, encoder.patch_px
@@ -110,7 +112,7 @@ class MAE(Method):
         from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 
         grid = [side // self.patch_px for side in images.shape[2:]]
-        prefix, visible_BKD = self.embed(self.encoder.tokens(images, kept_BK)).tensor_split([self.encoder.prefix], 1)
+        prefix, visible_BKD = self.embed(self.encoder.visible(images, kept_BK)).tensor_split([self.encoder.prefix], 1)
         masks_BTD = self.mask_token.to(visible_BKD.dtype).expand(len(images), grid[0] * grid[1], -1)
         patches_BTD = masks_BTD.scatter(1, kept_BK[:, :, None].expand_as(visible_BKD), visible_BKD)
         patches_BTD = patches_BTD + build_sincos2d_pos_embed(grid, patches_BTD.shape[2], device=images.device)

@@ -34,6 +34,7 @@ class _Card(Settings):
     """The part of ``encoder.json`` that comes in kinds."""
 
     method: MethodConfig
+    encoder: EncoderConfig
 
 
 def save_encoder(encoder: Encoder, run: RunConfig, pictures: PictureFormat, folder: Path) -> None:
@@ -65,9 +66,9 @@ def load_encoder(folder: str | Path) -> Encoder:
             raise UserError(f"no {name} in {folder}; give the encoder folder among a run's artifacts")
     card = json.loads((folder / "encoder.json").read_text())
     with torch.random.fork_rng():
-        method = _Card.checked(method=card["method"]).method
+        kinds = _Card.checked(method=card["method"], encoder=card["encoder"])
         pictures = PictureFormat(card["channels"], card["image_px"], tuple(card["mean"]), tuple(card["std"]))
-        encoder = method.make_encoder(EncoderConfig(**card["encoder"]), pictures)
+        encoder = kinds.method.make_encoder(kinds.encoder, pictures)
     weights = load_file(folder / WEIGHTS)
     check_weights(weights, encoder.state_dict(), str(folder / WEIGHTS), "load it by that one, or export the run again")
     encoder.load_state_dict(weights)

@@ -33,7 +33,7 @@ from unlabeled.methods.supervised.supcon import SupConConfig
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
-from unlabeled.platform.encoder import Encoder, EncoderConfig, StandardisingEncoder
+from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, StandardisingEncoder, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, Features, deviation, extract
 from unlabeled.platform.method import MethodConfig
@@ -91,7 +91,7 @@ SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a
     "supervised": SupervisedConfig(views=ViewPlan(views=VIEWS.views[:1])),
 }
 ENCODERS: dict[str, EncoderConfig] = {
-    "mae": EncoderConfig(name="vit", width=4, depth=2, patch_px=4)
+    "mae": ViTConfig(width=4, depth=2, patch_px=4)
 }  # where it can't be a small convnet
 DATA: dict[str, str] = {
     "colorization": "emoji",
@@ -122,7 +122,7 @@ LEARNING: dict[str, dict[str, object]] = {  # what of the usual settings would s
     },
     "context-encoder": {"epochs": 10},
     "mae": {
-        "encoder": EncoderConfig(name="vit", width=8, depth=2),
+        "encoder": ViTConfig(width=8, depth=2),
         "optimizer": AdamW(learning_rate=2e-3),
         "batch_size": 32,
     },
@@ -139,7 +139,7 @@ every_method = pytest.mark.parametrize("name", SMALL)
 
 def run_of(method: MethodConfig, **fields: object) -> RunConfig:
     """Return eight steps in two epochs."""
-    small = {"data": data_for(method.name, 256), "encoder": ENCODERS.get(method.name, EncoderConfig(width=8))}
+    small = {"data": data_for(method.name, 256), "encoder": ENCODERS.get(method.name, ConvNetConfig(width=8))}
     return RunConfig.checked(method=method, **{**small, "epochs": 2, "batch_size": 64, **fields})
 
 
@@ -225,7 +225,7 @@ def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(
 @every_method
 def test_what_is_decayed_is_weights_alone(name: str, data: Data) -> None:
     """Weights of layers that multiply. What neither is one nor is spared by name or shape has to be added here."""
-    encoder = EncoderConfig(name="vit", width=8, depth=1, patch_px=7 if name == "cpc" else 4)
+    encoder = ViTConfig(width=8, depth=1, patch_px=7 if name == "cpc" else 4)
     run = run_of(SMALL[name], encoder=encoder, batch_size=32)
     if name == "jigsaw":
         run = run.with_field("method.tile_px", 8)

@@ -14,7 +14,7 @@ from unlabeled.platform.augment import PLAIN, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.optim import AdamW
@@ -30,7 +30,7 @@ def build(px: int = 28, channels: int = 1, **fields: object) -> ContextEncoder:
     """Build a small one in float64."""
     torch.manual_seed(0)
     config = ContextEncoderConfig.checked(**{"width": 32, "region": "centre", **fields})
-    return ContextEncoder(config, EncoderConfig(width=4).build(format_of(channels, px)), channels, px).double()
+    return ContextEncoder(config, ConvNetConfig(width=4).build(format_of(channels, px)), channels, px).double()
 
 
 def batch_of(px: int = 28, channels: int = 1, seed: int = 0) -> Batch:
@@ -226,8 +226,8 @@ def test_the_channelwise_layer_is_a_fully_connected_layer_for_each_channel() -> 
 @pytest.mark.parametrize("region", ["centre", "blocks"])
 def test_the_painting_has_the_size_of_what_is_painted(encoder: str, px: int, hole: float, region: str) -> None:
     config = ContextEncoderConfig.checked(width=32, hole=hole, region=region, loss="joint")
-    depth = {"depth": 1} if encoder == "vit" else {}
-    method = ContextEncoder(config, EncoderConfig(name=encoder, width=4, **depth).build(plain(3, px)), 3, px)
+    small = ViTConfig(width=4, depth=1) if encoder == "vit" else ConvNetConfig(width=4)
+    method = ContextEncoder(config, small.build(plain(3, px)), 3, px)
     view = torch.randn(2, 3, px, px)
     rows = torch.arange(2)
     painting = method.paint(view, method.hidden(view, Draws(rows, 0)))
@@ -236,7 +236,7 @@ def test_the_painting_has_the_size_of_what_is_painted(encoder: str, px: int, hol
 
 
 def test_building_leaves_the_encoder_as_it_was_and_takes_no_memory_where_none_is_wanted(small_data: Data) -> None:
-    encoder = EncoderConfig(width=4).build(plain(1, 28))
+    encoder = ConvNetConfig(width=4).build(plain(1, 28))
     before = copy.deepcopy(encoder.state_dict())
     method = ContextEncoderConfig(width=32).build(encoder, small_data)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
@@ -253,7 +253,7 @@ def test_painting_gets_better_on_real_pictures(loss: str, processor: Processor) 
     run = RunConfig(
         method=ContextEncoderConfig(views=ViewPlan(views=(PLAIN,)), region="centre", width=32, loss=loss),
         data=DataConfig(name="fashion-mnist-12k", train_images=256),
-        encoder=EncoderConfig(width=4),
+        encoder=ConvNetConfig(width=4),
         optimizer=AdamW(learning_rate=5e-3),
         epochs=3,
         batch_size=32,
@@ -266,7 +266,7 @@ def test_against_still_paintings_the_discriminator_wins(processor: Processor, sm
     run = RunConfig(
         method=ContextEncoderConfig(views=ViewPlan(views=(PLAIN,)), region="centre", width=32, loss="adversarial"),
         data=DataConfig(name="fashion-mnist-12k", train_images=256),
-        encoder=EncoderConfig(width=4),
+        encoder=ConvNetConfig(width=4),
         optimizer=AdamW(learning_rate=5e-3),
         epochs=3,
         batch_size=32,

@@ -14,7 +14,7 @@ from unlabeled.platform.augment import PLAIN, Crop, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.optim import SGD, AdamW, OptimizerConfig
@@ -23,7 +23,7 @@ from unlabeled.platform.train.built import check_built, check_fits
 from unlabeled.platform.train.loop import Training
 
 B, K = 3, 5
-VIT, CONVNET = EncoderConfig(name="vit", width=8, depth=2), EncoderConfig(width=4)
+VIT, CONVNET = ViTConfig(width=8, depth=2), ConvNetConfig(width=4)
 SIZES = (16, 16, 8, 8)  # two global views and two local ones
 
 

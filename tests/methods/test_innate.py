@@ -17,7 +17,7 @@ from unlabeled.methods.innate.rotnet import RotNet, RotNetConfig, all_rotations
 from unlabeled.platform.augment.spatial import rotate90
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 
@@ -45,7 +45,7 @@ def with_pictures_of(data: Data, px: int, channels: int = 3) -> Data:
 
 def rotnet() -> RotNet:
     torch.manual_seed(0)
-    return RotNet(EncoderConfig(width=4).build(plain(3, 28))).double()
+    return RotNet(ConvNetConfig(width=4).build(plain(3, 28))).double()
 
 
 def test_rotations_are_torchs_numpys_and_the_platforms() -> None:
@@ -188,7 +188,7 @@ def to_the_encoder(tiles: Tensor) -> Tensor:
 def jigsaw(**fields: object) -> Jigsaw:
     torch.manual_seed(0)
     config = JigsawConfig.checked(**{"num_permutations": 20, "tile_features": 5, "head": (7,), **fields})
-    return Jigsaw(config, EncoderConfig(width=4).build(SEEN), view_px=28, tile_px=8).double()
+    return Jigsaw(config, ConvNetConfig(width=4).build(SEEN), view_px=28, tile_px=8).double()
 
 
 def test_the_label_is_the_permutation_that_the_tiles_are_in() -> None:
@@ -289,7 +289,7 @@ def test_a_picture_too_small_for_its_tiles_is_one_clear_line(
 
 
 def test_the_patches_of_a_vit_have_to_divide_a_tile(small_data: Data) -> None:
-    encoder = EncoderConfig(name="vit", width=4, depth=1, patch_px=4).build(plain(1, 28))
+    encoder = ViTConfig(width=4, depth=1, patch_px=4).build(plain(1, 28))
     config = JigsawConfig(num_permutations=4, tile_features=4, head=())
     with pytest.raises(
         UserError, match=r"patches of 4 px do not divide a tile of 9 px; set method\.tile_px to a mul.* 9"
@@ -305,7 +305,7 @@ def test_the_patches_of_a_vit_have_to_divide_a_tile(small_data: Data) -> None:
 def test_the_permutations_have_their_values_where_weights_have_none(small_data: Data) -> None:
     with torch.device("meta"):
         far_permutations.cache_clear()
-        method = JigsawConfig(num_permutations=5).build(EncoderConfig(width=4).build(plain(1, 28)), small_data)
+        method = JigsawConfig(num_permutations=5).build(ConvNetConfig(width=4).build(plain(1, 28)), small_data)
     assert isinstance(method, Jigsaw)
     assert method.head[0].weight.is_meta  # type: ignore[index, union-attr]
     assert method.permutations.tolist() == [list(one) for one in far_permutations(9, 5)]

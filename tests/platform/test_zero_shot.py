@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import Subject
 from unlabeled.platform.evaluate.zero_shot import ZeroShot
@@ -29,7 +29,7 @@ class Fake(ImageTextMethod):
     """Puts a picture where three of its pixels are, and a text where a table says."""
 
     def __init__(self, places: Mapping[str, Tensor]) -> None:
-        super().__init__(EncoderConfig(width=4).build(plain(1, 28)))
+        super().__init__(ConvNetConfig(width=4).build(plain(1, 28)))
         self.places = places
         self.dropout = nn.Dropout()
         self.asked: list[tuple[bool, tuple[int, ...]]] = []
