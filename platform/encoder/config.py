@@ -47,7 +47,7 @@ class EncoderConfig(Variant):
         if path != "name" or not isinstance(value, str):
             return super().with_field(path, value, above=above)
         if value == TIMM:
-            raise UserError(f"{above}name {TIMM} does not say which; write its name, as in {above}name=resnet18")
+            raise UserError(f"{above}name={TIMM} does not say which model; write its name, as in {above}name=resnet18")
         if value in self.family:
             return super().with_field(path, value, above=above)
         return self if value == self.called else cast(Self, self.family[TIMM].checked(model=value))
