@@ -1,7 +1,7 @@
 """What an encoder is, and what it makes of pictures."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -96,6 +96,6 @@ class StandardisingEncoder(Encoder, ABC):
         return x * self.std + self.mean
 
 
-def numbered(stages: "nn.Sequential | nn.ModuleList | list[nn.Module]") -> dict[str, nn.Module]:
+def numbered(stages: Iterable[nn.Module]) -> dict[str, nn.Module]:
     """Name stages "block1" and so on."""
     return {f"block{number}": stage for number, stage in enumerate(stages, start=1)}

@@ -57,8 +57,8 @@ def load_encoder(folder: str | Path) -> Encoder:
     """Build the encoder that :func:`save_encoder` wrote, with its weights, in eval mode on the CPU.
 
     Raises:
-        UserError: the folder lacks one of the two files, the method is not known (``import unlabeled.methods``), or the
-            weights are not of such an encoder.
+        UserError: the folder lacks one of the two files, another version wrote them, or the method is not known:
+            ``import unlabeled.methods``.
     """
     folder = Path(folder)
     for name in ("encoder.json", WEIGHTS):
@@ -66,7 +66,10 @@ def load_encoder(folder: str | Path) -> Encoder:
             raise UserError(f"no {name} in {folder}; give the encoder folder among a run's artifacts")
     card = json.loads((folder / "encoder.json").read_text())
     with torch.random.fork_rng():
-        kinds = _Card.checked(method=card["method"], encoder=card["encoder"])
+        try:
+            kinds = _Card.checked(method=card["method"], encoder=card["encoder"])
+        except UserError as error:
+            raise UserError(f"{folder / 'encoder.json'} can't be read here: {error}") from None
         pictures = PictureFormat(card["channels"], card["image_px"], tuple(card["mean"]), tuple(card["std"]))
         encoder = kinds.method.make_encoder(kinds.encoder, pictures)
     weights = load_file(folder / WEIGHTS)

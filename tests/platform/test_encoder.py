@@ -29,6 +29,15 @@ def test_an_encoder_has_the_width_that_it_declares(name: str, channels: int, px:
     assert torch.equal(tokens[:, -positions.shape[1] :], positions)  # a ViT has its class token before them
 
 
+@pytest.mark.parametrize("name", ["convnet", "vit", "resnet18"])
+def test_all_maps_are_made_in_one_pass(name: str) -> None:
+    encoder, passes = EncoderConfig.model_validate(name).build(plain(1, 28)).eval(), []
+    for name, block in encoder.blocks().items():
+        block.register_forward_hook(lambda *_, name=name: passes.append(name))
+    encoder.maps(torch.rand(2, 1, 28, 28))
+    assert passes == list(encoder.blocks())
+
+
 def test_small_pictures_get_the_small_stem_and_large_ones_keep_theirs() -> None:
     small, large = (
         TimmConfig(model="resnet18").build(plain(3, 32)),

@@ -187,6 +187,11 @@ def test_the_encoder_is_loaded_as_its_readme_says(
     save_file(held, folder / "encoder.safetensors")
     with pytest.raises(UserError, match=r"safetensors holds other weights than are needed \(mean differs\): .* export"):
         load_encoder(folder)
+    card = json.loads((folder / "encoder.json").read_text())
+    card["encoder"]["depth"] = 4  # as an older version had it
+    (folder / "encoder.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"encoder\.json can't be read here: there is no field 'encoder\.depth' in "):
+        load_encoder(folder)
     (folder / "encoder.safetensors").unlink()
     with pytest.raises(UserError, match=r"no encoder\.safetensors in .*encoder; give the encoder folder"):
         load_encoder(folder)
