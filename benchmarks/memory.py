@@ -29,7 +29,7 @@ from benchmarks.compare import Row, one_thread
 from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import load
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import TimmConfig
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.memory import TrainingMemory
@@ -113,7 +113,7 @@ def _large_batch(turns: list[Mapping[Case, Measured]]) -> Iterator[Row]:
 
 def _gradient() -> Row:
     """Compare gradients after the first step from the same weights."""
-    vit = EncoderConfig(name="vit_tiny_patch16_224", patch_px=7)
+    vit = TimmConfig(model="vit_tiny_patch16_224", patch_px=7)
     run = WHOLE.run().with_field("encoder", vit).with_field("method.head", (128,)).with_field("precision", "fp32")
     micro_batch = SMALL // 8
     whole, cut = _first_gradients(run), _first_gradients(run.with_field("micro_batch", micro_batch))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.compare import Row, cpu_in_turns, one_thread, paired_ratio
 from unlabeled.platform.data import load
-from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.encoder import Encoder, Maps
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.loop import Training
@@ -109,11 +109,9 @@ class Ready(Encoder):
         super().__init__(dim=features.shape[1])
         self.features = nn.Parameter(features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the features, whatever the pictures."""
-        return self.features
-
-    feature_map = tokens = forward
+    def maps(self, x: Tensor) -> Maps:
+        """Return the features, whatever the pictures; they have no places."""
+        return Maps(self.features, self.features[:, :, None, None], self.features[:, None])
 
 
 def repeated(work: Callable[[], object]) -> Callable[[], object]:

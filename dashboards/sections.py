@@ -15,6 +15,7 @@ from unlabeled.platform.metrics import ABSENT, duration, number
 SHOWN_SETTINGS = {
     "data.name": "data",
     "encoder.name": "encoder",
+    "encoder.model": "model",
     "method.name": "method",
     "optimizer.name": "optimiser",
     "optimizer.learning_rate": "learning rate",

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig
 from unlabeled.platform.evaluate import KNN, FeatureProbe, Linear, ProbeConfig
 from unlabeled.platform.evaluate.probe import keys
 from unlabeled.platform.evaluate.transformations import Name as Transformation
@@ -37,7 +37,7 @@ class EvaluationConfig(Settings):
         transformations: changes of the pictures that the final probes have to tell, besides the class.
         transfer: further data sets that the final probes are fitted and scored on, each on its own splits, with this
             run's encoder: its output, and classes only. Their pictures are shown as the encoder takes them: at the
-            run's size, in its channels, normalised by the mean and deviation of what it was pretrained on.
+            run's size and in its channels.
         splits: which splits the final probes are scored on. Whoever chooses between runs leaves test out.
         tsne_images: how many test pictures the t-SNE picture shows; 0 draws none.
     """
@@ -121,7 +121,7 @@ class RunConfig(Settings):
 
     method: MethodConfig
     data: DataConfig = DataConfig()
-    encoder: EncoderConfig = EncoderConfig()
+    encoder: EncoderConfig = ConvNetConfig()
     optimizer: OptimizerConfig = AdamW()
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=256, ge=2)

@@ -21,7 +21,7 @@ class Batch:
     """This worker's rows of the global batch, on the device.
 
     Attributes:
-        views: one float [B, C, H, W] per view of the method's plan, normalised.
+        views: one float [B, C, H, W] per view of the method's plan, pixels in [0, 1]: an encoder standardises itself.
         index: int64 [B], which images of the data set these are.
         draws: random numbers for these rows at this step, the same however the global batch is split over workers:
             whatever a method draws in ``forward`` (masks, rotations, permutations) comes from here.
@@ -85,7 +85,7 @@ class MethodConfig(Variant):
         A method that looks at pictures in a way of its own (at lightness only, or with an encoder for each half of the
         colours) wraps the configured one, so that whoever gets pictures' features from it gets them in the same way.
         """
-        return config.build(pictures.channels, pictures.image_px)
+        return config.build(pictures)
 
     def check_encoder(self, encoder: Encoder, image_px: int) -> None:
         """Raise UserError where the encoder can't see what the method shows it: the views, of pictures of this size."""
@@ -135,11 +135,12 @@ class Method(nn.Module, ABC):
         """Return what the method makes of some pictures, for people to look at.
 
         Args:
-            images: float [B, C, H, W], normalised like views.
+            images: float [B, C, H, W], pixels in [0, 1].
             draws: of these rows.
 
         Returns:
-            name -> the columns of a figure, in order: title -> [B, C, h, w], normalised like ``images``.
+            name -> the columns of a figure, in order: title -> [B, C, h, w], pixels in [0, 1]; what lies
+            outside is clipped.
         """
         return {}
 
@@ -159,7 +160,7 @@ class ImageTextMethod(Method):
 
     @abstractmethod
     def embed_images(self, images: Tensor) -> Tensor:
-        """Return unit vectors [B, D] of normalised pictures [B, C, H, W]."""
+        """Return unit vectors [B, D] of pictures [B, C, H, W] in [0, 1]."""
 
     @abstractmethod
     def embed_texts(self, texts: Sequence[str]) -> Tensor:

@@ -24,7 +24,7 @@ from unlabeled.platform.augment import (
 )
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import TimmConfig
 from unlabeled.platform.optim import LARS, SGD, AdamW
 
 LAPTOP_DATA = DataConfig(name="fashion-mnist-12k", train_images=5000)
@@ -41,7 +41,7 @@ SIMCLR_RUN: Mapping[str, RunConfig] = {
     "workstation": RunConfig(
         method=SimCLRConfig(views=two_views(SIMCLR_SMALL), temperature=0.5, head=(512, 128)),
         data=DataConfig(name="cifar10"),
-        encoder=EncoderConfig(name="resnet18"),
+        encoder=TimmConfig(model="resnet18"),
         optimizer=LARS(learning_rate=1.0, warmup_epochs=10),
         epochs=100,
         batch_size=512,
@@ -49,7 +49,7 @@ SIMCLR_RUN: Mapping[str, RunConfig] = {
     "cluster": RunConfig(
         method=SimCLRConfig(views=two_views(SIMCLR), temperature=0.1),
         data=DataConfig(name="imagenet"),
-        encoder=EncoderConfig(name="resnet50"),
+        encoder=TimmConfig(model="resnet50"),
         optimizer=LARS(learning_rate=0.3, warmup_epochs=10),
         epochs=100,
         batch_size=4096,
@@ -66,7 +66,7 @@ MOCO_RUN: Mapping[str, RunConfig] = {
     "workstation": RunConfig(
         method=MoCoConfig(views=two_views(MOCO_V2_SMALL), temperature=0.1, momentum=0.99, queue=4096, head=(512, 128)),
         data=DataConfig(name="cifar10"),
-        encoder=EncoderConfig(name="resnet18"),
+        encoder=TimmConfig(model="resnet18"),
         optimizer=SGD(learning_rate=0.06, weight_decay=5e-4),  # the notebook's for a batch of 512
         epochs=200,
         batch_size=512,
@@ -74,7 +74,7 @@ MOCO_RUN: Mapping[str, RunConfig] = {
     "cluster": RunConfig(
         method=MoCoConfig(views=two_views(MOCO_V2)),
         data=DataConfig(name="imagenet"),
-        encoder=EncoderConfig(name="resnet50"),
+        encoder=TimmConfig(model="resnet50"),
         optimizer=SGD(learning_rate=0.03, weight_decay=1e-4),
         epochs=200,
     ),

@@ -18,7 +18,7 @@ from unlabeled.methods.multimodal.clip import CLIPConfig
 from unlabeled.platform.augment import SIMCLR_SMALL, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import TimmConfig
 from unlabeled.platform.evaluate import KNN, Linear
 from unlabeled.platform.evaluate.zero_shot import ZeroShot
 from unlabeled.platform.optim import AdamW
@@ -54,7 +54,7 @@ LAPTOP = RunConfig(
     epochs=16,
     evaluation=EvaluationConfig(final=(*FINAL, ZeroShot(), ZeroShot(templates=PROMPTS))),
 )
-WORKSTATION = LAPTOP.with_field("encoder", EncoderConfig(name="resnet18")).with_field("epochs", 100)
+WORKSTATION = LAPTOP.with_field("encoder", TimmConfig(model="resnet18")).with_field("epochs", 100)
 
 STUDY = Study(
     name="clip-zero-shot",
@@ -65,7 +65,7 @@ STUDY = Study(
     profiles={
         "laptop": LAPTOP,
         "workstation": WORKSTATION,
-        "cluster": WORKSTATION.with_field("encoder", EncoderConfig(name="resnet50")),
+        "cluster": WORKSTATION.with_field("encoder", TimmConfig(model="resnet50")),
     },
     rows={"CLIP": {}, "SimCLR": simclr((256, 128))},
     scaled={"workstation": {"SimCLR": simclr((512, 128))}, "cluster": {"SimCLR": simclr((2048, 128))}},

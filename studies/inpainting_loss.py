@@ -17,7 +17,7 @@ as no regions of random shape are built in.
 from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import TimmConfig
 from unlabeled.platform.metrics import OURS
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.study import Claim, Study
@@ -49,14 +49,14 @@ STUDY = Study(
         "workstation": RunConfig(
             method=ContextEncoderConfig(region="blocks"),
             data=DataConfig(name="cifar10"),
-            encoder=EncoderConfig(name="resnet18"),
+            encoder=TimmConfig(model="resnet18"),
             optimizer=AdamW(learning_rate=1e-3, warmup_epochs=1),
             epochs=100,
         ),
         "cluster": RunConfig(
             method=ContextEncoderConfig(region="blocks"),
             data=DataConfig(name="imagenet"),
-            encoder=EncoderConfig(name="resnet50"),
+            encoder=TimmConfig(model="resnet50"),
             optimizer=AdamW(learning_rate=1e-3, warmup_epochs=1),
             epochs=100,
         ),

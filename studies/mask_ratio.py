@@ -11,7 +11,7 @@ the target is pixels that are not normalised; its ViT is the large one, the clus
 from unlabeled.methods.masked.mae import MAEConfig
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import TimmConfig, ViTConfig
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.bases import LAPTOP_DATA
@@ -29,7 +29,7 @@ STUDY = Study(
         "laptop": RunConfig(
             method=MAEConfig(normalised_targets=False, decoder_width=32, decoder_depth=1),
             data=LAPTOP_DATA,
-            encoder=EncoderConfig(name="vit", width=8, depth=2, patch_px=4),
+            encoder=ViTConfig(width=8, depth=2, patch_px=4),
             optimizer=AdamW(learning_rate=4e-3, warmup_epochs=1, betas=(0.9, 0.95)),
             epochs=12,
             batch_size=64,
@@ -37,7 +37,7 @@ STUDY = Study(
         "workstation": RunConfig(
             method=MAEConfig(normalised_targets=False, decoder_width=96, decoder_depth=4),
             data=DataConfig(name="cifar10"),
-            encoder=EncoderConfig(name="vit_tiny_patch16_224", patch_px=4),
+            encoder=TimmConfig(model="vit_tiny_patch16_224", patch_px=4),
             optimizer=AdamW(
                 learning_rate=1.5e-4, scaling="linear", weight_decay=0.05, warmup_epochs=20, betas=(0.9, 0.95)
             ),
@@ -47,7 +47,7 @@ STUDY = Study(
         "cluster": RunConfig(
             method=MAEConfig(normalised_targets=False),
             data=DataConfig(name="imagenet"),
-            encoder=EncoderConfig(name="vit_base_patch16_224"),
+            encoder=TimmConfig(model="vit_base_patch16_224"),
             optimizer=AdamW(
                 learning_rate=1.5e-4, scaling="linear", weight_decay=0.05, warmup_epochs=40, betas=(0.9, 0.95)
             ),

@@ -17,7 +17,7 @@ from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.augment import MOCO_V2, MOCO_V2_SMALL, two_views
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import TimmConfig
 from unlabeled.platform.evaluate import KNN
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.study import Claim, Study
@@ -52,7 +52,7 @@ STUDY = Study(
         "workstation": RunConfig(
             method=SimCLRConfig(views=two_views(MOCO_V2_SMALL), temperature=0.2, head=(512, 128)),
             data=DataConfig(name="cifar10"),
-            encoder=EncoderConfig(name="resnet18"),
+            encoder=TimmConfig(model="resnet18"),
             optimizer=SGD_OF_MOCO,
             epochs=5,
             evaluation=LIGHT,
@@ -60,7 +60,7 @@ STUDY = Study(
         "cluster": RunConfig(
             method=SimCLRConfig(views=two_views(MOCO_V2), temperature=0.2),
             data=DataConfig(name="imagenet"),
-            encoder=EncoderConfig(name="resnet50"),
+            encoder=TimmConfig(model="resnet50"),
             optimizer=SGD_OF_MOCO,
             epochs=1,
             evaluation=LIGHT,

@@ -34,7 +34,7 @@ from unlabeled.methods.supervised.supcon import SupConConfig
 from unlabeled.platform.augment import SIMCLR_SMALL, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ViTConfig
 from unlabeled.platform.metrics import OURS
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.study import Claim, Study
@@ -94,7 +94,7 @@ ROWS = {
     "CPC": {"method": CPCConfig(patch_px=16, stride_px=8, num_steps=2, context=128)},
     "MAE": {
         "method": MAEConfig(views=ONE, decoder_width=64, decoder_depth=1),
-        "encoder": EncoderConfig(name="vit", width=16),
+        "encoder": ViTConfig(width=16),
     },
     "DINO": {"method": DINOConfig(views=PAIR, head=(256, 64), prototypes=512, momentum=0.97)},
     "SimCLR": {},
@@ -132,8 +132,8 @@ STUDY = Study(
     cost="39 runs, about 26 minutes on two cores, at laptop scale",
     profiles={
         "laptop": LAPTOP,
-        "workstation": LAPTOP.with_field("encoder.name", "resnet18").with_field("epochs", 100),
-        "cluster": LAPTOP.with_field("encoder.name", "resnet50").with_field("epochs", 200),
+        "workstation": LAPTOP.with_field("encoder", "resnet18").with_field("epochs", 100),
+        "cluster": LAPTOP.with_field("encoder", "resnet50").with_field("epochs", 200),
     },
     rows=ROWS,
     measure=MEASURE,

@@ -17,7 +17,7 @@ from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.augment import SIMCLR_SMALL, two_views
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.track import Store
 
@@ -37,7 +37,7 @@ def small_run() -> RunConfig:
     return RunConfig(
         method=SimCLRConfig(views=two_views(SIMCLR_SMALL), head=(32, 16), temperature=0.2),
         data=DataConfig(name="fashion-mnist-12k", train_images=256),
-        encoder=EncoderConfig(width=8),
+        encoder=ConvNetConfig(width=8),
         epochs=2,
         batch_size=64,
         precision="fp32",  # on every machine

@@ -112,7 +112,7 @@ MISTAKES = {
     "profile": (["study", "run", STUDY, "--profile", "lap"], r"no profile .*'lap'; did you mean 'laptop'\?"),
     "no equals sign": (["run", "simclr", "--set", "epochs"], r"--set takes PATH=VALUE, got 'epochs'; for example "),
     "field": (["run", "simclr", "--set", "epoch=3"], r"no field of RunConfig is called 'epoch'; did you mean 'epochs'"),
-    "inner field": (["run", "simclr", "--set", "encoder.widht=8"], r"EncoderConfig .*'widht'; did you mean 'width'\?"),
+    "inner field": (["run", "simclr", "--set", "encoder.widht=8"], r"ConvNetConfig .*'widht'; did you mean 'width'\?"),
     "field of a number": (["run", "simclr", "--set", "epochs.x=3"], r"epochs is 10 and has no field 'x'"),
     "a word for a number": (["run", "simclr", "--set", "epochs=many"], r"epochs: .*integer.*, got 'many'"),
     "batch below zero": (["run", "simclr", "--set", "batch_size=-4"], r"batch_size: .*equal to 2, got -4"),
@@ -136,7 +136,7 @@ MISTAKES = {
     ),
     "ignored setting": (
         ["run", "simclr", "--set", "encoder.name=resnet18", "--set", "encoder.width=8"],
-        r"encoder\.width is for convnet and vit and would be ignored by resnet18; leave it out",
+        r"no field of TimmConfig is called 'width'; There are: model, patch_px",
     ),
     "seeds are words": (["study", "run", STUDY, "--seeds", "a,b"], r"--seeds takes whole numbers .*, got 'a,b'"),
     "no seeds": (["study", "run", STUDY, "--seeds", ""], r"--seeds takes whole numbers .*, got ''"),

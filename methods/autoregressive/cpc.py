@@ -15,6 +15,7 @@ the steps are averaged. The bound on mutual information is not logged: it needs 
 context, and those from the same image are not.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -26,7 +27,7 @@ from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.augment import ColorDrop, Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.collective import gather, row_ids
 from unlabeled.platform.data import Data, PictureFormat
-from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, EmbeddingMethod, MethodConfig, StepResult
 
@@ -79,7 +80,7 @@ class CPCConfig(MethodConfig):
         """Make the encoder of a patch, and let it see pictures patch by patch."""
         patch_px, stride_px = self.patches(pictures.image_px)
         try:
-            return PatchEncoder(config.build(pictures.channels, patch_px), patch_px, stride_px)
+            return PatchEncoder(config.build(replace(pictures, image_px=patch_px)), patch_px, stride_px)
         except UserError as error:
             raise UserError(f"cpc's encoder gets method.patch_px {patch_px} as its picture: {error}") from error
 
@@ -95,19 +96,12 @@ class PatchEncoder(Encoder):
         super().__init__(inner.dim)
         self.inner, self.patch_px, self.stride_px = inner, patch_px, stride_px
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the mean over patches, [B, D]."""
-        return self.feature_map(x).mean(dim=(2, 3))
-
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Return the features of each patch in the grid, [B, D, R, L]."""
+    def maps(self, x: Tensor) -> Maps:
+        """Return the mean over patches, [B, D], and the features of each in the grid, [B, D, R, L]."""
         cut = x.unfold(2, self.patch_px, self.stride_px).unfold(3, self.patch_px, self.stride_px)
         z: Tensor = self.inner(cut.permute(0, 2, 3, 1, 4, 5).flatten(0, 2))
-        return z.view(len(x), *cut.shape[2:4], self.dim).permute(0, 3, 1, 2)
-
-    def tokens(self, x: Tensor) -> Tensor:
-        """Return the features of each patch, row by row, [B, R * L, D]."""
-        return self.feature_map(x).flatten(2).transpose(1, 2)
+        grid = z.view(len(x), *cut.shape[2:4], self.dim).permute(0, 3, 1, 2)
+        return Maps.of_grid(grid.mean(dim=(2, 3)), grid)
 
 
 class CPC(EmbeddingMethod):
@@ -122,7 +116,7 @@ class CPC(EmbeddingMethod):
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the features z of all patches, [B, R, L, D]."""
         (view,) = batch.views
-        return (self.encoder.feature_map(view).permute(0, 2, 3, 1),)
+        return (self.encoder.maps(view).grid.permute(0, 2, 3, 1),)
 
     def contrast(self, embeddings: tuple[Tensor, ...], batch: Batch) -> StepResult:
         """Return InfoNCE, mean over steps, and how often each step's right patch beats all other patches."""

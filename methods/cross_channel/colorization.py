@@ -25,6 +25,8 @@ from unlabeled.methods.cross_channel.lab import (
     LabEncoder,
     check_colored,
     color_counts,
+    lab_to_rgb,
+    rgb_to_lab,
     soft_cross_entropy,
 )
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
@@ -57,7 +59,7 @@ class ColorizationConfig(MethodConfig):
     def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
         """Make the configured encoder for one channel, and let it see lightness."""
         check_colored(self.name, pictures.channels, "this data set")
-        return LabEncoder({"lightness": config.build(1, pictures.image_px)}, pictures)
+        return LabEncoder(config, pictures.image_px, "lightness")
 
     def build(self, encoder: Encoder, data: Data) -> "Colorization":
         """Make the colouriser around an encoder, with the data's colours counted."""
@@ -91,7 +93,7 @@ class Colorization(Method):
     def forward(self, batch: Batch) -> StepResult:
         """Return the weighted cross-entropy, and how often the likeliest colour is the nearest."""
         (view,) = batch.views
-        lab = cast(LabEncoder, self.encoder).lab(view)
+        lab = rgb_to_lab(view)
         logits = self._predict(lab)
         bins, shares = self.bins.encode(F.adaptive_avg_pool2d(lab[:, 1:], self.side))
         nearest = bins[:, 0]  # q* in eq. 3
@@ -101,19 +103,18 @@ class Colorization(Method):
 
     def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
         """Return the pictures, what the encoder sees of them, and that in the colours that it tells."""
-        encoder = cast(LabEncoder, self.encoder)
-        lab = encoder.lab(images)
+        lab = rgb_to_lab(images)
         ab = self.bins.annealed_mean(self._predict(lab))
         ab = F.interpolate(ab, size=images.shape[2:], mode="bilinear")
         grey = torch.cat([lab[:, :1], torch.zeros_like(ab)], dim=1)
         colorized = torch.cat([lab[:, :1], ab], dim=1)
-        shown = {"original": images, "lightness": encoder.shown(grey), "colorized": encoder.shown(colorized)}
+        shown = {"original": images, "lightness": lab_to_rgb(grey), "colorized": lab_to_rgb(colorized)}
         return {"colorization": shown}
 
     def _predict(self, lab: Tensor) -> Tensor:
         """Return logits [B, Q, h, w] of pictures in Lab."""
         part, lightness = cast(LabEncoder, self.encoder).seen(lab)["lightness"]
-        logits: Tensor = self.decoder(part.feature_map(lightness))
+        logits: Tensor = self.decoder(part.maps(lightness).grid)
         return logits
 
 

@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.platform.augment import denormalize, normalize
 from unlabeled.platform.data import Images, PictureFormat
-from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
 from unlabeled.platform.errors import UserError
 
 GRID = 10  # side of a bin of the ab plane
@@ -29,6 +28,9 @@ NEIGHBORS = 5  # K: bins that a colour is spread over, by a Gaussian
 SIGMA = 5.0  # of that Gaussian, and of the one that smooths how frequent colours are
 TEMPERATURE = 0.38  # T in eq. 5
 SAMPLE = 2_000  # pictures whose colours are counted
+
+CHANNELS = {"lightness": slice(0, 1), "color": slice(1, 3)}  # of Lab
+STATISTICS = {"lightness": ((50.0,), (50.0,)), "color": ((0.0, 0.0), (110.0, 110.0))}  # brings each to about -1 to 1
 
 _REACH = 11  # the grid goes from -110 to 110, and sRGB from -86 to 98 in a and from -108 to 95 in b
 _KNEE = 6 / 29  # where Lab's cube root begins; below, it is linear
@@ -170,39 +172,30 @@ def check_colored(method: str, channels: int, data: str) -> None:
 class LabEncoder(Encoder):
     """Looks at pictures in Lab: one encoder at L, or one at L and another at ab, whose features are concatenated.
 
+    Args:
+        config: of the parts.
+        image_px: side of the pictures.
+        parts: what they look at, of "lightness" and "color".
+
     Attributes:
-        parts: by what they look at, "lightness" and "color"; they get L / 50 - 1, and ab / 110.
+        parts: by what they look at; they get L and ab as they are, and standardise them to L / 50 - 1 and ab / 110.
     """
 
-    def __init__(self, parts: Mapping[str, Encoder], pictures: PictureFormat) -> None:
-        super().__init__(*(sum(getattr(part, width) for part in parts.values()) for width in ("dim", "channels")))
-        self.parts = nn.ModuleDict(parts)
-        self.pictures = pictures
-
-    def lab(self, x: Tensor) -> Tensor:
-        """Turn pictures as encoders get them, [B, 3, H, W], to Lab."""
-        return rgb_to_lab(denormalize(x, self.pictures.mean, self.pictures.std))
-
-    def shown(self, lab: Tensor) -> Tensor:
-        """Turn Lab back to pictures as encoders get them."""
-        return normalize(lab_to_rgb(lab), self.pictures.mean, self.pictures.std)
+    def __init__(self, config: EncoderConfig, image_px: int, *parts: str) -> None:
+        formats = {name: PictureFormat(len(STATISTICS[name][0]), image_px, *STATISTICS[name]) for name in parts}
+        built = {name: config.build(pictures) for name, pictures in formats.items()}
+        super().__init__(*(sum(getattr(part, width) for part in built.values()) for width in ("dim", "channels")))
+        self.parts = nn.ModuleDict(built)
 
     def seen(self, lab: Tensor) -> dict[str, tuple[Encoder, Tensor]]:
         """Return each part with what it gets of pictures in Lab."""
-        views = {"lightness": lab[:, :1] / 50 - 1, "color": lab[:, 1:] / 110}
-        return {name: (cast(Encoder, part), views[name]) for name, part in self.parts.items()}
+        return {name: (cast(Encoder, part), lab[:, CHANNELS[name]]) for name, part in self.parts.items()}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the features, [B, dim], lightness first."""
-        return torch.cat([part(view) for part, view in self.seen(self.lab(x)).values()], dim=1)
-
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Return the last feature maps before pooling, [B, channels, h, w], lightness first."""
-        return torch.cat([part.feature_map(view) for part, view in self.seen(self.lab(x)).values()], dim=1)
-
-    def tokens(self, x: Tensor) -> Tensor:
-        """Return the last tokens, [B, T, channels], lightness first."""
-        return torch.cat([part.tokens(view) for part, view in self.seen(self.lab(x)).values()], dim=2)
+    def maps(self, x: Tensor) -> Maps:
+        """Return the parts' features, grids and tokens, lightness first in their channels."""
+        made = zip(*(part.maps(view) for part, view in self.seen(rgb_to_lab(x)).values()), strict=True)
+        pooled, grid, tokens = (torch.cat(each, dim=dim) for each, dim in zip(made, (1, 1, 2), strict=True))
+        return Maps(pooled, grid, tokens)
 
     def blocks(self) -> Mapping[str, nn.Module]:
         """Return a lone part's stages, or each part's under its name: "lightness_block1" and so on."""
@@ -210,6 +203,10 @@ class LabEncoder(Encoder):
         if len(stages) == 1:
             return next(iter(stages.values()))
         return {f"{name}_{block}": stage for name, part in stages.items() for block, stage in part.items()}
+
+    def channels_first(self, made: Tensor) -> Tensor:
+        """Turn what a part's block made round, as the part does."""
+        return cast(Encoder, next(iter(self.parts.values()))).channels_first(made)
 
     def check_size(self, image_px: int) -> None:
         """Raise UserError where a part can't see pictures of another size."""

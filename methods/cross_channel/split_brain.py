@@ -19,12 +19,20 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.methods.cross_channel.lab import TEMPERATURE, ColorBins, LabEncoder, check_colored, soft_cross_entropy
+from unlabeled.methods.cross_channel.lab import (
+    TEMPERATURE,
+    ColorBins,
+    LabEncoder,
+    check_colored,
+    lab_to_rgb,
+    rgb_to_lab,
+    soft_cross_entropy,
+)
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.data import Data, PictureFormat
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 
@@ -52,14 +60,13 @@ class SplitBrainConfig(MethodConfig):
     def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
         """Make an encoder for L and one for ab, each of half the configured width where it comes in widths."""
         check_colored(self.name, pictures.channels, "this data set")
-        if config.name in ("convnet", "vit"):
+        if isinstance(config, ConvNetConfig | ViTConfig):
             if config.width < 8:
                 raise UserError(
                     f"{self.name} halves encoder.width, and a half is 4 at least; got {config.width}, use 8"
                 )
             config = config.with_field("width", config.width // 2)
-        channels = {"lightness": 1, "color": 2}
-        return LabEncoder({name: config.build(n, pictures.image_px) for name, n in channels.items()}, pictures)
+        return LabEncoder(config, pictures.image_px, "lightness", "color")
 
     def build(self, encoder: Encoder, data: Data) -> "SplitBrain":
         """Make the two predictions on an encoder's halves."""
@@ -83,7 +90,7 @@ class SplitBrain(Method):
     def forward(self, batch: Batch) -> StepResult:
         """Return the sum of both cross-entropies, and how often each half's likeliest class is right."""
         (view,) = batch.views
-        lab = cast(LabEncoder, self.encoder).lab(view)
+        lab = rgb_to_lab(view)
         color, lightness = self._predict(lab)
         bins, shares = self.bins.encode(F.adaptive_avg_pool2d(lab[:, 1:], (color.shape[2], color.shape[3])))
         level = F.adaptive_avg_pool2d(lab[:, 0], (lightness.shape[2], lightness.shape[3])) * (self.lightness_bins / 100)
@@ -97,8 +104,7 @@ class SplitBrain(Method):
 
     def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
         """Return the pictures, and their halves with what is told of the other: the annealed mean of each place."""
-        encoder = cast(LabEncoder, self.encoder)
-        lab = encoder.lab(images)
+        lab = rgb_to_lab(images)
         color, lightness = self._predict(lab)
         ab = self.bins.annealed_mean(color)
         centers = (torch.arange(self.lightness_bins, device=lab.device) + 0.5) * (100 / self.lightness_bins)
@@ -107,8 +113,8 @@ class SplitBrain(Method):
         ab, level = (F.interpolate(told, size=images.shape[2:], mode="bilinear") for told in (ab, level))
         shown = {
             "original": images,
-            "colours from lightness": encoder.shown(torch.cat([lab[:, :1], ab], dim=1)),
-            "lightness from colours": encoder.shown(torch.cat([level, lab[:, 1:]], dim=1)),
+            "colours from lightness": lab_to_rgb(torch.cat([lab[:, :1], ab], dim=1)),
+            "lightness from colours": lab_to_rgb(torch.cat([level, lab[:, 1:]], dim=1)),
         }
         return {"cross-channel": shown}
 
@@ -116,4 +122,4 @@ class SplitBrain(Method):
         """Return logits [B, Q, h, w] of colours, from lightness, and [B, levels, h, w] of lightness, from colours."""
         seen = cast(LabEncoder, self.encoder).seen(lab)
         (left, lightness), (right, color) = seen["lightness"], seen["color"]
-        return self.to_color(left.feature_map(lightness)), self.to_lightness(right.feature_map(color))
+        return self.to_color(left.maps(lightness).grid), self.to_lightness(right.maps(color).grid)

@@ -85,7 +85,7 @@ class DINOConfig(MethodConfig):
 
     def build(self, encoder: Encoder, data: Data) -> "DINO":
         """Make DINO around an encoder."""
-        return DINO(self, encoder, data)
+        return DINO(self, encoder)
 
 
 class DINO(Method):
@@ -94,9 +94,9 @@ class DINO(Method):
     center: Tensor
     millionths: Tensor
 
-    def __init__(self, config: DINOConfig, encoder: Encoder, data: Data) -> None:
+    def __init__(self, config: DINOConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
-        self.config, self.mean, self.std = config, data.mean, data.std
+        self.config = config
         self.head = PrototypeHead(encoder.dim, config.head, config.prototypes)
         self.teacher = MomentumCopy(nn.Sequential(encoder, self.head), config.momentum, final=1.0)
         self.register_buffer("center", torch.zeros(config.prototypes))
@@ -139,8 +139,7 @@ class DINO(Method):
         maps = {f"head {number}": head for number, head in enumerate(heads.unbind(dim=1), start=1)}
         for title, weights in {**maps, "mean": heads.mean(dim=1)}.items():
             grey = (weights / weights.amax(dim=1, keepdim=True)).view(-1, 1, *grid)
-            grey = F.interpolate(grey, images.shape[2:], mode="nearest-exact").expand_as(images)
-            columns[title] = augment.normalize(grey, self.mean, self.std)
+            columns[title] = F.interpolate(grey, images.shape[2:], mode="nearest-exact")
         return {"attention": columns}
 
 

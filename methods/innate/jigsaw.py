@@ -31,7 +31,7 @@ from unlabeled.methods.parts import projection_head
 from unlabeled.platform.augment import ColorDrop, Crop, Policy, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, ViT
+from unlabeled.platform.encoder import Encoder, StandardisingEncoder, ViT
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 
@@ -86,6 +86,7 @@ class JigsawConfig(MethodConfig):
 
     def build(self, encoder: Encoder, data: Data) -> "Jigsaw":
         """Make the context-free network."""
+        assert isinstance(encoder, StandardisingEncoder)
         view_px, tile = self.sizes(data.image_px)
         return Jigsaw(self, encoder, view_px, tile)
 
@@ -94,9 +95,10 @@ class Jigsaw(Method):
     """The context-free network: an encoder that sees one tile at a time, and a head on what it makes of all nine."""
 
     split = "per-sample"
+    encoder: StandardisingEncoder
     permutations: Tensor
 
-    def __init__(self, config: JigsawConfig, encoder: Encoder, view_px: int, tile_px: int) -> None:
+    def __init__(self, config: JigsawConfig, encoder: StandardisingEncoder, view_px: int, tile_px: int) -> None:
         super().__init__(encoder)
         self.view_px, self.tile_px = view_px, tile_px
         self.tile_layer = nn.Sequential(nn.Linear(encoder.dim, config.tile_features), nn.ReLU(inplace=True))
@@ -113,10 +115,14 @@ class Jigsaw(Method):
         return StepResult(loss=cross_entropy(logits_BP, label_B), logs={"permutation/top1": top1})
 
     def puzzles(self, images: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Cut, normalise and shuffle [B, C, H, H]: tiles [B, 9, C, t, t], and which permutation they are in, [B]."""
+        """Cut, normalise and shuffle [B, C, H, H]: tiles [B, 9, C, t, t], and which permutation they are in, [B].
+
+        A tile is given the mean and deviation that the encoder takes away, so that to it, they are 0 and 1.
+        """
         label_B = draws.integers("permutation", len(self.permutations))
         tiles = cut(images, self.tile_px, draws)
-        tiles = F.instance_norm(tiles.flatten(0, 1)).reshape(tiles.shape)  # each channel by itself; what is flat is 0
+        normal = F.instance_norm(self.encoder.standardise(tiles.flatten(0, 1)))  # what is flat is 0
+        tiles = self.encoder.pixels(normal).reshape(tiles.shape)
         return tiles[torch.arange(len(tiles), device=tiles.device)[:, None], self.permutations[label_B]], label_B
 
     def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:

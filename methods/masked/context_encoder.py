@@ -22,7 +22,7 @@ from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.encoder import Encoder, StandardisingEncoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.features import in_eval_mode
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
@@ -61,6 +61,7 @@ class ContextEncoderConfig(MethodConfig):
 
     def build(self, encoder: Encoder, data: Data) -> "ContextEncoder":
         """Make the painter around an encoder."""
+        assert isinstance(encoder, StandardisingEncoder)
         return ContextEncoder(self, encoder, data.channels, self.views.views[0].output_px(data.image_px))
 
 
@@ -68,8 +69,9 @@ class ContextEncoder(Method):
     """An encoder, a decoder that paints what the encoder was not shown, and, if wanted, a discriminator."""
 
     split = "per-sample"
+    encoder: StandardisingEncoder
 
-    def __init__(self, config: ContextEncoderConfig, encoder: Encoder, channels: int, px: int) -> None:
+    def __init__(self, config: ContextEncoderConfig, encoder: StandardisingEncoder, channels: int, px: int) -> None:
         super().__init__(encoder)
         self.weight_rec, self.weight_adv = WEIGHTS[config.loss]
         self.centre, self.hole_px = config.region == "centre", round(config.hole * px)
@@ -81,7 +83,8 @@ class ContextEncoder(Method):
         """Return eq. 3, or its part, and the discriminator's own loss: one backward serves both players."""
         (x,) = batch.views
         hidden = self.hidden(x, batch.draws)
-        truth, painting, counts = self.part(x), self.paint(x, hidden), self.part(hidden)
+        truth, painting = self.part(self.encoder.standardise(x)), self.paint(x, hidden)
+        counts = self.part(hidden)
         square_B1RR = (painting - truth).square().mean(dim=1, keepdim=True)
         reconstruction = ((square_B1RR * counts).sum(dim=(1, 2, 3)) / counts.sum(dim=(1, 2, 3))).mean()  # eq. 1
         loss, logs = self.weight_rec * reconstruction, {"inpaint/reconstruction": reconstruction.detach()}
@@ -109,14 +112,21 @@ class ContextEncoder(Method):
         return x[..., start : start + self.hole_px, start : start + self.hole_px] if self.centre else x
 
     def paint(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Predict that part from the pixels that are not hidden; the others are the mean colour, 0."""
-        return cast(Tensor, self.decoder(self.encoder.feature_map(x.masked_fill(hidden, 0.0))))
+        """Predict that part, standardised, from the pixels that are not hidden."""
+        return cast(Tensor, self.decoder(self.encoder.maps(self.with_hole(x, hidden)).grid))
+
+    def with_hole(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Give hidden pixels the mean colour."""
+        return torch.where(hidden, self.encoder.mean, x)
 
     def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
         """Return pictures, with the hole, and with the hole painted."""
         hidden, painted = self.hidden(images, draws), images.clone()
-        self.part(painted).copy_(torch.where(self.part(hidden), self.paint(images, hidden), self.part(images)))
-        return {"inpainting": {"original": images, "hole": images.masked_fill(hidden, 0.0), "inpainted": painted}}
+        painting = self.encoder.pixels(self.paint(images, hidden))
+        self.part(painted).copy_(torch.where(self.part(hidden), painting, self.part(images)))
+        return {
+            "inpainting": {"original": images, "hole": self.with_hole(images, hidden), "inpainted": painted},
+        }
 
 
 class ChannelwiseLinear(nn.Module):
@@ -133,9 +143,9 @@ class ChannelwiseLinear(nn.Module):
 
 
 def decoder(encoder: Encoder, channels: int, px: int, side: int, width: int) -> nn.Module:
-    """Make the way from the feature map of pictures of ``px`` to a painting [B, channels, side, side]."""
+    """Make the way from the grid of pictures of ``px`` to a painting [B, channels, side, side]."""
     with torch.no_grad(), in_eval_mode(encoder):  # only to see the map's shape
-        _, dim, h, w = encoder.feature_map(next(encoder.parameters()).new_zeros(1, channels, px, px)).shape
+        _, dim, h, w = encoder.maps(next(encoder.parameters()).new_zeros(1, channels, px, px)).grid.shape
     layers = [ChannelwiseLinear(dim, h * w), nn.Conv2d(dim, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     while 2 * h < side:
         layers += [nn.Upsample(scale_factor=2.0), nn.Conv2d(width, width // 2, 3, padding=1, bias=False)]

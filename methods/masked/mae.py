@@ -34,7 +34,8 @@ class MAEConfig(MethodConfig):
     Attributes:
         views: the only view of each image.
         mask_ratio: share of the patches that are hidden.
-        normalised_targets: predict each patch less its mean, divided by its deviation; false predicts plain pixels.
+        normalised_targets: predict each patch less its mean, divided by its deviation; false predicts pixels as the
+            encoder standardises them.
         decoder_width: of the decoder's tokens; its attention has a head for each 32, as in the authors' code.
         decoder_depth: blocks of the decoder.
     """
@@ -52,11 +53,13 @@ class MAEConfig(MethodConfig):
         """Make a ViT that pools by the mean; UserError where it is none, or its patches are too large or too small."""
         encoder = super().make_encoder(config, pictures)
         if not isinstance(encoder, ViT) or getattr(encoder.model, "global_pool", "") != "token":
-            ours = "set it to vit, or to one of timm such as vit_base_patch16_224"
-            raise UserError(f"mae needs a ViT that pools by its class token, and encoder.name is {config.name}; {ours}")
+            raise UserError(
+                f"mae needs a ViT that pools by its class token, and encoder.name is {config.called}; set it to vit, "
+                "or to one of timm such as vit_base_patch16_224"
+            )
         if not encoder.maskable:
             raise UserError(
-                f"mae leaves patches out, and {config.name} needs all: a convnet comes first, or attention looks at "
+                f"mae leaves patches out, and {config.called} needs all: a convnet comes first, or attention looks at "
                 "their places; set encoder.name to vit, or to one such as vit_base_patch16_224"
             )
         px, patch_px = pictures.image_px, encoder.patch_px
@@ -98,7 +101,7 @@ class MAE(Method):
     def forward(self, batch: Batch) -> StepResult:
         """Return the mean squared error on hidden patches."""
         (view,) = batch.views
-        target_BTP = self.standardised(patchify(view, self.patch_px))[0]
+        target_BTP = self.standardised(self.patches(view))[0]
         kept_BK, hidden = random_masks(batch.draws, target_BTP.shape[1], self.config.mask_ratio)
         error_BT = (self.predict(view, kept_BK) - target_BTP).square().mean(dim=2)
         logs = {"pixels/error_of_zeros": target_BTP.square().mean(dim=2).gather(1, hidden).mean()}
@@ -109,12 +112,16 @@ class MAE(Method):
         from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 
         grid = [side // self.patch_px for side in images.shape[2:]]
-        prefix, visible_BKD = self.embed(self.encoder.tokens(images, kept_BK)).tensor_split([self.encoder.prefix], 1)
+        prefix, visible_BKD = self.embed(self.encoder.visible(images, kept_BK)).tensor_split([self.encoder.prefix], 1)
         masks_BTD = self.mask_token.to(visible_BKD.dtype).expand(len(images), grid[0] * grid[1], -1)
         patches_BTD = masks_BTD.scatter(1, kept_BK[:, :, None].expand_as(visible_BKD), visible_BKD)
         patches_BTD = patches_BTD + build_sincos2d_pos_embed(grid, patches_BTD.shape[2], device=images.device)
         out: Tensor = self.decoder(torch.cat([prefix, patches_BTD], dim=1))[:, self.encoder.prefix :]
         return out
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Cut pictures, standardised, into patches [B, T, P]."""
+        return patchify(self.encoder.standardise(images), self.patch_px)
 
     def standardised(self, patches_BTP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the targets, and the deviations and means [B, T, 1] that make them patches again."""
@@ -125,16 +132,18 @@ class MAE(Method):
         return (patches_BTP - mean) / deviation, deviation, mean
 
     def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
-        """Return pictures with more and more hidden, in grey, and with the hidden patches as predicted."""
-        columns, patches_BTP = {"original": images}, patchify(images, self.patch_px)
+        """Return pictures with more and more hidden, in the mean colour, and with the hidden patches as predicted."""
+        columns, patches_BTP = {"original": images}, self.patches(images)
         _, deviation, mean = self.standardised(patches_BTP)  # the true patches': the network doesn't know them
         for percent in (75, 85, 95):
             kept_BK, hidden = random_masks(draws, patches_BTP.shape[1], percent / 100)
             predicted_BTP = self.predict(images, kept_BK).to(images.dtype) * deviation + mean
             is_hidden = torch.zeros_like(mean, dtype=torch.bool).scatter(1, hidden[:, :, None], True)
-            made = {f"{percent} % hidden": torch.zeros_like(mean), f"made of {100 - percent} %": predicted_BTP}
-            for title, made_BTP in made.items():
-                columns[title] = unpatchify(torch.where(is_hidden, made_BTP, patches_BTP), images, self.patch_px)
+            where, predicted = (
+                unpatchify(each, images, self.patch_px) for each in (is_hidden.expand_as(predicted_BTP), predicted_BTP)
+            )
+            columns[f"{percent} % hidden"] = torch.where(where, self.encoder.mean, images)
+            columns[f"made of {100 - percent} %"] = torch.where(where, self.encoder.pixels(predicted), images)
         return {"reconstruction": columns}
 
 

@@ -85,7 +85,7 @@ class CLIP(EmbeddingMethod, ImageTextMethod):
         self.log_scale = nn.Parameter(log_scale, requires_grad=config.learn_temperature)  # t
 
     def embed_images(self, images: Tensor) -> Tensor:
-        """Return unit vectors [B, D] of normalised pictures [B, C, H, W]."""
+        """Return unit vectors [B, D] of pictures [B, C, H, W] in [0, 1]."""
         return exact_unit(self.head(self.encoder(images)))
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:

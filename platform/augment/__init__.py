@@ -4,7 +4,7 @@ from unlabeled.platform.augment.color import ColorDrop, ColorJitter, Solarize
 from unlabeled.platform.augment.filters import GaussianBlur, GaussianNoise, Sobel
 from unlabeled.platform.augment.op import Op
 from unlabeled.platform.augment.picture import draw_views
-from unlabeled.platform.augment.policy import Policy, ViewPlan, denormalize, normalize, two_views
+from unlabeled.platform.augment.policy import Policy, ViewPlan, two_views
 from unlabeled.platform.augment.published import (
     MOCO_V1,
     MOCO_V1_BLUR,
@@ -42,9 +42,7 @@ __all__ = [
     "Sobel",
     "Solarize",
     "ViewPlan",
-    "denormalize",
     "draw_views",
-    "normalize",
     "simclr",
     "two_views",
 ]

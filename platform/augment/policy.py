@@ -2,7 +2,6 @@
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import torch
@@ -129,35 +128,3 @@ def as_float(images: Tensor) -> Tensor:
             f"got {str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
         )
     return images.to(torch.float32).div_(255.0) if images.dtype == torch.uint8 else images
-
-
-def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Subtract each channel's mean and divide by its standard deviation.
-
-    Args:
-        images: float32 [B, C, H, W].
-        mean: C numbers.
-        std: C numbers above 0.
-
-    Raises:
-        UserError: there are not C numbers of each, or a standard deviation is not above 0.
-    """
-    mean_C11, std_C11 = _statistics(images, mean, std)
-    return images.sub(mean_C11).div_(std_C11)
-
-
-def denormalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Undo :func:`normalize`, and clip to [0, 1]; arguments and errors are the same."""
-    mean_C11, std_C11 = _statistics(images, mean, std)
-    return (images * std_C11 + mean_C11).clamp_(0.0, 1.0)
-
-
-def _statistics(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
-    channels = images.shape[1]
-    if len(mean) != channels or len(std) != channels or min(std) <= 0:
-        raise UserError(
-            f"images of {channels} channels need {channels} means and as many standard deviations above 0, "
-            f"got mean {tuple(mean)} and std {tuple(std)}"
-        )
-    mean_C11, std_C11 = (images.new_tensor(values).view(-1, 1, 1) for values in (mean, std))
-    return mean_C11, std_C11

@@ -24,7 +24,11 @@ StudyName = Annotated[
 Profile = Annotated[str, typer.Option(help="Scale: laptop, workstation or cluster.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Set a field, such as optimizer.learning_rate=0.001; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Set a field, such as encoder=resnet18 or optimizer.learning_rate=0.001; repeatable.",
+    ),
 ]
 
 

@@ -19,19 +19,30 @@ TEST_FRACTION = 0.2  # carved for test where a set comes without one
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """What the pictures look like that an encoder gets: (pixels in [0, 1] - mean) / std.
+    """What the pictures look like that an encoder is made for.
 
     Attributes:
-        channels: 1 or 3.
+        channels: 1 or 3; an encoder of some channels of a colour space may get 2.
         image_px: height and width.
-        mean: per channel.
-        std: per channel.
+        mean: per channel, of pixels as the encoder gets them.
+        std: per channel, above 0.
+
+    Raises:
+        UserError: there are not as many means and deviations as channels, or a deviation is not above 0.
     """
 
     channels: int
     image_px: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Check the statistics."""
+        if len(self.mean) != self.channels or len(self.std) != self.channels or not min(self.std) > 0:
+            raise UserError(
+                f"pictures of {self.channels} channels need {self.channels} means and as many standard deviations "
+                f"above 0, got mean {self.mean} and std {self.std}"
+            )
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Data:
         train: what probes are fitted on.
         validation: for choosing; in neither of the above.
         test: read once, at the end.
-        mean: per channel, of training pixels in [0, 1], whatever ``train_images`` is.
+        mean: per channel of the set as it is stored, of training pixels in [0, 1], whatever ``train_images`` is.
         std: likewise.
         checksum: sha256 in hexadecimal of the set's contents on disk; the same for every :class:`DataConfig`.
         licence: who allows what.
@@ -70,7 +81,7 @@ class Data:
 
     @property
     def format(self) -> PictureFormat:
-        """What its pictures look like to an encoder."""
+        """What an encoder that is trained on it is made for."""
         return PictureFormat(self.channels, self.image_px, self.mean, self.std)
 
     def summary(self) -> str:

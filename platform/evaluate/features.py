@@ -8,8 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from unlabeled.platform.augment import normalize
-from unlabeled.platform.data import Data, Images, PictureFormat
+from unlabeled.platform.data import Data, Images
 from unlabeled.platform.processor import Processor
 
 CHUNK = 512  # pictures embedded at a time
@@ -71,7 +70,7 @@ def extract(
     """Embed the pictures, or the first ``at_most`` of them (splits are shuffled, so these are a fair sample).
 
     Args:
-        module: the encoder, or what maps pictures to a layer behind it; it runs in eval mode and is left as it was.
+        module: the encoder, or what maps pixels to a layer behind it; it runs in eval mode and is left as it was.
         images: pictures without a label (-1) are left out, unless none has one.
         data: whose they are.
         processor: what to compute on.
@@ -93,7 +92,7 @@ def extract(
                 x, labels = change(x, rows)
                 told.append(labels)
             with processor.autocast():
-                chunks.append(module(processor.layout(normalize(x, data.mean, data.std))).float())
+                chunks.append(module(processor.layout(x)).float())
     check_finite(*chunks)
     if told:
         return Features(torch.cat(chunks), torch.cat(told))
@@ -141,21 +140,18 @@ def in_channels(images: Tensor, channels: int) -> Tensor:
     return images.expand(-1, channels, -1, -1).contiguous()
 
 
-def seen_as(data: Data, pictures: PictureFormat) -> Data:
-    """Show a data set to an encoder that was made for other pictures: in their channels, by their mean and deviation.
+def seen_as(data: Data, channels: int) -> Data:
+    """Show a data set to an encoder that takes other channels. Its statistics stay as they are: the encoder has others.
 
     Args:
-        data: loaded at the encoder's size; its own statistics are not used.
-        pictures: what the encoder takes.
+        data: loaded at the encoder's size.
+        channels: 1 or 3.
     """
-    assert data.image_px == pictures.image_px
     return replace(
         data,
-        channels=pictures.channels,
-        mean=pictures.mean,
-        std=pictures.std,
-        pretrain=_InChannels(data.pretrain, pictures.channels),
-        train=_InChannels(data.train, pictures.channels),
-        validation=_InChannels(data.validation, pictures.channels),
-        test=_InChannels(data.test, pictures.channels),
+        channels=channels,
+        pretrain=_InChannels(data.pretrain, channels),
+        train=_InChannels(data.train, channels),
+        validation=_InChannels(data.validation, channels),
+        test=_InChannels(data.test, channels),
     )

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan, normalize
+from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.evaluate.features import extract
 from unlabeled.platform.evaluate.probe import MethodProbe, Subject, share_of_labels
@@ -77,7 +77,7 @@ class FineTune(MethodProbe):
                 processor.put(data.train.batch(rows)), Draws(processor.put(rows), *draws)
             )
             with processor.autocast():
-                logits = classifier(processor.layout(normalize(view, data.mean, data.std)))
+                logits = classifier(processor.layout(view))
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(logits.float(), processor.put(labels[rows])).backward()  # type: ignore[no-untyped-call]
             if self.optimizer.clip_norm is not None:

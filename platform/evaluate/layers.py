@@ -9,7 +9,7 @@ from unlabeled.platform.method import Method
 
 
 class Block(nn.Module):
-    """What a block inside an encoder makes of pictures, [B, C, H, W] to [B, D]: the mean over positions or tokens."""
+    """What a block inside an encoder makes of pictures, [B, C, H, W] to [B, D]: the mean over all but its channels."""
 
     def __init__(self, encoder: Encoder, name: str) -> None:
         super().__init__()
@@ -24,7 +24,8 @@ class Block(nn.Module):
         finally:
             hook.remove()
         (made,) = kept
-        return made.mean(dim=(2, 3)) if made.ndim == 4 else made.mean(dim=1)
+        made = self.encoder.channels_first(made)
+        return made.mean(dim=tuple(range(2, made.ndim)))
 
 
 def layers(method: Method) -> Mapping[str, nn.Module]:

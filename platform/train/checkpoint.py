@@ -10,10 +10,14 @@ import logging
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from unlabeled.platform.errors import UserError
 
 KEPT = 2  # the newest, and the one to fall back to
 _HALF = "."  # before the name of a file that is being written
@@ -47,6 +51,26 @@ def load_newest(folder: Path, device: torch.device) -> State | None:
             return state
         logger.warning("checkpoint %s is damaged (its checksum differs); going on from the one before it", path)
     return None
+
+
+def check_weights(found: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str, remedy: str) -> None:
+    """Check that weights have the names and shapes of a module's own.
+
+    Args:
+        found: the weights.
+        own: the module's ``state_dict()``.
+        where: what they were read from, as an error begins.
+        remedy: how it ends.
+
+    Raises:
+        UserError: they have not.
+    """
+    odd = sorted({*found} ^ {*own}) or [name for name in own if found[name].shape != own[name].shape]
+    if odd:
+        more = f" and {len(odd) - 1} more differ" if len(odd) > 1 else " differs"
+        raise UserError(
+            f"{where} holds other weights than are needed ({odd[0]}{more}): another version wrote it; {remedy}"
+        )
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -24,8 +24,8 @@ def relative_cost(run: RunConfig, data: Data) -> float:
     batch = training.batch(0)
     with FlopCounterMode(display=False) as step:
         training.method.train()(batch).loss.backward()
-    encoder = run.encoder.build(data.channels, data.image_px)
+    encoder = run.encoder.build(data.format)
     with FlopCounterMode(display=False) as alone:
-        pictures = torch.randn(run.batch_size, data.channels, data.image_px, data.image_px)
+        pictures = torch.rand(run.batch_size, data.channels, data.image_px, data.image_px)
         encoder(pictures).sum().backward()
     return float(step.get_total_flops() / alone.get_total_flops())

@@ -97,6 +97,9 @@ class _Execution:
         self.followed: set[str] = set()
         saved = _load_together(self.folder, processor)
         if saved is not None:
+            own = self.training.method.state_dict()
+            remedy = "remove it, and the run is trained again"
+            checkpoint.check_weights(saved["training"]["method"], own, f"the checkpoint in {self.folder}", remedy)
             self.training.restore(saved["training"])
             self.epochs, self.followed = saved["epochs"], set(saved["followed"])
             self.clock.add(saved["clock"])

@@ -13,7 +13,7 @@ from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.settings import Settings
-from unlabeled.platform.train.checkpoint import write_atomically
+from unlabeled.platform.train.checkpoint import check_weights, write_atomically
 
 WEIGHTS = "encoder.safetensors"
 _README = """# A pretrained encoder
@@ -23,10 +23,10 @@ import unlabeled.methods  # some methods' encoders look at pictures in a way of 
 from unlabeled.platform.train.export import load_encoder
 
 encoder = load_encoder("{folder}")
-features = encoder(images)  # float [B, {channels}, {image_px}, {image_px}], (pixels / 255 - mean) / std -> [B, {dim}]
+features = encoder(images)  # float [B, {channels}, {image_px}, {image_px}], pixels in [0, 1] -> [B, {dim}]
 ```
 
-mean {mean}, std {std}; pretrained on {data}. The weights are `encoder.safetensors`, the architecture `encoder.json`.
+Pretrained on {data}. The weights are `encoder.safetensors`, the architecture `encoder.json`.
 """
 
 
@@ -34,6 +34,7 @@ class _Card(Settings):
     """The part of ``encoder.json`` that comes in kinds."""
 
     method: MethodConfig
+    encoder: EncoderConfig
 
 
 def save_encoder(encoder: Encoder, run: RunConfig, pictures: PictureFormat, folder: Path) -> None:
@@ -56,7 +57,8 @@ def load_encoder(folder: str | Path) -> Encoder:
     """Build the encoder that :func:`save_encoder` wrote, with its weights, in eval mode on the CPU.
 
     Raises:
-        UserError: the folder lacks one of the two files, or the method is not known: ``import unlabeled.methods``.
+        UserError: the folder lacks one of the two files, another version wrote them, or the method is not known:
+            ``import unlabeled.methods``.
     """
     folder = Path(folder)
     for name in ("encoder.json", WEIGHTS):
@@ -64,8 +66,13 @@ def load_encoder(folder: str | Path) -> Encoder:
             raise UserError(f"no {name} in {folder}; give the encoder folder among a run's artifacts")
     card = json.loads((folder / "encoder.json").read_text())
     with torch.random.fork_rng():
-        method = _Card.checked(method=card["method"]).method
+        try:
+            kinds = _Card.checked(method=card["method"], encoder=card["encoder"])
+        except UserError as error:
+            raise UserError(f"{folder / 'encoder.json'} can't be read here: {error}") from None
         pictures = PictureFormat(card["channels"], card["image_px"], tuple(card["mean"]), tuple(card["std"]))
-        encoder = method.make_encoder(EncoderConfig(**card["encoder"]), pictures)
-    encoder.load_state_dict(load_file(folder / WEIGHTS))
+        encoder = kinds.method.make_encoder(kinds.encoder, pictures)
+    weights = load_file(folder / WEIGHTS)
+    check_weights(weights, encoder.state_dict(), str(folder / WEIGHTS), "load it by that one, or export the run again")
+    encoder.load_state_dict(weights)
     return encoder.eval()

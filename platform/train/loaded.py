@@ -28,7 +28,7 @@ def load_transfer(run: RunConfig, data: Data) -> dict[str, Data]:
             raise UserError(
                 f"evaluation.transfer needs labels, and {config.name} has none; choose a data set with class folders"
             )
-        found[transfer_name(config)] = seen_as(other, data.format)
+        found[transfer_name(config)] = seen_as(other, data.channels)
     return found
 
 

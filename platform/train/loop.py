@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unlabeled.platform import collective
-from unlabeled.platform.augment import normalize
 from unlabeled.platform.collective.batch_norm import has_batch_norm, synchronise
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
@@ -109,10 +108,7 @@ class Training:
         views: tuple[Tensor, ...] = ()
         if with_views:
             images = self.processor.put(self.data.pretrain.batch(index))
-            views = tuple(
-                self.processor.layout(normalize(view, self.data.mean, self.data.std))
-                for view in self.run.method.views(images, draws.within("views"))
-            )
+            views = tuple(self.processor.layout(view) for view in self.run.method.views(images, draws.within("views")))
         labels = None
         if self.run.method.needs_labels:
             assert self.data.pretrain.labels is not None

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from unlabeled.platform.augment import normalize
 from unlabeled.platform.config import RunConfig, transfer_name
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.draws import Draws
@@ -239,10 +238,7 @@ class Evaluation:
         draws = Draws(self.processor.put(index), self.run.seed, "follow")
         images = self.processor.put(self.data.validation.batch(index))
         with in_eval_mode(encoder), self.processor.autocast():
-            made = [
-                encoder(self.processor.layout(normalize(view, self.data.mean, self.data.std))).float()
-                for view in self.run.method.views(images, draws)
-            ]
+            made = [encoder(self.processor.layout(view)).float() for view in self.run.method.views(images, draws)]
         return made
 
 

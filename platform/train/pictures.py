@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unlabeled.platform.augment import denormalize, normalize
 from unlabeled.platform.augment.picture import draw_columns, draw_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
@@ -49,11 +48,11 @@ def draw_pictures_of(
     images = processor.put(data.test.batch(index)).float() / 255.0
     draws = Draws(processor.put(index), run.seed, "pictures")
     with torch.no_grad(), in_eval_mode(method), processor.autocast():
-        figures = method.pictures(processor.layout(normalize(images, data.mean, data.std)), draws)
+        figures = method.pictures(processor.layout(images), draws)
     for name, columns in figures.items():
         with notes.guard(f"the method's picture {name!r} was not drawn"):
             folder.mkdir(parents=True, exist_ok=True)
-            shown = [(title, denormalize(made.float(), data.mean, data.std).cpu()) for title, made in columns.items()]
+            shown = [(title, made.float().clamp(0.0, 1.0).cpu()) for title, made in columns.items()]
             draw_columns(shown, f"{run.method.name}: {name}").save(folder / f"{name}.png")
 
 

@@ -33,9 +33,9 @@ from unlabeled.methods.supervised.supcon import SupConConfig
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
-from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, StandardisingEncoder, ViTConfig
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate import KNN, deviation, extract
+from unlabeled.platform.evaluate import KNN, Features, deviation, extract
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import SGD, AdamW
 from unlabeled.platform.processor import Processor
@@ -91,7 +91,7 @@ SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a
     "supervised": SupervisedConfig(views=ViewPlan(views=VIEWS.views[:1])),
 }
 ENCODERS: dict[str, EncoderConfig] = {
-    "mae": EncoderConfig(name="vit", width=4, depth=2, patch_px=4)
+    "mae": ViTConfig(width=4, depth=2, patch_px=4)
 }  # where it can't be a small convnet
 DATA: dict[str, str] = {
     "colorization": "emoji",
@@ -118,15 +118,16 @@ LEARNING: dict[str, dict[str, object]] = {  # what of the usual settings would s
     "jigsaw": {  # a tile of 28 px is 8
         "method": SMALL["jigsaw"].with_field("num_permutations", 200),
         "data": DataConfig(train_images=2048, image_px=56),
-        "epochs": 16,  # with 10 its gain is about the bound, above or below it by the processor's rounding
+        "epochs": 16,
     },
+    "context-encoder": {"epochs": 10},
     "mae": {
-        "encoder": EncoderConfig(name="vit", width=8, depth=2),
+        "encoder": ViTConfig(width=8, depth=2),
         "optimizer": AdamW(learning_rate=2e-3),
         "batch_size": 32,
     },
-    "cpc": {"epochs": 12},
-    "dino": {"epochs": 20},  # with 10, likewise
+    "cpc": {"data": DataConfig(name="emoji", train_images=2048), "epochs": 6},
+    "dino": {"epochs": 10},
 }
 IN_PARTS = "simclr, in micro-batches"  # with batch norm, whose micro-batches must be the same on any number of workers
 COMPARED = (*SHARED, IN_PARTS)
@@ -138,7 +139,7 @@ every_method = pytest.mark.parametrize("name", SMALL)
 
 def run_of(method: MethodConfig, **fields: object) -> RunConfig:
     """Return eight steps in two epochs."""
-    small = {"data": data_for(method.name, 256), "encoder": ENCODERS.get(method.name, EncoderConfig(width=8))}
+    small = {"data": data_for(method.name, 256), "encoder": ENCODERS.get(method.name, ConvNetConfig(width=8))}
     return RunConfig.checked(method=method, **{**small, "epochs": 2, "batch_size": 64, **fields})
 
 
@@ -224,7 +225,7 @@ def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(
 @every_method
 def test_what_is_decayed_is_weights_alone(name: str, data: Data) -> None:
     """Weights of layers that multiply. What neither is one nor is spared by name or shape has to be added here."""
-    encoder = EncoderConfig(name="vit", width=8, depth=1, patch_px=7 if name == "cpc" else 4)
+    encoder = ViTConfig(width=8, depth=1, patch_px=7 if name == "cpc" else 4)
     run = run_of(SMALL[name], encoder=encoder, batch_size=32)
     if name == "jigsaw":
         run = run.with_field("method.tile_px", 8)
@@ -271,7 +272,15 @@ def test_the_seed_decides_everything(name: str, data: Data, processor: Processor
             pass
         states.append(training.method.state_dict())
     assert_same(states[0], states[1])
-    moved = [path for path, value in states[0].items() if value.is_floating_point()]
+    given = {  # by the data
+        f"{path}.{name}"
+        for path, part in training.method.named_modules()
+        if isinstance(part, StandardisingEncoder)
+        for name in ("mean", "std")
+    }
+    assert given
+    assert given <= states[0].keys()
+    moved = [path for path, value in states[0].items() if value.is_floating_point() and path not in given]
     assert not any(torch.equal(states[0][path], states[2][path]) for path in moved)
 
 
@@ -296,24 +305,32 @@ def test_resumed_equals_uninterrupted_bitwise(name: str, stop: int, data: Data, 
 
 @every_method
 def test_learns_from_real_pictures_without_collapse(name: str, processor: Processor) -> None:
-    """Bounds are about half of what the worst of three seeds did: loss down by 10 %, kNN up by 0.04, deviation 0.26.
+    """Bounds are about half of what the worst of three seeds did: loss down by 10 %, kNN up by 0.02, deviation 0.24.
 
-    Of a collapse the deviation is 0.
+    Of a collapse the deviation is 0, and of an encoder that is not trained kNN stays. By another seed, or another
+    processor's rounding, the gain differs by some 0.02; by the pictures that kNN asks of, less than 0.01, because it
+    asks of all that it doesn't know.
     """
     usual = {"data": data_for(name, 2048), "optimizer": AdamW(learning_rate=5e-3), "epochs": 5}
     run = run_of(**{"method": SMALL[name], **usual, **LEARNING.get(name, {})})
     data = load(run.data)
 
-    def knn(encoder: Encoder) -> float:
-        bank = extract(encoder, data.train, data, processor, 500)  # few labels: what is learned without them counts
-        return KNN()(bank, extract(encoder, data.test, data, processor))["top1"]
+    def features(encoder: Encoder) -> Features:
+        parts = [extract(encoder, split, data, processor) for split in (data.train, data.validation, data.test)]
+        labels = [part.labels for part in parts if part.labels is not None]
+        return Features(torch.cat([part.x for part in parts]), torch.cat(labels))
+
+    def knn(found: Features) -> float:
+        few = torch.arange(500)  # few labels: what is learned without them counts
+        return KNN()(found.take(few), found.take(torch.arange(len(few), len(found))))["top1"]
 
     training = Training(run, data, processor)
-    untrained = knn(training.method.encoder)
+    untrained = knn(features(training.method.encoder))
     losses = [epoch["train/loss"] for epoch in training.epochs()]
+    after = features(training.method.encoder)
     assert losses[-1] < 0.95 * losses[0]
-    assert deviation(extract(training.method.encoder, data.test, data, processor).x) > 0.15
-    assert knn(training.method.encoder) > untrained + 0.02
+    assert deviation(after.x) > 0.12
+    assert knn(after) > untrained + 0.01
 
 
 @every_method

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 import torch.nn.functional as F
+from formats import plain
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -14,7 +15,7 @@ from unlabeled.methods.multimodal.text import BEGIN, END, PAD, TextTower, tokeni
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, EmbeddingMethod, ImageTextMethod
 from unlabeled.platform.processor import Processor
@@ -35,7 +36,7 @@ def build(config: CLIPConfig) -> CLIP:
     """Build CLIP in float64."""
     torch.manual_seed(0)
     data = load(DataConfig(train_images=256))
-    return config.build(EncoderConfig(width=4).build(1, 16), data).double()
+    return config.build(ConvNetConfig(width=4).build(plain(1, 16)), data).double()
 
 
 def batch_of(captions: Sequence[str] = TEXTS) -> Batch:

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from formats import by_hand, format_of, plain
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -13,7 +14,7 @@ from unlabeled.platform.augment import PLAIN, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.optim import AdamW
@@ -29,7 +30,7 @@ def build(px: int = 28, channels: int = 1, **fields: object) -> ContextEncoder:
     """Build a small one in float64."""
     torch.manual_seed(0)
     config = ContextEncoderConfig.checked(**{"width": 32, "region": "centre", **fields})
-    return ContextEncoder(config, EncoderConfig(width=4).build(channels, px), channels, px).double()
+    return ContextEncoder(config, ConvNetConfig(width=4).build(format_of(channels, px)), channels, px).double()
 
 
 def batch_of(px: int = 28, channels: int = 1, seed: int = 0) -> Batch:
@@ -91,11 +92,16 @@ def test_pictures_show_the_hole_and_what_was_painted_there_alone(region: str) ->
     columns = method.pictures(x, batch.draws)["inpainting"]
     assert list(columns) == ["original", "hole", "inpainted"]
     assert torch.equal(columns["original"], before)
-    assert torch.equal(columns["hole"], x * ~hidden)
+    mean = torch.tensor(format_of(3, 32).mean).double().view(3, 1, 1)
+    assert torch.equal(columns["hole"], torch.where(hidden, mean, x)), "to the encoder, 0"
     seen = ~hidden.expand_as(x)
     assert torch.equal(columns["inpainted"][seen], x[seen])
     painting = method.paint(x, hidden)
-    assert torch.equal(columns["inpainted"][~seen], painting[method.part(hidden).expand_as(painting)])
+    shown = method.part(columns["inpainted"])
+    assert_close(
+        by_hand(shown, format_of(3, 32))[method.part(hidden).expand_as(shown)],
+        painting[method.part(hidden).expand_as(painting)],
+    )
 
 
 # ---- the losses ----------------------------------------------------------------------------------------------------
@@ -108,7 +114,7 @@ def test_reconstruction_is_the_mean_squared_error_of_each_pictures_hidden_values
     hidden = method.hidden(x, batch.draws)
     painting = torch.zeros_like(x)
     method.part(painting).copy_(method.paint(x, hidden).detach())
-    of_pictures = []
+    of_pictures, x = [], by_hand(x, format_of(3, 16))
     for i in range(B):
         squares = []
         for c in range(3):
@@ -135,8 +141,9 @@ def losses_of(method: ContextEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
     assert method.discriminator is not None
     painting = method.paint(x, hidden)
     where = method.part(hidden).expand_as(painting)
-    square = torch.where(where, painting - method.part(x), 0.0).square()
-    real = method.discriminator(method.part(x)).sigmoid().log().mean()
+    truth = method.part(by_hand(x, format_of(*x.shape[1:3])))
+    square = torch.where(where, painting - truth, 0.0).square()
+    real = method.discriminator(truth).sigmoid().log().mean()
     fake = (1.0 - method.discriminator(painting).sigmoid()).log().mean()
     return (square.flatten(1).sum(dim=1) / where.flatten(1).sum(dim=1)).mean(), real + fake
 
@@ -219,8 +226,8 @@ def test_the_channelwise_layer_is_a_fully_connected_layer_for_each_channel() -> 
 @pytest.mark.parametrize("region", ["centre", "blocks"])
 def test_the_painting_has_the_size_of_what_is_painted(encoder: str, px: int, hole: float, region: str) -> None:
     config = ContextEncoderConfig.checked(width=32, hole=hole, region=region, loss="joint")
-    depth = {"depth": 1} if encoder == "vit" else {}
-    method = ContextEncoder(config, EncoderConfig(name=encoder, width=4, **depth).build(3, px), 3, px)
+    small = ViTConfig(width=4, depth=1) if encoder == "vit" else ConvNetConfig(width=4)
+    method = ContextEncoder(config, small.build(plain(3, px)), 3, px)
     view = torch.randn(2, 3, px, px)
     rows = torch.arange(2)
     painting = method.paint(view, method.hidden(view, Draws(rows, 0)))
@@ -229,7 +236,7 @@ def test_the_painting_has_the_size_of_what_is_painted(encoder: str, px: int, hol
 
 
 def test_building_leaves_the_encoder_as_it_was_and_takes_no_memory_where_none_is_wanted(small_data: Data) -> None:
-    encoder = EncoderConfig(width=4).build(1, 28)
+    encoder = ConvNetConfig(width=4).build(plain(1, 28))
     before = copy.deepcopy(encoder.state_dict())
     method = ContextEncoderConfig(width=32).build(encoder, small_data)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
@@ -246,7 +253,7 @@ def test_painting_gets_better_on_real_pictures(loss: str, processor: Processor) 
     run = RunConfig(
         method=ContextEncoderConfig(views=ViewPlan(views=(PLAIN,)), region="centre", width=32, loss=loss),
         data=DataConfig(name="fashion-mnist-12k", train_images=256),
-        encoder=EncoderConfig(width=4),
+        encoder=ConvNetConfig(width=4),
         optimizer=AdamW(learning_rate=5e-3),
         epochs=3,
         batch_size=32,
@@ -259,7 +266,7 @@ def test_against_still_paintings_the_discriminator_wins(processor: Processor, sm
     run = RunConfig(
         method=ContextEncoderConfig(views=ViewPlan(views=(PLAIN,)), region="centre", width=32, loss="adversarial"),
         data=DataConfig(name="fashion-mnist-12k", train_images=256),
-        encoder=EncoderConfig(width=4),
+        encoder=ConvNetConfig(width=4),
         optimizer=AdamW(learning_rate=5e-3),
         epochs=3,
         batch_size=32,

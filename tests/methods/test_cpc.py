@@ -10,7 +10,7 @@ from unlabeled.platform.augment import PLAIN, Crop, Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, PictureFormat, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
@@ -22,7 +22,7 @@ B, PX = 3, 16  # 3 x 3 patches of 8 px
 def build(**fields: object) -> CPC:
     torch.manual_seed(0)
     config = CPCConfig.checked(**{"patch_px": 8, "stride_px": 4, "num_steps": 2, "context": 5, **fields})
-    encoder = config.make_encoder(EncoderConfig(width=4), PictureFormat(1, PX, (0.5,), (0.5,)))
+    encoder = config.make_encoder(ConvNetConfig(width=4), PictureFormat(1, PX, (0.5,), (0.5,)))
     return config.build(encoder, load(DataConfig(train_images=256))).double()
 
 
@@ -157,16 +157,16 @@ def test_pixels_below_a_row_of_patches_do_not_change_its_contexts(row: int) -> N
 @pytest.mark.parametrize(("px", "patch", "stride", "side"), [(16, 8, 4, 3), (17, 6, 5, 3), (9, 3, 1, 7), (8, 2, 3, 3)])
 def test_patches_are_cut_row_by_row(px: int, patch: int, stride: int, side: int) -> None:
     config = CPCConfig(patch_px=patch, stride_px=stride, num_steps=1)
-    encoder = config.make_encoder(EncoderConfig(width=4), PictureFormat(3, px, (0.5,) * 3, (0.5,) * 3)).eval()
+    encoder = config.make_encoder(ConvNetConfig(width=4), PictureFormat(3, px, (0.5,) * 3, (0.5,) * 3)).eval()
     images = torch.randn(2, 3, px, px)
-    found = encoder.feature_map(images)
+    found, tokens = encoder.maps(images).grid, encoder.maps(images).tokens
     assert found.shape == (2, 32, side, side)
     for row in range(side):
         for column in range(side):
             top, left = row * stride, column * stride
             alone = encoder.inner(images[:, :, top : top + patch, left : left + patch])
             assert_close(found[:, :, row, column], alone, rtol=1e-4, atol=1e-5)
-            assert_close(encoder.tokens(images)[:, row * side + column], alone, rtol=1e-4, atol=1e-5)
+            assert_close(tokens[:, row * side + column], alone, rtol=1e-4, atol=1e-5)
     assert_close(encoder(images), found.mean(dim=(2, 3)))
 
 
@@ -180,7 +180,7 @@ def test_patches_are_a_quarter_of_the_picture_and_overlap_by_half(px: int, expec
 def test_probes_see_pictures_patch_by_patch(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
     run = small_run.with_field("method", CPCConfig(context=8))
     encoder = build_method(run, small_data, processor).encoder
-    assert encoder.feature_map(torch.randn(2, 1, 28, 28)).shape == (2, 64, 6, 6)
+    assert encoder.maps(torch.randn(2, 1, 28, 28)).grid.shape == (2, 64, 6, 6)
     assert not encoder.blocks()
 
 
@@ -216,7 +216,7 @@ def test_the_size_of_the_last_crop_counts(small_run: RunConfig, small_data: Data
 
 
 def test_a_vits_patches_have_to_divide_ours(small_run: RunConfig, small_data: Data) -> None:
-    run = small_run.with_field("encoder", EncoderConfig(name="vit", width=4, depth=1, patch_px=4))
+    run = small_run.with_field("encoder", ViTConfig(width=4, depth=1, patch_px=4))
     check_built(run.with_field("method", CPCConfig()), small_data)
     with pytest.raises(
         UserError, match=r"^cpc's encoder gets method\.patch_px 6 as its picture: vit's patches of 4 px do not"

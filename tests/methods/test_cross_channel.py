@@ -22,11 +22,17 @@ from unlabeled.methods.cross_channel.lab import (
     soft_cross_entropy,
 )
 from unlabeled.methods.cross_channel.split_brain import SplitBrain, SplitBrainConfig
-from unlabeled.platform.augment import denormalize, normalize
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder import (
+    ConvNetConfig,
+    Encoder,
+    EncoderConfig,
+    StandardisingEncoder,
+    TimmConfig,
+    ViTConfig,
+)
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import Batch, MethodConfig
@@ -48,7 +54,7 @@ def build(config: MethodConfig, data: Data, encoder: EncoderConfig | None = None
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64)
     try:
-        method = config.build(config.make_encoder(encoder or EncoderConfig(width=8), data.format), data)
+        method = config.build(config.make_encoder(encoder or ConvNetConfig(width=8), data.format), data)
     finally:
         torch.set_default_dtype(torch.float32)
     assert isinstance(method, Colorization | SplitBrain)
@@ -56,7 +62,7 @@ def build(config: MethodConfig, data: Data, encoder: EncoderConfig | None = None
 
 
 def pictures_of(data: Data) -> Tensor:
-    return normalize(data.test.batch(torch.arange(B)).double() / 255.0, data.mean, data.std)
+    return data.test.batch(torch.arange(B)).double() / 255.0
 
 
 def batch_of(data: Data) -> Batch:
@@ -65,7 +71,7 @@ def batch_of(data: Data) -> Batch:
 
 
 def lab_of(data: Data) -> Tensor:
-    return rgb_to_lab(denormalize(pictures_of(data), data.mean, data.std))
+    return rgb_to_lab(pictures_of(data))
 
 
 # ---- Lab -----------------------------------------------------------------------------------------------------------
@@ -244,15 +250,17 @@ def test_colorization_sees_lightness_only(emoji: Data) -> None:
     grey = torch.cat([lab_of(emoji)[:, :1], torch.zeros(B, 2, 32, 32, dtype=torch.float64)], dim=1)
     assert isinstance(encoder, LabEncoder)
     assert encoder.dim == 64
-    x, of_grey = pictures_of(emoji), normalize(lab_to_rgb(grey), emoji.mean, emoji.std)
+    x, of_grey = pictures_of(emoji), lab_to_rgb(grey)
     assert_close(encoder(of_grey), encoder(x), rtol=0.0, atol=1e-5)
     alone = encoder.parts["lightness"]
     assert isinstance(alone, Encoder)
-    lightness = lab_of(emoji)[:, :1] / 50 - 1
-    assert lightness.abs().max() <= 1.0 + 1e-9
+    lightness = lab_of(emoji)[:, :1]
+    assert isinstance(alone, StandardisingEncoder)
+    assert_close(alone.standardise(lightness), lightness / 50 - 1)
+    assert alone.standardise(lightness).abs().max() <= 1.0 + 1e-9
     assert_close(encoder(x), alone(lightness))
-    assert_close(encoder.feature_map(x), alone.feature_map(lightness))
-    assert_close(encoder.tokens(x), alone.tokens(lightness))
+    for whole, part in zip(encoder.maps(x), alone.maps(lightness), strict=True):
+        assert_close(whole, part)
     assert encoder.blocks() == alone.blocks()
 
 
@@ -260,17 +268,20 @@ def test_split_brain_has_two_halves_of_half_the_width(emoji: Data) -> None:
     encoder = build(CONFIGS[1], emoji).encoder.eval()
     assert isinstance(encoder, LabEncoder)
     lightness, color = (encoder.parts[name] for name in ("lightness", "color"))
-    assert isinstance(lightness, Encoder)
-    assert isinstance(color, Encoder)
+    assert isinstance(lightness, StandardisingEncoder)
+    assert isinstance(color, StandardisingEncoder)
     assert (lightness.dim, color.dim, encoder.dim) == (32, 32, 64)
     x, lab = pictures_of(emoji), lab_of(emoji)
-    left, right = lab[:, :1] / 50 - 1, lab[:, 1:] / 110
-    assert right.abs().max() <= 1.0
+    left, right = lab[:, :1], lab[:, 1:]
+    assert_close(lightness.standardise(left), left / 50 - 1)
+    assert_close(color.standardise(right), right / 110)
+    assert color.standardise(right).abs().max() <= 1.0
     assert_close(encoder(x), torch.cat([lightness(left), color(right)], dim=1))
-    assert encoder.feature_map(x).shape == (B, 64, 4, 4)
-    assert_close(encoder.feature_map(x).mean(dim=(2, 3)), encoder(x))
-    assert encoder.tokens(x).shape == (B, 16, 64)
-    assert_close(encoder.tokens(x).mean(dim=1), encoder(x))
+    maps = encoder.maps(x)
+    assert maps.grid.shape == (B, 64, 4, 4)
+    assert_close(maps.grid.mean(dim=(2, 3)), encoder(x))
+    assert maps.tokens.shape == (B, 16, 64)
+    assert_close(maps.tokens.mean(dim=1), encoder(x))
     assert list(encoder.blocks()) == [f"{half}_block{n}" for half in ("lightness", "color") for n in (1, 2, 3, 4)]
 
 
@@ -285,7 +296,7 @@ def test_probes_read_the_blocks(config: MethodConfig, emoji: Data) -> None:
 @both
 @pytest.mark.parametrize("name", ["vit", "resnet18"])
 def test_other_encoders_fit(config: MethodConfig, name: str, emoji: Data) -> None:
-    encoder = EncoderConfig(name=name, width=8, depth=1) if name == "vit" else EncoderConfig(name=name)
+    encoder = ViTConfig(width=8, depth=1) if name == "vit" else TimmConfig(model=name)
     method = build(config, emoji, encoder)
     x = pictures_of(emoji)[:2]
     assert method.encoder(x).shape == (2, method.encoder.dim)
@@ -296,7 +307,7 @@ def test_other_encoders_fit(config: MethodConfig, name: str, emoji: Data) -> Non
 
 @both
 def test_a_saved_encoder_gives_the_same_features(config: MethodConfig, emoji: Data, tmp_path: Path) -> None:
-    run = RunConfig(method=config, data=DataConfig(name="emoji"), encoder=EncoderConfig(width=8))
+    run = RunConfig(method=config, data=DataConfig(name="emoji"), encoder=ConvNetConfig(width=8))
     method = build(config, emoji).float()
     method(Batch(views=(pictures_of(emoji).float(),), index=torch.arange(B), draws=Draws(torch.arange(B), 0)))
     save_encoder(method.encoder, run, emoji.format, tmp_path)
@@ -316,7 +327,7 @@ def test_colorization_is_the_weighted_cross_entropy(emoji: Data) -> None:
     lab = lab_of(emoji)
     encoder = method.encoder
     assert isinstance(encoder, LabEncoder)
-    log_z = method.decoder(encoder.feature_map(pictures_of(emoji))).log_softmax(dim=1)
+    log_z = method.decoder(encoder.maps(pictures_of(emoji)).grid).log_softmax(dim=1)
     assert log_z.shape == (B, 261, 8, 8)
     weights = method.bins.rebalancing(color_counts(emoji.pretrain, 8).double(), 0.5)
     losses, right = [], []
@@ -341,7 +352,7 @@ def test_split_brain_is_both_cross_entropies(emoji: Data) -> None:
     method.eval()
     result = method(batch_of(emoji))
     lab = lab_of(emoji)
-    left, right = method.encoder.feature_map(pictures_of(emoji)).chunk(2, dim=1)
+    left, right = method.encoder.maps(pictures_of(emoji)).grid.chunk(2, dim=1)
     color, lightness = (
         layer(half).log_softmax(dim=1) for layer, half in ((method.to_color, left), (method.to_lightness, right))
     )
@@ -384,7 +395,7 @@ def test_pictures_keep_what_is_seen_and_change_the_rest(config: MethodConfig, em
     assert torch.equal(columns["original"], x)
     if config.name == "colorization":
         assert list(columns) == ["original", "lightness", "colorized"]
-        grey = denormalize(columns["lightness"], emoji.mean, emoji.std)
+        grey = columns["lightness"]
         assert_close(rgb_to_lab(grey)[:, :1], lab_of(emoji)[:, :1], rtol=0.0, atol=1e-6)
         assert rgb_to_lab(grey)[:, 1:].abs().max() < 1e-6
 
@@ -392,8 +403,6 @@ def test_pictures_keep_what_is_seen_and_change_the_rest(config: MethodConfig, em
 def test_the_colour_that_the_decoder_is_sure_of_is_shown_at_the_pictures_lightness(emoji: Data) -> None:
     method = build(CONFIGS[0], emoji).eval()
     assert isinstance(method, Colorization)
-    encoder = method.encoder
-    assert isinstance(encoder, LabEncoder)
     sure = method.bins.centers.eq(torch.tensor([10, 20])).all(dim=1)
     assert sure.sum() == 1
 
@@ -404,28 +413,28 @@ def test_the_colour_that_the_decoder_is_sure_of_is_shown_at_the_pictures_lightne
     method.decoder = nn.Sequential(Sure())
     lightness = torch.linspace(40, 70, 32, dtype=torch.float64)  # at which sRGB can show this colour
     lab = torch.stack([lightness, torch.full_like(lightness, -20.0), torch.zeros_like(lightness)])
-    original = encoder.shown(lab[None, :, None].expand(B, -1, 32, -1))
+    original = lab_to_rgb(lab[None, :, None].expand(B, -1, 32, -1))
     with torch.no_grad():
         colorized = method.pictures(original, Draws(torch.arange(B), 0))["colorization"]["colorized"]
     expected = torch.stack([lightness, torch.full_like(lightness, 10.0), torch.full_like(lightness, 20.0)])
-    assert_close(encoder.lab(colorized), expected[None, :, None].expand(B, -1, 32, -1), rtol=0.0, atol=1e-6)
+    assert_close(rgb_to_lab(colorized), expected[None, :, None].expand(B, -1, 32, -1), rtol=0.0, atol=1e-6)
 
 
 @both
 def test_grey_pictures_are_one_clear_line(config: MethodConfig) -> None:
     grey = load(DataConfig(train_images=256))
-    run = RunConfig(method=config, encoder=EncoderConfig(width=8), batch_size=64)
+    run = RunConfig(method=config, encoder=ConvNetConfig(width=8), batch_size=64)
     with pytest.raises(
         UserError, match=f"{config.name} needs colour pictures, and fashion-mnist-12k is grey; choose .* emoji"
     ):
         check_fits(run, grey)
     with pytest.raises(UserError, match=f"{config.name} needs colour pictures, and this data set is grey"):
-        config.make_encoder(EncoderConfig(width=8), grey.format)
+        config.make_encoder(ConvNetConfig(width=8), grey.format)
 
 
 def test_a_half_cannot_be_narrower_than_an_encoder(emoji: Data) -> None:
     with pytest.raises(UserError, match=r"split-brain halves encoder\.width, and a half is 4 at least; got 7, use 8"):
-        SplitBrainConfig().make_encoder(EncoderConfig(width=7), emoji.format)
+        SplitBrainConfig().make_encoder(ConvNetConfig(width=7), emoji.format)
 
 
 @both

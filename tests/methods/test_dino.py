@@ -4,16 +4,17 @@ import math
 
 import pytest
 import torch
+from formats import plain
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from unlabeled.methods.distillation.dino import DINO, DINOConfig, distillation, multi_crop
 from unlabeled.methods.parts import MomentumCopy, PrototypeHead, by_size
-from unlabeled.platform.augment import PLAIN, Crop, ViewPlan, denormalize
+from unlabeled.platform.augment import PLAIN, Crop, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.optim import SGD, AdamW, OptimizerConfig
@@ -22,7 +23,7 @@ from unlabeled.platform.train.built import check_built, check_fits
 from unlabeled.platform.train.loop import Training
 
 B, K = 3, 5
-VIT, CONVNET = EncoderConfig(name="vit", width=8, depth=2), EncoderConfig(width=4)
+VIT, CONVNET = ViTConfig(width=8, depth=2), ConvNetConfig(width=4)
 SIZES = (16, 16, 8, 8)  # two global views and two local ones
 
 
@@ -34,7 +35,7 @@ def small(**fields: object) -> DINOConfig:
 def build(config: DINOConfig, encoder: EncoderConfig = VIT) -> DINO:
     """Build DINO in float64, with a teacher and a centre that have gone their own way."""
     torch.manual_seed(0)
-    dino = config.build(encoder.build(1, 16), load(DataConfig(train_images=256))).double()
+    dino = config.build(encoder.build(plain(1, 16)), load(DataConfig(train_images=256))).double()
     with torch.no_grad():
         for parameter in dino.teacher.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
@@ -258,15 +259,14 @@ def test_views_of_one_size_go_together_and_keep_their_places() -> None:
 # ---- pictures ------------------------------------------------------------------------------------------------------
 
 
-def test_pictures_show_each_heads_attention_from_dark_to_white(small_data: Data) -> None:
+def test_pictures_show_each_heads_attention_from_dark_to_white() -> None:
     dino, images = build(small()).eval(), torch.randn(2, 1, 16, 16, dtype=torch.float64)
-    dino.mean, dino.std = small_data.mean, small_data.std
     with torch.no_grad():
         columns = dino.pictures(images, Draws(torch.arange(2), 0))["attention"]
         attention = dino.encoder.attention(images)  # type: ignore[operator]
     assert list(columns) == ["picture", "head 1", "head 2", "mean"]
     for title, weights in [("head 1", attention[:, 0]), ("head 2", attention[:, 1]), ("mean", attention.mean(dim=1))]:
-        shown = denormalize(columns[title], dino.mean, dino.std)
+        shown = columns[title]
         for row in range(2):
             for place in range(16):
                 top, left = 4 * (place // 4), 4 * (place % 4)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from formats import by_hand, format_of, plain
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -16,7 +17,7 @@ from unlabeled.methods.innate.rotnet import RotNet, RotNetConfig, all_rotations
 from unlabeled.platform.augment.spatial import rotate90
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 
@@ -44,7 +45,7 @@ def with_pictures_of(data: Data, px: int, channels: int = 3) -> Data:
 
 def rotnet() -> RotNet:
     torch.manual_seed(0)
-    return RotNet(EncoderConfig(width=4).build(3, 28)).double()
+    return RotNet(ConvNetConfig(width=4).build(plain(3, 28))).double()
 
 
 def test_rotations_are_torchs_numpys_and_the_platforms() -> None:
@@ -176,16 +177,24 @@ def test_places_and_order_depend_on_the_draws_alone() -> None:
 # ---- the puzzle ----------------------------------------------------------------------------------------------------
 
 
+SEEN = format_of(3, 28)
+
+
+def to_the_encoder(tiles: Tensor) -> Tensor:
+    """Standardise tiles [B, 9, C, t, t]."""
+    return by_hand(tiles.flatten(0, 1), SEEN).view(tiles.shape)
+
+
 def jigsaw(**fields: object) -> Jigsaw:
     torch.manual_seed(0)
     config = JigsawConfig.checked(**{"num_permutations": 20, "tile_features": 5, "head": (7,), **fields})
-    return Jigsaw(config, EncoderConfig(width=4).build(3, 28), view_px=28, tile_px=8).double()
+    return Jigsaw(config, ConvNetConfig(width=4).build(SEEN), view_px=28, tile_px=8).double()
 
 
 def test_the_label_is_the_permutation_that_the_tiles_are_in() -> None:
     method, images = jigsaw(), images_of()
     shuffled, label = method.puzzles(images, draws_of())
-    tiles = cut(images, 8, draws_of())
+    shuffled, tiles = to_the_encoder(shuffled), cut(by_hand(images, SEEN), 8, draws_of())
     orders = far_permutations(9, 20)
     for row, place in itertools.product(range(B), range(9)):
         tile = tiles[row, orders[int(label[row])][place]]
@@ -195,22 +204,23 @@ def test_the_label_is_the_permutation_that_the_tiles_are_in() -> None:
 
 def test_every_permutation_is_drawn_about_equally_often() -> None:
     rows = range(8000)
-    label = jigsaw().puzzles(torch.zeros(len(rows), 1, 24, 24), draws_of(rows))[1]
+    label = jigsaw().puzzles(torch.zeros(len(rows), 3, 24, 24), draws_of(rows))[1]
     assert_close(label.bincount(minlength=20) / len(rows), torch.full((20,), 0.05), atol=0.01, rtol=0.0)
 
 
 def test_a_tile_says_nothing_of_its_brightness_and_contrast() -> None:
     images = images_of()
     gain = 1.0 + torch.rand(B, 3, 1, 1, dtype=torch.float64)
-    tiles, _ = jigsaw().puzzles(images, draws_of())
+    tiles = to_the_encoder(jigsaw().puzzles(images, draws_of())[0])
     assert_close(tiles.mean(dim=(3, 4)), torch.zeros(B, 9, 3).double())
     assert_close(tiles.std(dim=(3, 4), correction=0), torch.ones(B, 9, 3).double(), rtol=1e-4, atol=1e-4)
-    assert_close(jigsaw().puzzles(gain * images + 3.0, draws_of())[0], tiles, rtol=1e-4, atol=1e-4)
+    changed = to_the_encoder(jigsaw().puzzles(gain * images + 3.0, draws_of())[0])
+    assert_close(changed, tiles, rtol=1e-4, atol=1e-4)
 
 
 def test_a_flat_tile_becomes_0_also_in_float32() -> None:
     flat = torch.full((B, 3, 28, 28), -0.8102)
-    assert jigsaw().puzzles(flat, draws_of())[0].abs().max() < 1e-3
+    assert to_the_encoder(jigsaw().float().puzzles(flat, draws_of())[0]).abs().max() < 1e-3
 
 
 def test_the_loss_is_that_of_a_loop_over_pictures_and_tiles() -> None:
@@ -279,7 +289,7 @@ def test_a_picture_too_small_for_its_tiles_is_one_clear_line(
 
 
 def test_the_patches_of_a_vit_have_to_divide_a_tile(small_data: Data) -> None:
-    encoder = EncoderConfig(name="vit", width=4, depth=1, patch_px=4).build(1, 28)
+    encoder = ViTConfig(width=4, depth=1, patch_px=4).build(plain(1, 28))
     config = JigsawConfig(num_permutations=4, tile_features=4, head=())
     with pytest.raises(
         UserError, match=r"patches of 4 px do not divide a tile of 9 px; set method\.tile_px to a mul.* 9"
@@ -295,7 +305,7 @@ def test_the_patches_of_a_vit_have_to_divide_a_tile(small_data: Data) -> None:
 def test_the_permutations_have_their_values_where_weights_have_none(small_data: Data) -> None:
     with torch.device("meta"):
         far_permutations.cache_clear()
-        method = JigsawConfig(num_permutations=5).build(EncoderConfig(width=4).build(1, 28), small_data)
+        method = JigsawConfig(num_permutations=5).build(ConvNetConfig(width=4).build(plain(1, 28)), small_data)
     assert isinstance(method, Jigsaw)
     assert method.head[0].weight.is_meta  # type: ignore[index, union-attr]
     assert method.permutations.tolist() == [list(one) for one in far_permutations(9, 5)]

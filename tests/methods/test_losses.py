@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from formats import plain
 from torch import Tensor
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -34,7 +35,7 @@ from unlabeled.methods.losses.numerics import log_sum_exp, unit
 from unlabeled.platform.augment import SIMCLR_SMALL, two_views
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 
@@ -465,7 +466,7 @@ def test_images_that_are_their_own_views_share_no_more_than_which_they_are() -> 
 def test_simclr_logs_the_bound_over_its_whole_batch(small_data: Data) -> None:
     torch.manual_seed(0)
     simclr = SimCLRConfig(views=two_views(SIMCLR_SMALL), head=(8,), temperature=0.5).build(
-        EncoderConfig(width=4).build(1, 16), small_data
+        ConvNetConfig(width=4).build(plain(1, 16)), small_data
     )
     views, rows = torch.randn(2, B, 1, 16, 16), torch.arange(B)
     batch = Batch(views=(views[0], views[1]), index=rows, draws=Draws(rows, 0, "test"))

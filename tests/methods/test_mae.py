@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from formats import by_hand
 from pydantic import ValidationError
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from unlabeled.methods.masked.mae import MAE, MAEConfig, patchify, random_masks,
 from unlabeled.platform.augment import Crop, Flip
 from unlabeled.platform.data import DataConfig, PictureFormat, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig, TimmConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 
@@ -27,10 +28,15 @@ def build(of: MAEConfig) -> MAE:
     """Build MAE in float64, in eval mode."""
     torch.manual_seed(0)
     data = load(DataConfig(train_images=256))
-    encoder = of.make_encoder(EncoderConfig(name="vit", width=4, depth=2, patch_px=PATCH), data.format)
+    encoder = of.make_encoder(ViTConfig(width=4, depth=2, patch_px=PATCH), data.format)
     mae = of.build(encoder, data)
     assert isinstance(mae, MAE)
     return mae.double().eval()
+
+
+def seen() -> PictureFormat:
+    """Return what the encoder is made for."""
+    return load(DataConfig(train_images=256)).format
 
 
 def draws_of(rows: int, seed: int = 0) -> Draws:
@@ -154,7 +160,7 @@ def test_the_decoder_gets_each_visible_patch_at_its_place_and_mask_tokens_elsewh
     got: list[Tensor] = []
     mae.decoder.register_forward_pre_hook(lambda _, args: got.append(args[0]))
     mae.predict(images, kept)
-    embedded = mae.embed(mae.encoder.tokens(images, kept))
+    embedded = mae.embed(mae.encoder.visible(images, kept))
     positions = build_sincos2d_pos_embed([7, 7], 32)
     (sequence,) = got
     assert sequence.shape == (B, 1 + T, 32)
@@ -184,8 +190,8 @@ def test_a_view_of_another_size_has_patches_of_its_own() -> None:
 
 def test_features_are_the_mean_over_patches_of_the_whole_picture() -> None:
     mae, images = build(config()), images_of()
-    assert_close(mae.encoder(images), mae.encoder.tokens(images)[:, 1:].mean(dim=1))
-    assert_close(mae.encoder.tokens(images, torch.arange(T).expand(B, -1)), mae.encoder.tokens(images))
+    assert_close(mae.encoder(images), mae.encoder.maps(images).tokens[:, 1:].mean(dim=1))
+    assert_close(mae.encoder.visible(images, torch.arange(T).expand(B, -1)), mae.encoder.maps(images).tokens)
 
 
 # ---- the loss ------------------------------------------------------------------------------------------------------
@@ -198,7 +204,7 @@ def test_the_loss_is_the_mean_squared_error_of_hidden_patches_only(normalised: b
     batch = batch_of(images)
     kept, hidden = random_masks(batch.draws, T, ratio)
     predicted = mae.predict(images, kept)
-    errors, of_zeros = [], []
+    errors, of_zeros, images = [], [], by_hand(images, seen())
     for image in range(B):
         for place in hidden[image].tolist():
             pixels = [float(value) for value in cut(images, image, place).flatten()]
@@ -220,7 +226,7 @@ def test_visible_patches_do_not_count() -> None:
     kept, hidden = random_masks(batch.draws, T, 0.75)
     mae.predict = lambda *_: predicted  # type: ignore[method-assign]
     for places, counts in ((kept, False), (hidden, True)):
-        target = mae.standardised(patchify(batch.views[0], PATCH))[0]
+        target = mae.standardised(patchify(by_hand(batch.views[0], seen()), PATCH))[0]
         predicted = target.scatter_add(1, places[:, :, None].expand(-1, -1, 16), torch.full_like(target, 3.0))
         assert_close(mae(batch).loss.item(), 9.0 if counts else 0.0)
 
@@ -252,6 +258,7 @@ def test_pictures_show_what_is_visible_as_it_is_and_what_is_hidden_as_predicted(
     ]
     assert all(column.shape == images.shape for column in columns.values())
     assert torch.equal(columns["original"], images)
+    of_encoder = by_hand(images, seen())
     for percent in (75, 85, 95):
         kept, hidden = random_masks(draws_of(B), T, percent / 100)
         predicted = mae.predict(images, kept)
@@ -260,10 +267,11 @@ def test_pictures_show_what_is_visible_as_it_is_and_what_is_hidden_as_predicted(
                 for title in (f"{percent} % hidden", f"made of {100 - percent} %"):
                     assert torch.equal(cut(columns[title], image, place), cut(images, image, place))
             for place in hidden[image].tolist():
-                assert (cut(columns[f"{percent} % hidden"], image, place) == 0.0).all()
-                true, made = cut(images, image, place), predicted[image, place].view(1, PATCH, PATCH)
+                assert (cut(columns[f"{percent} % hidden"], image, place) == mae.encoder.mean).all()
+                true, made = cut(of_encoder, image, place), predicted[image, place].view(1, PATCH, PATCH)
                 expected = made * (true.var() + 1e-6).sqrt() + true.mean() if normalised else made
-                assert_close(cut(columns[f"made of {100 - percent} %"], image, place), expected)
+                shown = by_hand(columns[f"made of {100 - percent} %"], seen())
+                assert_close(cut(shown, image, place), expected)
 
 
 def test_what_is_hidden_at_75_percent_is_hidden_at_95_too() -> None:
@@ -296,13 +304,13 @@ def test_a_ratio_that_hides_nothing_or_everything_is_refused(ratio: float) -> No
     ("encoder", "message"),
     [
         (
-            EncoderConfig(),
+            ConvNetConfig(),
             r"mae needs a ViT that pools by .*, and encoder.name is convnet; set it to vit, or to one of",
         ),
-        (EncoderConfig(name="resnet18"), r"mae needs a ViT .* and encoder.name is resnet18; set it to vit"),
-        (EncoderConfig(name="vit", patch_px=28), r"a patch of 28 px leaves nothing .* 28 px; set .* another divisor"),
-        (EncoderConfig(name="vit", patch_px=1), r"a patch of 1 px leaves nothing to predict"),
-        (EncoderConfig(name="vit", patch_px=5), r"patches of 5 px do not divide a picture of 28 px"),
+        (TimmConfig(model="resnet18"), r"mae needs a ViT .* and encoder.name is resnet18; set it to vit"),
+        (ViTConfig(patch_px=28), r"a patch of 28 px leaves nothing .* 28 px; set .* another divisor"),
+        (ViTConfig(patch_px=1), r"a patch of 1 px leaves nothing to predict"),
+        (ViTConfig(patch_px=5), r"patches of 5 px do not divide a picture of 28 px"),
     ],
 )
 def test_an_encoder_that_cannot_be_masked_is_one_clear_line(encoder: EncoderConfig, message: str) -> None:
@@ -312,4 +320,4 @@ def test_an_encoder_that_cannot_be_masked_is_one_clear_line(encoder: EncoderConf
 
 def test_a_pixel_can_be_predicted_where_it_is_not_normalised() -> None:
     of, pictures = config(normalised_targets=False), PictureFormat(1, 4, (0.5,), (0.2,))
-    assert of.make_encoder(EncoderConfig(name="vit", patch_px=1, depth=1), pictures).dim
+    assert of.make_encoder(ViTConfig(patch_px=1, depth=1), pictures).dim

@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 import torch
 import torch.nn.functional as F
+from formats import plain
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -18,7 +19,7 @@ from unlabeled.platform.collective.batch_norm import GroupedBatchNorm, group_bat
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.optim import SGD
@@ -37,7 +38,7 @@ def small(**fields: object) -> MoCoConfig:
 def build(config: MoCoConfig, *, settled: bool = True) -> MoCo:
     """Build MoCo in float64; settled, its key network is not the query network any more."""
     torch.manual_seed(0)
-    moco = config.build(EncoderConfig(width=4).build(1, 16), load(DataConfig(train_images=256))).double()
+    moco = config.build(ConvNetConfig(width=4).build(plain(1, 16)), load(DataConfig(train_images=256))).double()
     moco.queue.keys = F.normalize(moco.queue.keys, dim=1)  # once more, to float64's precision
     if settled:
         with torch.no_grad():

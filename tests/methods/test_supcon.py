@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from formats import plain
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -13,7 +14,7 @@ from unlabeled.methods.losses.labelled import sup_con_with_top1
 from unlabeled.methods.supervised.supcon import SupCon, SupConConfig
 from unlabeled.platform.data import DataConfig, load
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.method import Batch
 
 B = 6
@@ -23,7 +24,7 @@ LABELS = torch.tensor([3, 1, 3, 3, 0, 1])
 def build(**fields: object) -> SupCon:
     torch.manual_seed(0)
     config = SupConConfig.checked(**{"head": (12, 6), "temperature": 0.3, **fields})
-    return config.build(EncoderConfig(width=4).build(1, 16), load(DataConfig(train_images=256))).double()
+    return config.build(ConvNetConfig(width=4).build(plain(1, 16)), load(DataConfig(train_images=256))).double()
 
 
 def batch_of(labels: Tensor = LABELS) -> Batch:
@@ -76,7 +77,7 @@ def test_swapping_the_views_changes_nothing() -> None:
 
 def test_the_heads_of_the_paper_have_no_batch_norm() -> None:
     data = load(DataConfig(train_images=256))
-    head = SupConConfig().build(EncoderConfig(width=4).build(1, 28), data).head
+    head = SupConConfig().build(ConvNetConfig(width=4).build(plain(1, 28)), data).head
     assert [tuple(p.shape) for p in head.parameters()] == [(2048, 32), (2048,), (128, 2048), (128,)]
     assert not list(head.buffers())
 

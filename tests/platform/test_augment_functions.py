@@ -11,7 +11,6 @@ from torchvision.transforms.v2 import functional as torchvision
 
 from unlabeled.platform.augment.color import ColorDrop, Solarize, color_jitter, luminance, turn_hue
 from unlabeled.platform.augment.filters import GaussianNoise, blur, kernel_px, sobel
-from unlabeled.platform.augment.policy import normalize
 from unlabeled.platform.augment.spatial import Flip, crop, cutout, rotate90
 from unlabeled.platform.errors import UserError
 
@@ -186,17 +185,3 @@ def test_sobel_is_scipys(channels):
     across, down = (np.stack([scipy.ndimage.sobel(plane, axis, mode="nearest") for plane in planes]) for axis in (1, 0))
     theirs = torch.from_numpy(np.hypot(across, down) / 4).clamp(max=1.0)
     close(sobel(images), theirs.view_as(images))
-
-
-def test_normalize_is_torchvisions():
-    images = some_images(3)
-    mean, std = (0.49, 0.48, 0.45), (0.2, 0.21, 0.22)
-    close(normalize(images, mean, std), torchvision.normalize(images, list(mean), list(std)))
-
-
-@pytest.mark.parametrize(("mean", "std"), [((0.5,), (0.2,)), ((0.5, 0.5, 0.5), (0.2, 0.2, 0.0))])
-def test_normalize_says_what_it_needs(mean, std):
-    with pytest.raises(
-        UserError, match="images of 3 channels need 3 means and as many standard deviations above 0, got"
-    ):
-        normalize(some_images(3), mean, std)

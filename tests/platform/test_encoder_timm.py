@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 import timm
 import torch
+from formats import plain
 
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.methods.distillation.dino import DINOConfig, multi_crop
 from unlabeled.methods.masked.mae import MAEConfig
-from unlabeled.platform import encoder as module
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
-from unlabeled.platform.encoder import FAMILIES, EncoderConfig, ResNet, ViT
+from unlabeled.platform.encoder import ResNet, TimmConfig, ViT, named
+from unlabeled.platform.encoder.named import FAMILIES
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import extract
 from unlabeled.platform.evaluate.layers import layers
@@ -82,8 +83,8 @@ def kinds() -> Iterator[dict[Any, list[str]]]:
         return real(cls, variant, *args, **{**kwargs, **depth, **stages, **model_cfg})
 
     def caches() -> None:
-        module._fitted.cache_clear()
-        module.measure.cache_clear()
+        named._fitted.cache_clear()
+        named.measure.cache_clear()
 
     homes = [importlib.import_module(f"timm.models.{family}") for family in FAMILIES]
     with pytest.MonkeyPatch.context() as patched:
@@ -108,7 +109,7 @@ def test_every_kind_is_an_encoder_or_is_refused_by_name(part: int, kinds: dict[A
     refused, built = {}, []
     for name, *_ in list(kinds.values())[part::PARTS]:
         try:
-            _, width = module._fitted(name, 3, PATCHES_OF_14 if "patch14" in name else PX, None)
+            _, width = named._fitted(name, 3, PATCHES_OF_14 if "patch14" in name else PX, None)
         except UserError as error:
             refused[name] = str(error)
         else:
@@ -140,7 +141,7 @@ def run_with(method: MethodConfig, name: str) -> RunConfig:
     return RunConfig(
         method=method,
         data=DataConfig(name="emoji", train_images=32, image_px=PX),
-        encoder=EncoderConfig(name=name),
+        encoder=TimmConfig(model=name),
         optimizer=AdamW(learning_rate=1e-3),
         epochs=1,
         batch_size=8,
@@ -164,7 +165,8 @@ def test_an_architecture_is_trained_for_a_step_and_probed(name: str, pictures: D
     assert features.x.isfinite().all()
     x, encoder = torch.randn(2, 3, PX, PX), training.method.encoder.eval()
     with torch.no_grad():
-        tokens, last_map = encoder.tokens(x), encoder.feature_map(x)
+        pooled, last_map, tokens = encoder.maps(x)
+        assert torch.equal(pooled, encoder(x))
         assert tokens.shape[::2] == last_map.shape[:2] == (2, encoder.channels)
         assert torch.equal(tokens[:, -last_map[0, 0].numel() :], last_map.flatten(2).transpose(1, 2))
         assert list(encoder.blocks()) == [f"block{n}" for n in range(1, len(encoder.blocks()) + 1)]
@@ -227,12 +229,12 @@ def test_crops_of_another_size_are_seen_or_refused_by_name(pictures: Data, proce
 )
 def test_what_cannot_be_built_is_one_line_with_its_name(name: str, px: int, patch_px: int | None, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        EncoderConfig(name=name, patch_px=patch_px).build(3, px)
+        TimmConfig(model=name, patch_px=patch_px).build(plain(3, px))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("kinds")
 def test_finding_out_what_a_model_is_leaves_torchs_generator_alone() -> None:
     state = torch.get_rng_state()
-    module.measure(module._fitted("vit_tiny_patch16_224", 3, 32, None)[0], 64)
+    named.measure(named._fitted("vit_tiny_patch16_224", 3, 32, None)[0], 64)
     assert torch.equal(torch.get_rng_state(), state)

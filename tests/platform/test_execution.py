@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train import checkpoint
 from unlabeled.platform.train.checkpoint import checkpoints
 from unlabeled.platform.train.events import EpochDone, Event, Finished, Started
 from unlabeled.platform.train.execution import execute
@@ -176,13 +177,40 @@ def test_the_encoder_is_loaded_as_its_readme_says(
     assert isinstance(events[-1], Finished)
     folder = events[-1].files / "encoder"
     code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    names = {"images": torch.randn(2, 1, 28, 28)}
+    names = {"images": torch.rand(2, 1, 28, 28)}
     exec(code.replace("path/to/encoder", str(folder)), names)
     assert names["features"].shape == (2, 64)
     assert torch.equal(load_encoder(folder)(names["images"]), names["features"])
+    held = load_file(folder / "encoder.safetensors")
+    assert float(held["mean"]) == pytest.approx(small_data.mean[0]), "what it standardises by is among its weights"
+    del held["mean"]
+    save_file(held, folder / "encoder.safetensors")
+    with pytest.raises(UserError, match=r"safetensors holds other weights than are needed \(mean differs\): .* export"):
+        load_encoder(folder)
+    card = json.loads((folder / "encoder.json").read_text())
+    card["encoder"]["depth"] = 4  # as an older version had it
+    (folder / "encoder.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"encoder\.json can't be read here: there is no field 'encoder\.depth' in "):
+        load_encoder(folder)
     (folder / "encoder.safetensors").unlink()
     with pytest.raises(UserError, match=r"no encoder\.safetensors in .*encoder; give the encoder folder"):
         load_encoder(folder)
+
+
+def test_a_checkpoint_of_other_weights_is_one_clear_line(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+) -> None:
+    run_until(small_run, small_data, tmp_path, processor, epoch=1)
+    (folder,) = (path for path in (tmp_path / "work").iterdir() if path.name != "untrained")
+    state = checkpoint.load_newest(folder, torch.device("cpu"))
+    assert state is not None
+    del state["training"]["method"]["encoder.mean"], state["training"]["method"]["encoder.std"]
+    checkpoint.save(folder, 5, state)
+    with pytest.raises(
+        UserError, match=r"the checkpoint in .* holds other .*encoder\.mean and 1 more.* remove it"
+    ) as at:
+        run_until(small_run, small_data, tmp_path, processor)
+    assert "\n" not in str(at.value)
 
 
 def test_an_interrupt_in_the_middle_of_a_step_leaves_no_half_step_behind(

@@ -13,7 +13,7 @@ from unlabeled.platform.augment import Policy, two_views
 from unlabeled.platform.collective.batch_norm import GroupedBatchNorm
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import ArrayImages, Data
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.evaluate import FineTune, ProbeConfig, Subject
 from unlabeled.platform.evaluate.probe import share_of_labels
 from unlabeled.platform.method import Method
@@ -173,7 +173,7 @@ def test_an_encoder_whose_batch_norm_a_method_grouped_is_fine_tuned_with_its_own
     """Fifty pictures don't cut into the groups of MoCo's batch; and one worker of several fine-tunes alone."""
     run = RunConfig(
         method=MoCoConfig(views=two_views(Policy()), head=(8,), queue=128, bn_groups=8),
-        encoder=EncoderConfig(width=4),
+        encoder=ConvNetConfig(width=4),
         batch_size=64,
         evaluation=EvaluationConfig(final=(FineTune(labels=0.2, epochs=1, least_steps=2, batch_size=50),)),
     )

@@ -10,7 +10,7 @@ from unlabeled.platform.augment import Policy, ViewPlan
 from unlabeled.platform.collective.batch_norm import GroupedBatchNorm, group_batch_norms, has_batch_norm
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder import Encoder, TimmConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.processor import Processor
@@ -47,7 +47,7 @@ class Distance(Method):
 @pytest.fixture(scope="module")
 def smooth_run(small_run: RunConfig) -> RunConfig:
     """A run without batch norm: a ViT, and a linear head."""
-    vit = EncoderConfig(name="vit_tiny_patch16_224", patch_px=14)
+    vit = TimmConfig(model="vit_tiny_patch16_224", patch_px=14)
     return small_run.with_field("encoder", vit).with_field("method.head", (16,)).with_field("batch_size", 48)
 
 

@@ -70,7 +70,8 @@ def test_what_is_random_without_dropping_is_refused_and_what_is_called_drop_with
 def test_drop_path_in_an_encoder_is_refused_before_training(small_run: RunConfig, small_data: Data) -> None:
     """It would be another on two workers, as torch's generator belongs to one of them."""
     with torch.device("meta"):
-        method = small_run.method.build(ViT(vit(drop_path_rate=0.3)), small_data)
+        encoder = ViT(small_data.format, vit(drop_path_rate=0.3), fits=lambda image_px: None)
+        method = small_run.method.build(encoder, small_data)
     with pytest.raises(UserError, match=r"simclr can't be trained with encoder.model.blocks.1.drop_path1, a DropPath"):
         check_method(method, small_run)
 

@@ -39,11 +39,9 @@ def transferring(run: RunConfig, *final: object, **fields: object) -> RunConfig:
     return run.with_field("evaluation", EvaluationConfig(final=final, transfer=(EMOJI,), tsne_images=0, **fields))  # type: ignore[arg-type]
 
 
-def test_colour_becomes_its_luminance_at_the_runs_size_and_by_its_statistics(
-    small_run: RunConfig, small_data: Data
-) -> None:
+def test_colour_becomes_its_luminance_at_the_runs_size(small_run: RunConfig, small_data: Data) -> None:
     (seen,) = load_transfer(transferring(small_run, KNN()), small_data).values()
-    assert (seen.format, len(seen.classes), seen.name) == (small_data.format, 9, "emoji")
+    assert (seen.channels, seen.image_px, len(seen.classes), seen.name) == (1, 28, 9, "emoji")
     colour = load(EMOJI).test.batch(ROWS)
     resized = tv.resize(colour.double(), [28, 28], antialias=True)
     expected = tv.rgb_to_grayscale(resized, num_output_channels=1)
@@ -55,18 +53,17 @@ def test_colour_becomes_its_luminance_at_the_runs_size_and_by_its_statistics(
 
 
 def test_grey_becomes_three_equal_channels(small_data: Data) -> None:
-    colour = load(DataConfig(name="emoji"))
     grey = load(DataConfig(name="fashion-mnist-12k", train_images=256, image_px=32))
-    seen = seen_as(grey, colour.format)
+    seen = seen_as(grey, 3)
     expected = tv.grayscale_to_rgb(tv.resize(small_data.test.batch(ROWS).double(), [32, 32], antialias=True))
     found = seen.test.batch(ROWS)
     assert torch.equal(found, found[:, :1].expand(-1, 3, -1, -1))
     torch.testing.assert_close(found.double(), expected, atol=1.01, rtol=0.0)  # rows and columns are rounded
-    assert (seen.channels, seen.mean, seen.std) == (3, colour.mean, colour.std)
+    assert (seen.channels, seen.image_px) == (3, 32)
 
 
 def test_pictures_that_fit_already_are_not_touched(small_data: Data) -> None:
-    assert torch.equal(seen_as(small_data, small_data.format).test.batch(ROWS), small_data.test.batch(ROWS))
+    assert torch.equal(seen_as(small_data, 1).test.batch(ROWS), small_data.test.batch(ROWS))
 
 
 def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
@@ -83,7 +80,7 @@ def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
         x = pictures.batch(torch.arange(len(pictures))).float()
         x = tv.rgb_to_grayscale(x).round() / 255.0
         with torch.no_grad():
-            return Features(method.encoder.eval()((x - small_data.mean[0]) / small_data.std[0]), pictures.labels)
+            return Features(method.encoder.eval()(x), pictures.labels)  # by the run's own statistics
 
     assert len(emoji.train) == 200
     for split in ("validation", "test"):

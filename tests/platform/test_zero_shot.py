@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from formats import plain
 from torch import Tensor, nn
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.encoder import EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import Subject
 from unlabeled.platform.evaluate.zero_shot import ZeroShot
@@ -28,7 +29,7 @@ class Fake(ImageTextMethod):
     """Puts a picture where three of its pixels are, and a text where a table says."""
 
     def __init__(self, places: Mapping[str, Tensor]) -> None:
-        super().__init__(EncoderConfig(width=4).build(1, 28))
+        super().__init__(ConvNetConfig(width=4).build(plain(1, 28)))
         self.places = places
         self.dropout = nn.Dropout()
         self.asked: list[tuple[bool, tuple[int, ...]]] = []
@@ -61,7 +62,7 @@ def by_hand(method: Fake, templates: Sequence[str], data: Data, split: str) -> f
     """Classify one picture at a time."""
     images, right = getattr(data, split), 0
     for i in range(len(images)):
-        picture = (images.batch(torch.tensor([i]))[0, 0].double() / 255 - data.mean[0]) / data.std[0]
+        picture = images.batch(torch.tensor([i]))[0, 0].double() / 255
         x = picture[10:13, 14]
         cosines = []
         for name in CLASSES:

@@ -1,14 +1,14 @@
 """The command line as a process of its own, that a test can watch and kill."""
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
-from patience import HANG_SECONDS, wait_until
+from forked import Forked
+from patience import wait_until
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = {
     "data.train_images": "256",
     "batch_size": "64",
@@ -26,25 +26,32 @@ class Driver:
         fields = {**SMALL, **{path.replace("__", "."): value for path, value in settings.items()}}
         sets = [part for path, value in fields.items() for part in ("--set", f"{path}={value}")]
         self.home, self.log = home, home / "driver.log"
-        self.command = [sys.executable, "-m", "unlabeled", *words, "--home", str(home), *sets]
+        self.words = [*words, "--home", str(home), *sets]
 
     def run(self, *more: str) -> subprocess.CompletedProcess[str]:
         """Run to the end."""
-        return subprocess.run(
-            [*self.command, *more], cwd=ROOT, capture_output=True, text=True, check=False, timeout=HANG_SECONDS
-        )
+        return forked.run([*self.words, *more])
 
-    def start(self, *more: str) -> subprocess.Popen[bytes]:
-        """Start in a process group of its own, so that a signal reaches only it, and wait for the first checkpoint."""
-        with self.log.open("ab") as log:
-            process = subprocess.Popen([*self.command, *more], cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    def start(self, *more: str) -> Forked:
+        """Start in a process group of its own, so that a signal reaches only it, and wait for a new checkpoint."""
+        before = self.checkpoints()
+        self._said = len(self.log.read_text()) if self.log.exists() else 0
+        process = Forked([*self.words, *more], self.log, self.log)
 
         def has_begun() -> bool:
-            assert process.poll() is None, f"ended too early: {self.log.read_text()}"
-            return any(self.home.glob("work/*/step-*.pt"))
+            assert process.poll() is None, f"ended too early: {self.said()}"
+            return bool(self.checkpoints() - before)
 
-        wait_until(has_begun, lambda: f"no checkpoint yet: {self.log.read_text()}")
+        wait_until(has_begun, lambda: f"no checkpoint yet: {self.said()}")
         return process
+
+    def said(self) -> str:
+        """Return what the command that was started last has said until now."""
+        return self.log.read_text()[self._said :]
+
+    def checkpoints(self) -> set[Path]:
+        """Return the checkpoints of runs under way."""
+        return set(self.home.glob("work/*/step-*.pt"))
 
 
 @pytest.fixture(scope="session")

@@ -3,19 +3,15 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from patience import HANG_SECONDS
+import forked
 
 from unlabeled.dashboards import frames
 from unlabeled.platform.config import RunConfig
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SEARCH = "augmentation"
 COMMAND = ("search", "run", SEARCH, "--best", "1", "--further-seeds", "1")
 
@@ -55,25 +51,26 @@ def test_a_search_prunes_names_a_winner_and_the_winner_runs(home: Path, driver: 
     assert RunConfig.model_validate_json(winner.read_bytes()).epochs == 8
     found = json.loads((winner.parent / "search.json").read_text())
     assert {trial["state"] for trial in found["trials"]} == {"finished", "pruned"}
-    command = [sys.executable, "-m", "unlabeled", "run", "--config", str(winner), "--home", str(home)]
-    again = subprocess.run([*command, "--set", "epochs=1"], cwd=ROOT, capture_output=True, text=True, check=False)
+    again = forked.run(["run", "--config", str(winner), "--home", str(home), "--set", "epochs=1"])
     assert again.returncode == 0, again.stderr
     assert frames.runs("runs", home)["method.views"].tolist() == [
         runs.loc[runs["row"] == "winner", "method.views"].iloc[0]
     ]
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT], ids=lambda ending: ending.name)
-def test_a_stopped_search_goes_on_and_no_trial_runs_twice(
-    ending: signal.Signals, home: Path, driver: MakeDriver
-) -> None:
+def test_a_stopped_search_goes_on_and_no_trial_runs_twice(home: Path, driver: MakeDriver) -> None:
     search = driver(home, *COMMAND, epochs="16", evaluation__every_epochs="16")
-    process = search.start("--trials", "4", "--pruner", "none")
-    os.kill(process.pid, ending)
-    assert process.wait(timeout=HANG_SECONDS) == (130 if ending == signal.SIGINT else -ending)
+    options = ("--trials", "4", "--pruner", "none")
+    process = search.start(*options)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     before = frames.runs(SEARCH, home)
     assert len(before) > 0
-    after = search.run("--trials", "4", "--pruner", "none")
+    process = search.start(*options)
+    assert "goes on after step" in search.said()
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait() == 130
+    after = search.run(*options)
     assert after.returncode == 0, after.stderr
     assert "goes on after step" in after.stderr
     runs = frames.runs(SEARCH, home)

@@ -71,47 +71,36 @@ def test_a_study_runs_is_reported_is_not_run_again_and_gives_the_numbers_of_runs
     pd.testing.assert_frame_equal(side_by_side, in_turn, check_exact=True)
 
 
-def test_after_kill_9_of_the_driver_the_same_command_finishes_the_rest(home: Path, driver: MakeDriver) -> None:
+def test_whatever_ends_it_the_same_command_finishes_the_rest(home: Path, driver: MakeDriver) -> None:
+    """The driver is killed, then interrupted, and at last a run's process is lost: no epoch is lost or done twice."""
     study = driver(home, *COMMAND, **LONG)
     process = study.start("--seeds", "0")
     trials = trial_processes(process.pid)
     assert trials
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     before = frames.runs(STUDY, home)
     assert len(before) > 0
     _, alive = psutil.wait_procs(trials, timeout=HANG_SECONDS)
     assert not alive, "trials must not outlive their driver"
-    after = study.run("--seeds", "0")
-    assert after.returncode == 0, after.stderr
-    assert "goes on after step" in after.stderr
-    assert set(before["run_id"]) <= set(frames.runs(STUDY, home)["run_id"])
-    assert_all_finished_with_every_epoch_once(home)
 
-
-def test_after_ctrl_c_finished_work_is_kept_and_the_rest_goes_on(home: Path, driver: MakeDriver) -> None:
-    study = driver(home, *COMMAND, **LONG)
-    process = study.start("--seeds", "0")
+    process = study.start("--seeds", "0", "--at-once", "1")
+    assert "goes on after step" in study.said()
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(timeout=HANG_SECONDS) == 130
-    log = study.log.read_text()
-    assert "stopped; the same command goes on from the checkpoints" in log
-    assert "Traceback" not in log
+    assert process.wait() == 130
+    assert "stopped; the same command goes on from the checkpoints" in study.said()
+    assert "Traceback" not in study.said()
     statuses = set(frames.runs(STUDY, home)["status"])
     assert "KILLED" in statuses
     assert "RUNNING" not in statuses
-    after = study.run("--seeds", "0")
-    assert after.returncode == 0, after.stderr
-    assert_all_finished_with_every_epoch_once(home)
 
-
-def test_a_run_whose_process_is_lost_is_started_again_by_itself(home: Path, driver: MakeDriver) -> None:
-    study = driver(home, *COMMAND, **LONG)
     process = study.start("--seeds", "0", "--at-once", "1")
+    already = study.said().count("goes on after step")
     for trial in trial_processes(process.pid):
         trial.kill()
-    assert process.wait(timeout=HANG_SECONDS) == 0, study.log.read_text()
-    assert "goes on after step" in study.log.read_text()
+    assert process.wait() == 0, study.said()
+    assert study.said().count("goes on after step") > already, "by itself"
+    assert set(before["run_id"]) <= set(frames.runs(STUDY, home)["run_id"])
     assert_all_finished_with_every_epoch_once(home)
 
 

@@ -1,0 +1,28 @@
+"""Encoders: pixels in, a feature vector out, and the grid of features or tokens that lead to it.
+
+An encoder owns the mean and the standard deviation of the pictures that it was made for, and standardises by them
+first: views, probes and whoever loads exported weights all show it pixels in [0, 1].
+
+A family a file: ``convnet`` is ours, made for 28-32 px on a CPU; ``vit`` is a small ViT; ``named`` is every other
+ResNet and ViT of timm, by its name there, at any image size.
+"""
+
+from unlabeled.platform.encoder.config import EncoderConfig
+from unlabeled.platform.encoder.convnet import ConvNet, ConvNetConfig
+from unlabeled.platform.encoder.encoder import Encoder, Maps, StandardisingEncoder
+from unlabeled.platform.encoder.named import TimmConfig
+from unlabeled.platform.encoder.resnet import ResNet
+from unlabeled.platform.encoder.vit import ViT, ViTConfig
+
+__all__ = [
+    "ConvNet",
+    "ConvNetConfig",
+    "Encoder",
+    "EncoderConfig",
+    "Maps",
+    "ResNet",
+    "StandardisingEncoder",
+    "TimmConfig",
+    "ViT",
+    "ViTConfig",
+]

@@ -1,0 +1,88 @@
+"""The command line in processes of its own, forked from one that has imported what takes it seconds.
+
+As a user's it can be signalled, killed and waited for; what a new interpreter would do beyond that, ``python -m
+unlabeled`` shows in the tests of jobs and documents.
+"""
+
+import atexit
+import importlib
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from patience import HANG_SECONDS
+
+ROOT = Path(__file__).resolve().parent.parent
+# All but Ray, which reads variables as it is imported.
+_IMPORTED = [
+    *("unlabeled.platform.cli", "unlabeled.studies", "unlabeled.platform.track", "unlabeled.dashboards.publish"),
+    *("scipy.stats", "sklearn.metrics", "torch._dynamo", "mlflow.store.tracking.sqlalchemy_store", "optuna"),
+]
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(_IMPORTED)
+
+
+class Forked:
+    """One command that runs; ``subprocess.Popen`` as far as tests need it."""
+
+    def __init__(self, words: Sequence[str], out: Path, err: Path, environment: Mapping[str, str] = os.environ) -> None:
+        self._process = _SERVER.Process(target=_command, args=(list(words), str(out), str(err), dict(environment)))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """Its number, which is its process group's, too."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Return its exit code, negative where a signal ended it, or None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float = HANG_SECONDS) -> int:
+        """Wait for its end, and return its exit code."""
+        self._process.join(timeout)
+        code = self.poll()
+        assert code is not None, f"process {self.pid} did not end"
+        return code
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process, and to no other of its group."""
+        self._process.kill()
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.terminate()
+
+
+def run(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end; it is killed where the test is interrupted."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = Forked(words, out, err, environment)
+        try:
+            code = process.wait()
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(words, code, out.read_text(), err.read_text())
+
+
+def _command(words: list[str], out: str, err: str, environment: dict[str, str]) -> None:
+    os.setsid()
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
+    for path, descriptor in ((out, 1), (err, 2)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, descriptor)
+        os.close(file)
+    sys.argv = ["unlabeled", *words]
+    atexit.register(sys.stdout.flush)
+    try:
+        importlib.import_module("unlabeled.platform.cli").main()
+    finally:
+        atexit._run_exitfuncs()  # which multiprocessing leaves out
