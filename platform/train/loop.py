@@ -5,9 +5,11 @@ Every step is a function of the state and the step's number alone: order, views 
 bitwise the run that never stopped.
 """
 
+import inspect
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +30,11 @@ from unlabeled.platform.train.meter import EpochMeter
 from unlabeled.platform.train.metric_names import of_logs
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
-
+# Every worker keeps buffers of its own; torch 2.11 has the older name for it.
+_NAMES = inspect.signature(DistributedDataParallel).parameters
+_OWN_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False
+}
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +61,7 @@ class Training:
         if collective.world_size() > 1:
             synchronise(self.method)
         if collective.world_size() > 1 and run.micro_batch is None:
-            self._forward = DistributedDataParallel(self.method, forward_sync_buffers=False)
+            self._forward = DistributedDataParallel(self.method, **_OWN_BUFFERS)
         self.optimizer = run.optimizer.build(self.method)
         self.steps_per_epoch = len(data.pretrain) // run.batch_size
         self.total_steps = run.epochs * self.steps_per_epoch
