@@ -143,6 +143,8 @@ class Variant(Settings):
             if kind is None or not issubclass(kind, cls):
                 raise ValueError(str(unknown(cls.__name__, str(value["name"]), cls.family)))
             return handler(rest) if kind is cls else kind.model_validate(rest)
+        if isinstance(value, Mapping) and cls not in cls.family.values():
+            raise ValueError(f"its name says which kind it is, and there is none; there are: {', '.join(cls.family)}")
         return handler(value)
 
     @model_serializer(mode="wrap")

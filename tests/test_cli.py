@@ -205,6 +205,10 @@ def test_a_mistake_is_one_clear_line_and_writes_nothing(
         (b'{"a": 1}', r"method: a value is needed; there is no field 'a' in RunConfig"),
         (b'{"method": {"name": "simclr"}, "epochs": 0}', r"epochs: .*equal to 1, got 0"),
         (b'{"method": {"name": "simlcr"}}', r"'simlcr'; did you mean 'simclr'\?"),
+        (
+            b'{"method": {"name": "simclr"}, "encoder": {"width": 8}, "optimizer": {}}',
+            r"encoder: .*its name .*convnet, .*timm.*; optimizer: .*its name .*adamw",
+        ),
     ],
 )
 def test_a_config_of_another_shape_is_one_clear_line(unlabeled: Unlabeled, content: bytes, pattern: str) -> None:

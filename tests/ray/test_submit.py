@@ -30,6 +30,7 @@ from unlabeled.dashboards import frames
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.augment import PLAIN, two_views
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.encoder import ConvNetConfig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 IN = Path(sys.executable).parent
@@ -208,7 +209,7 @@ def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
 
 def test_a_run_by_a_file_here_is_a_job_that_goes_on_when_nobody_follows_it(server: JobServer, tmp_path: Path) -> None:
     config = tmp_path / "mine.json"
-    small = {"data": {"train_images": 256}, "encoder": {"width": 4}, "evaluation": {"tsne_images": 0}}
+    small = {"data": {"train_images": 256}, "encoder": ConvNetConfig(width=4), "evaluation": {"tsne_images": 0}}
     method = SimCLRConfig(views=two_views(PLAIN), head=(8,))
     run = RunConfig.checked(method=method, epochs=400, batch_size=64, **small)
     config.write_text(run.canonical_json())
