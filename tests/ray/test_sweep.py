@@ -105,7 +105,7 @@ def test_whatever_ends_it_the_same_command_finishes_the_rest(home: Path, driver:
 
 
 def test_failed_runs_are_rows_with_a_reason_and_the_exit_code_tells(home: Path, driver: MakeDriver) -> None:
-    failed = driver(home, *COMMAND, optimizer__learning_rate="1e30").run("--seeds", "0")
+    failed = driver(home, *COMMAND, optimizer__learning_rate="1e30").run("--seeds", "0", "--at-once", "1")
     assert failed.returncode == 1
     assert "failed runs: 3; the report gives the reasons" in failed.stderr
     runs = frames.runs(STUDY, home)
