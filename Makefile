@@ -12,6 +12,9 @@ WITHOUT_NUMBERS := tests/ray tests/dashboards tests/platform/track tests/test_cl
 demo: $(VENV)/.runtime
 	$(IN)/unlabeled study run projection-head
 
+# What some hundred processes of the tests import is compiled once, whatever the user's environment says.
+test test-old-cpu: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.dev
 	$(IN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
