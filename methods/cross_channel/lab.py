@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.platform.data import Images, PictureFormat
+from unlabeled.platform.data import PictureFormat, Source
 from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
 from unlabeled.platform.errors import UserError
 
@@ -153,12 +153,12 @@ def _bins() -> tuple[Tensor, Tensor]:
 
 
 @functools.lru_cache(maxsize=4)
-def color_counts(images: Images, side: int) -> Tensor:
+def color_counts(source: Source, side: int) -> Tensor:
     """Count how often each bin is the nearest to a colour of the first 2,000 pictures at side x side: int64 [Q]."""
     with torch.device("cpu"):
         bins, counts = ColorBins(), []
-        for rows in torch.split(torch.arange(min(SAMPLE, len(images))), 64):
-            ab = F.adaptive_avg_pool2d(rgb_to_lab(images.batch(rows).float() / 255.0)[:, 1:], side)
+        for rows in torch.split(source.rows[:SAMPLE], 64):
+            ab = F.adaptive_avg_pool2d(rgb_to_lab(source.tensor(rows, "image").float() / 255.0)[:, 1:], side)
             counts.append(bins.encode(ab)[0][:, 0].flatten().bincount(minlength=len(bins)))
         return torch.stack(counts).sum(dim=0)
 

@@ -88,8 +88,6 @@ def augment(
 ) -> None:
     """Draw pictures and the views that a policy makes of them."""
     use_data_root(data_root)
-    import torch
-
     from unlabeled.platform.augment import POLICIES, two_views
     from unlabeled.platform.augment.picture import draw_views
     from unlabeled.platform.data import DataConfig, load
@@ -100,7 +98,7 @@ def augment(
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
     pictures = load(DataConfig.checked(name=from_here(data))).pretrain
-    page = draw_views(pictures.batch(torch.arange(min(images, len(pictures)))), two_views(views_policy), seed=seed)
+    page = draw_views(pictures.tensor(pictures.rows[:images], "image"), two_views(views_policy), seed=seed)
     try:
         page.save(out)
     except (OSError, ValueError) as error:

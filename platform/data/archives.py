@@ -17,10 +17,11 @@ from urllib.error import URLError
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from unlabeled.platform.data.contents import Contents, array_checksum, damage_named, file_checksum, how_to_get
 from unlabeled.platform.data.images import ArrayImages, FileImages
+from unlabeled.platform.data.source import Joined
+from unlabeled.platform.data.told import Classes
 from unlabeled.platform.errors import UserError
 
 IMAGENET_PX = 224  # what published ImageNet numbers are read at
@@ -72,7 +73,7 @@ ARCHIVES: Mapping[str, Archive] = {
 
 
 def read_archive(name: str, root: Path, image_px: int | None) -> Contents:
-    """Read a set that fits in memory; STL-10's unlabelled pictures are training rows labelled -1.
+    """Read a set that fits in memory; STL-10's unlabelled pictures are training rows without a class.
 
     Raises:
         UserError: it is not below ``root``, or is damaged there.
@@ -92,10 +93,10 @@ def read_archive(name: str, root: Path, image_px: int | None) -> Contents:
             test = reader(root / archive.home, **archive.test)
         train_images, train_labels = _arrays(train)
         test_images, test_labels = _arrays(test)
+        names = archive.classes or tuple(train.classes)
         return Contents(
-            train=ArrayImages(train_images, train_labels, image_px=image_px),
-            test=ArrayImages(test_images, test_labels, image_px=image_px),
-            classes=archive.classes or tuple(train.classes),
+            train=Joined(ArrayImages(train_images, image_px), _classes(train_labels, names)),
+            test=Joined(ArrayImages(test_images, image_px), _classes(test_labels, names)),
             checksum=array_checksum((train_images, train_labels, test_images, test_labels)),
         )
 
@@ -141,14 +142,17 @@ def read_imagenet(name: str, root: Path, image_px: int | None) -> Contents:
         samples = [
             [(Path(path).relative_to(home).as_posix(), label) for path, label in part.samples] for part in (train, test)
         ]
-        images = [
-            FileImages(home, [path for path, _ in part], torch.tensor([n for _, n in part]), image_px or IMAGENET_PX)
+        classes = tuple(names[0] for names in train.classes)
+        splits = [
+            Joined(
+                FileImages(home, [path for path, _ in part], image_px or IMAGENET_PX),
+                Classes([number for _, number in part], classes),
+            )
             for part in samples
         ]
         return Contents(
-            train=images[0],
-            test=images[1],
-            classes=tuple(names[0] for names in train.classes),
+            train=splits[0],
+            test=splits[1],
             checksum=file_checksum(home, samples[0] + samples[1]),
         )
 
@@ -177,6 +181,11 @@ def _imagenet_remedy(root: Path) -> str:
         "ask for access at image-net.org, put ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar and "
         f"ILSVRC2012_img_val.tar into {root / 'imagenet'} and unpack them with {how_to_get('imagenet', root)}"
     )
+
+
+def _classes(labels: npt.NDArray[np.int64], names: tuple[str, ...]) -> Classes:
+    """Take torchvision's labels, where -1 is a picture without one."""
+    return Classes(labels, names, known=labels != -1)
 
 
 def _arrays(dataset: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from unlabeled.platform.data.digests import file_digests
-from unlabeled.platform.data.images import Images, check_picture
+from unlabeled.platform.data.images import check_picture
+from unlabeled.platform.data.source import Source
 from unlabeled.platform.errors import UserError
 
 _DAMAGE = (
@@ -42,27 +43,24 @@ class Contents:
     """A data set as published.
 
     Attributes:
-        train: rows labelled -1 beside labelled ones are for methods only, not for probes.
+        train: where some items have a class, those without are for methods only, not for probes.
         checksum: sha256, in hexadecimal, of what is there.
-        classes: names by label; empty when there are no labels.
         validation: None to have it carved from train.
         test: None to have it carved from train.
         groups: int64 [len(train)], rows that must not be parted have equal numbers; None when each stands alone.
     """
 
-    train: Images
+    train: Source
     checksum: str
-    classes: tuple[str, ...] = ()
-    validation: Images | None = None
-    test: Images | None = None
+    validation: Source | None = None
+    test: Source | None = None
     groups: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for images in (self.train, self.validation, self.test):
-            if images is not None and images.labels is not None and len(images):
-                low, high = int(images.labels.min()), int(images.labels.max())
-                if low < -1 or high >= len(self.classes):
-                    raise ValueError(f"labels go from {low} to {high}, but there are {len(self.classes)} classes")
+        """Check that the splits are of one kind."""
+        for split in (self.validation, self.test):
+            if split is not None and split.fields != self.train.fields:
+                raise ValueError(f"its splits differ: {dict(split.fields)} is not {dict(self.train.fields)}")
 
 
 @contextmanager

@@ -18,11 +18,11 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from unlabeled.platform.data.contents import Contents, file_checksum
 from unlabeled.platform.data.digests import shown, unreadable
 from unlabeled.platform.data.images import FileImages
+from unlabeled.platform.data.source import Joined
+from unlabeled.platform.data.told import Classes
 from unlabeled.platform.errors import UserError
 
 PREFIX = "folder:"
@@ -66,16 +66,17 @@ def read_folder(name: str, root: Path, image_px: int | None) -> Contents:
 
     classes = _classes(place, found)
     ids = {class_name: number for number, class_name in enumerate(classes)}
-    images = {}
+    names = tuple(map(shown, classes))
+    splits = {}
     for split, pictures in found.items():
-        labels = torch.tensor([ids[class_name] for class_name in pictures.values()]) if classes else None
-        images[split] = FileImages(place, list(pictures), labels, image_px or FOLDER_PX)
+        images = FileImages(place, list(pictures), image_px or FOLDER_PX)
+        numbers = [ids.get(class_name, -1) for class_name in pictures.values()]
+        splits[split] = Joined(images, Classes(numbers, names)) if classes else Joined(images)
     labelled = [(path, ids.get(class_name, -1)) for part in found.values() for path, class_name in part.items()]
     return Contents(
-        train=images["train"],
-        validation=images.get("validation"),
-        test=images.get("test"),
-        classes=tuple(map(shown, classes)),
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
         checksum=file_checksum(place, labelled),
     )
 

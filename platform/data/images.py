@@ -6,7 +6,6 @@ What is read is the same to the last bit on every processor: arrays and files ar
 
 import io
 import struct
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,76 +20,39 @@ from torch import Tensor
 
 from unlabeled.platform.data.digests import shown, unreadable
 from unlabeled.platform.data.resize import resized
+from unlabeled.platform.data.source import CHUNK, Field, Source
 from unlabeled.platform.errors import UserError
 
-STATISTICS_SAMPLE = 2_000  # lazily decoded pictures looked at for the mean and standard deviation
-_CHUNK = 256
 
+def statistics(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation per channel of a source's pictures, of pixels in [0, 1].
 
-class Images(ABC):
-    """Some pictures of one size, by index.
-
-    Attributes:
-        labels: int64 [N], -1 where a picture has none; None when no picture has one.
-        captions: a text for each picture, or None.
-        channels: C, 1 or 3.
-        image_px: height and width of every picture in a batch.
+    Sums are of whole numbers, so the result depends on neither order nor machine. An array is measured whole and at its
+    own size; of lazily decoded pictures the first 2,000 are. A channel that never changes gets 1/255 instead of 0, so
+    that dividing by it stays finite.
     """
-
-    labels: Tensor | None
-    captions: tuple[str, ...] | None
-    channels: int
-    image_px: int
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def batch(self, index: Tensor) -> Tensor:
-        """Return pictures ``index`` (int64 [B]) as uint8 [B, C, image_px, image_px], on the CPU."""
-
-    @abstractmethod
-    def subset(self, index: Tensor) -> "Images":
-        """Return the pictures ``index`` (int64 [M]) in that order; pixels are not copied."""
-
-    @abstractmethod
-    def chunks(self) -> Iterator[Tensor]:
-        """Yield the pictures that statistics are taken from, as uint8 [B, C, H, W]."""
-
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and standard deviation per channel, of pixels in [0, 1].
-
-        Sums are of whole numbers, so the result depends on neither order nor machine. An array is measured whole and at
-        its own size; of lazily decoded pictures the first 2,000 are (splits are shuffled, so that is a fair sample). A
-        channel that never changes gets 1/255 instead of 0, so that dividing by it stays finite.
-        """
-        total = torch.zeros(self.channels, dtype=torch.int64)
-        squares = torch.zeros(self.channels, dtype=torch.int64)
-        pixels = 0
-        for x in self.chunks():
-            total += x.sum(dim=(0, 2, 3), dtype=torch.int64)
-            squares += x.to(torch.int32).square_().sum(dim=(0, 2, 3), dtype=torch.int64)
-            pixels += x.numel() // self.channels
-        mean = total.double() / pixels
-        std = (squares.double() / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=1.0)
-        return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+    channels = source.fields["image"].shape[0]
+    total = torch.zeros(channels, dtype=torch.int64)
+    squares = torch.zeros(channels, dtype=torch.int64)
+    pixels = 0
+    for x in source.sample("image"):
+        total += x.sum(dim=(0, 2, 3), dtype=torch.int64)
+        squares += x.to(torch.int32).square_().sum(dim=(0, 2, 3), dtype=torch.int64)
+        pixels += x.numel() // channels
+    mean = total.double() / pixels
+    std = (squares.double() / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=1.0)
+    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
 
 
 @final
-class ArrayImages(Images):
-    """Pictures in memory. Subsets share one array, also when they are pickled together."""
+class ArrayImages(Source):
+    """Pictures in memory, as the field ``image``. Parts share one array, also when they are pickled together."""
 
-    def __init__(
-        self,
-        array: npt.NDArray[Any],
-        labels: npt.NDArray[Any] | None = None,
-        captions: Sequence[str] | None = None,
-        image_px: int | None = None,
-    ) -> None:
-        """Take uint8 [N, C, H, H] with whole-numbered labels [N]; batches are resized to ``image_px`` when it is given.
+    def __init__(self, array: npt.NDArray[Any], image_px: int | None = None) -> None:
+        """Take uint8 [N, C, H, H]; what is read is resized to ``image_px`` when it is given.
 
         Raises:
-            ValueError: the array is no such pictures, or labels or captions don't go with it.
+            ValueError: the array is no such pictures.
         """
         if (
             array.dtype != np.uint8
@@ -99,96 +61,95 @@ class ArrayImages(Images):
             or array.shape[2] != array.shape[3]
         ):
             raise ValueError(f"pictures must be uint8 [N, 1 or 3, H, H], not {array.dtype} {list(array.shape)}")
-        if labels is not None and (labels.shape != array.shape[:1] or not np.issubdtype(labels.dtype, np.integer)):
-            raise ValueError(f"{len(array)} pictures have labels {labels.dtype} {list(labels.shape)}")
-        if captions is not None and len(captions) != len(array):
-            raise ValueError(f"{len(array)} pictures have {len(captions)} captions")
-        self.labels = None if labels is None else torch.from_numpy(labels.astype(np.int64))
-        self.captions = None if captions is None else tuple(captions)
-        self.channels = int(array.shape[1])
-        self.image_px = image_px or int(array.shape[2])
+        self._px = image_px or int(array.shape[2])
+        self.fields = _images_of(int(array.shape[1]), self._px)
         self._array = array  # stays numpy: Ray's object store shares it between processes without a copy
         self._index = torch.arange(len(array))
 
     def __len__(self) -> int:
         return len(self._index)
 
-    def batch(self, index: Tensor) -> Tensor:
-        """Return pictures ``index`` as uint8 [B, C, image_px, image_px], resized with antialiasing if need be."""
-        return resized(self._pixels(index), self.image_px)
+    def known(self, field: str) -> Tensor:
+        """Return which items have a picture, bool [N]: all."""
+        self.check_has(field)
+        return torch.ones(len(self), dtype=torch.bool)
 
-    def subset(self, index: Tensor) -> "ArrayImages":
-        """Return the pictures ``index`` in that order, on the same array."""
+    def read(self, index: Tensor, field: str) -> Tensor:
+        """Return pictures ``index`` as uint8 [B, C, image_px, image_px], resized with antialiasing if need be."""
+        self.check_has(field)
+        return resized(self._pixels(index), self._px)
+
+    def take(self, rows: Tensor) -> "ArrayImages":
+        """Return the pictures ``rows`` in that order, on the same array."""
         part = object.__new__(ArrayImages)
-        part.channels, part.image_px, part._array = self.channels, self.image_px, self._array
-        part._index = self._index[index]
-        part.labels = None if self.labels is None else self.labels[index]
-        part.captions = None if self.captions is None else tuple(self.captions[i] for i in index.tolist())
+        part.fields, part._px, part._array, part._index = self.fields, self._px, self._array, self._index[rows]
         return part
 
-    def chunks(self) -> Iterator[Tensor]:
+    def sample(self, field: str) -> Iterator[Tensor]:
         """Yield all pictures at their own size."""
-        for start in range(0, len(self), _CHUNK):
-            yield self._pixels(torch.arange(start, min(start + _CHUNK, len(self))))
+        self.check_has(field)
+        return (self._pixels(index) for index in torch.split(self.rows, CHUNK))
 
     def _pixels(self, index: Tensor) -> Tensor:
-        return torch.from_numpy(self._array.take(self._index[index.cpu()].numpy(), axis=0))
+        return torch.from_numpy(self._array.take(self._index[index].numpy(), axis=0))
 
 
 @final
-class FileImages(Images):
-    """Picture files, decoded when a batch asks for them, always as three channels.
+class FileImages(Source):
+    """Picture files, decoded when they are read, always as three channels: the field ``image``.
 
     A picture's shorter side is resized to ``image_px`` and the centre square cut out; random crops are then drawn
     within that square, not within the whole picture. Grey becomes three equal channels, what is transparent becomes
     white, 16 bits become 8, and of an animation the first frame is taken. EXIF orientation is ignored, as torchvision
     does.
+
+    Attributes:
+        folder: that they lie in.
+        paths: of each, below it.
     """
 
-    def __init__(self, folder: Path, paths: Sequence[str], labels: Tensor | None, image_px: int) -> None:
-        """Take files by their paths below ``folder``, with labels int64 [N]."""
-        assert labels is None or len(labels) == len(paths)
-        self.labels = labels
-        self.captions = None
-        self.channels = 3
-        self.image_px = image_px
-        self.folder = folder
-        self.paths = tuple(paths)
+    def __init__(self, folder: Path, paths: Sequence[str], image_px: int) -> None:
+        """Take files by their paths below ``folder``."""
+        self.folder, self.paths, self._px = folder, tuple(paths), image_px
+        self.fields = _images_of(3, image_px)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def batch(self, index: Tensor) -> Tensor:
+    def known(self, field: str) -> Tensor:
+        """Return which items have a picture, bool [N]: all."""
+        self.check_has(field)
+        return torch.ones(len(self), dtype=torch.bool)
+
+    def read(self, index: Tensor, field: str) -> Tensor:
         """Decode pictures ``index`` to uint8 [B, 3, image_px, image_px], on as many threads as torch may use.
 
         Raises:
             UserError: a picture can't be read; it is named.
         """
+        self.check_has(field)
         files = [self.folder / self.paths[i] for i in index.tolist()]
-        x = torch.empty(len(files), 3, self.image_px, self.image_px, dtype=torch.uint8)
+        x = torch.empty(len(files), 3, self._px, self._px, dtype=torch.uint8)
         # Threads are made for each batch: a pool that is kept can't be pickled and dies silently in a forked process.
         with ThreadPoolExecutor(max(1, min(len(files), torch.get_num_threads()))) as pool:
             for row, pixels in enumerate(pool.map(self._decode, files)):
                 x[row] = torch.from_numpy(pixels)
         return x
 
-    def subset(self, index: Tensor) -> "FileImages":
-        """Return the pictures ``index`` in that order."""
-        labels = None if self.labels is None else self.labels[index]
-        return FileImages(self.folder, [self.paths[i] for i in index.tolist()], labels, self.image_px)
-
-    def chunks(self) -> Iterator[Tensor]:
-        """Yield the first 2,000 pictures."""
-        count = min(len(self), STATISTICS_SAMPLE)
-        for start in range(0, count, _CHUNK):
-            yield self.batch(torch.arange(start, min(start + _CHUNK, count)))
+    def take(self, rows: Tensor) -> "FileImages":
+        """Return the pictures ``rows`` in that order."""
+        return FileImages(self.folder, [self.paths[i] for i in rows.tolist()], self._px)
 
     def _decode(self, file: Path) -> npt.NDArray[np.uint8]:
         with _named(file), Image.open(file) as picture:
             # A JPEG is decoded at a fraction of its size where that leaves twice what is needed, the gap that
             # Pillow's own thumbnail() takes by default.
-            picture.draft(None, (2 * self.image_px, 2 * self.image_px))
-            return np.ascontiguousarray(_centre_square(_three_channels(picture), self.image_px).transpose(2, 0, 1))
+            picture.draft(None, (2 * self._px, 2 * self._px))
+            return np.ascontiguousarray(_centre_square(_three_channels(picture), self._px).transpose(2, 0, 1))
+
+
+def _images_of(channels: int, px: int) -> dict[str, Field]:
+    return {"image": Field(kind="image", shape=(channels, px, px))}
 
 
 def check_picture(file: Path, content: bytes) -> None:

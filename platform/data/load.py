@@ -10,7 +10,8 @@ from torch import Tensor
 from unlabeled.platform.data.catalogue import find
 from unlabeled.platform.data.config import DataConfig
 from unlabeled.platform.data.contents import Contents
-from unlabeled.platform.data.images import Images
+from unlabeled.platform.data.images import statistics
+from unlabeled.platform.data.source import Source
 from unlabeled.platform.data.splits import balanced, carve, shuffled
 from unlabeled.platform.errors import UserError
 
@@ -51,10 +52,7 @@ class Data:
 
     Attributes:
         name: as in :class:`DataConfig`.
-        classes: names by label; empty when there are no labels.
-        channels: 1 or 3.
-        image_px: height and width.
-        pretrain: what a method sees: ``train`` itself, or with a set's unlabelled pictures (label -1) before it.
+        pretrain: what a method sees: ``train`` itself, or with a set's pictures without a class before it.
         train: what probes are fitted on.
         validation: for choosing; in neither of the above.
         test: read once, at the end.
@@ -66,18 +64,31 @@ class Data:
     """
 
     name: str
-    classes: tuple[str, ...]
-    channels: int
-    image_px: int
-    pretrain: Images
-    train: Images
-    validation: Images
-    test: Images
+    pretrain: Source
+    train: Source
+    validation: Source
+    test: Source
     mean: tuple[float, ...]
     std: tuple[float, ...]
     checksum: str
     licence: str
     source: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by number; empty where no item has a class."""
+        field = self.train.fields.get("class")
+        return () if field is None else field.classes
+
+    @property
+    def channels(self) -> int:
+        """Of a picture: 1 or 3."""
+        return self.train.fields["image"].shape[0]
+
+    @property
+    def image_px(self) -> int:
+        """Height and width of a picture."""
+        return self.train.fields["image"].shape[1]
 
     @property
     def format(self) -> PictureFormat:
@@ -116,15 +127,12 @@ def load(config: DataConfig, root: Path | None = None) -> Data:
     entry = find(config.name)
     contents = entry.read(config.name, data_root(root), config.image_px)
     rows = _Rows.of(config, contents)
-    whole_train = contents.train.subset(rows.train)
-    mean, std = whole_train.statistics()
-    train = whole_train if config.train_images is None else contents.train.subset(rows.used)
-    pretrain = contents.train.subset(torch.cat([rows.unlabelled, rows.used])) if len(rows.unlabelled) else train
+    whole_train = contents.train.take(rows.train)
+    mean, std = statistics(whole_train)
+    train = whole_train if config.train_images is None else contents.train.take(rows.used)
+    pretrain = contents.train.take(torch.cat([rows.unlabelled, rows.used])) if len(rows.unlabelled) else train
     return Data(
         name=config.name,
-        classes=contents.classes,
-        channels=train.channels,
-        image_px=train.image_px,
         pretrain=pretrain,
         train=train,
         validation=_given_or_carved(contents.validation, contents.train, rows.validation),
@@ -159,11 +167,10 @@ class _Rows:
     @classmethod
     def of(cls, config: DataConfig, contents: Contents) -> "_Rows":
         count = len(contents.train)
-        labels = torch.zeros(count, dtype=torch.int64) if contents.train.labels is None else contents.train.labels
+        known, labels = _classes(contents.train)
         groups = torch.arange(count) if contents.groups is None else contents.groups
         order = shuffled(count, "rows")
-        known = labels[order] >= 0
-        train, unlabelled = order[known], order[~known]
+        train, unlabelled = order[known[order]], order[~known[order]]
         test = validation = train[:0]
         if contents.test is None:
             train, test = carve(train, labels, groups, TEST_FRACTION, "test")
@@ -188,5 +195,14 @@ class _Rows:
         return cls(train, balanced(train, labels, wanted), unlabelled, validation, test)
 
 
-def _given_or_carved(given: Images | None, train: Images, carved: Tensor) -> Images:
-    return train.subset(carved) if given is None else given.subset(shuffled(len(given), "rows"))
+def _classes(source: Source) -> tuple[Tensor, Tensor]:
+    """Return which items have a class, bool [N], and it, int64 [N], 0 for the others. Without classes all have one."""
+    if "class" not in source.fields:
+        return torch.ones(len(source), dtype=torch.bool), torch.zeros(len(source), dtype=torch.int64)
+    known, numbers = source.known("class"), torch.zeros(len(source), dtype=torch.int64)
+    numbers[known] = source.tensor(source.rows[known], "class")
+    return known, numbers
+
+
+def _given_or_carved(given: Source | None, train: Source, carved: Tensor) -> Source:
+    return train.take(carved) if given is None else given.take(shuffled(len(given), "rows"))

@@ -9,6 +9,8 @@ import torch
 
 from unlabeled.platform.data.contents import Contents, array_checksum, damage_named
 from unlabeled.platform.data.images import ArrayImages
+from unlabeled.platform.data.source import Joined
+from unlabeled.platform.data.told import Classes, Texts
 
 BUNDLED = Path(__file__).parent / "bundled"
 FASHION_FILE = "fashion_mnist_12k.npz"
@@ -45,9 +47,8 @@ def read_fashion(name: str, root: Path, image_px: int | None) -> Contents:
         keys = ("train_images", "train_labels", "test_images", "test_labels")
         train, train_labels, test, test_labels = arrays = _arrays(BUNDLED / FASHION_FILE, keys)
         return Contents(
-            train=ArrayImages(train[:, None], train_labels, image_px=image_px),
-            test=ArrayImages(test[:, None], test_labels, image_px=image_px),
-            classes=FASHION_CLASSES,
+            train=Joined(ArrayImages(train[:, None], image_px), Classes(train_labels, FASHION_CLASSES)),
+            test=Joined(ArrayImages(test[:, None], image_px), Classes(test_labels, FASHION_CLASSES)),
             checksum=array_checksum(arrays),
         )
 
@@ -60,8 +61,11 @@ def read_emoji(name: str, root: Path, image_px: int | None) -> Contents:
         if emoji.shape != labels.shape:
             raise ValueError(f"{len(labels)} pictures have emoji numbers {list(emoji.shape)}")
         return Contents(
-            train=ArrayImages(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels, captions.tolist(), image_px),
-            classes=EMOJI_CLASSES,
+            train=Joined(
+                ArrayImages(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), image_px),
+                Classes(labels, EMOJI_CLASSES),
+                Texts(captions.tolist()),
+            ),
             checksum=array_checksum((images, labels, captions, vendor, emoji)),
             groups=torch.from_numpy(emoji.astype(np.int64)),
         )

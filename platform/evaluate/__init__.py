@@ -1,7 +1,7 @@
 """Protocols that score what was learned, one file each."""
 
 from unlabeled.platform.evaluate.clustering import KMeans
-from unlabeled.platform.evaluate.features import Features, extract, seen_as
+from unlabeled.platform.evaluate.features import Features, extract
 from unlabeled.platform.evaluate.fine_tune import FineTune
 from unlabeled.platform.evaluate.health import alignment, deviation, rankme, uniformity
 from unlabeled.platform.evaluate.knn import KNN
@@ -24,6 +24,5 @@ __all__ = [
     "deviation",
     "extract",
     "rankme",
-    "seen_as",
     "uniformity",
 ]

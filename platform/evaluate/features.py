@@ -2,13 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import final
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from unlabeled.platform.data import Data, Images
+from unlabeled.platform.data import Data, Source
 from unlabeled.platform.processor import Processor
 
 CHUNK = 512  # pictures embedded at a time
@@ -61,7 +60,7 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
 @torch.no_grad()
 def extract(
     module: nn.Module,
-    images: Images,
+    source: Source,
     data: Data,
     processor: Processor,
     at_most: int | None = None,
@@ -71,7 +70,7 @@ def extract(
 
     Args:
         module: the encoder, or what maps pixels to a layer behind it; it runs in eval mode and is left as it was.
-        images: pictures without a label (-1) are left out, unless none has one.
+        source: of the pictures; those without a class are left out, unless no picture has one.
         data: whose they are.
         processor: what to compute on.
         at_most: how many.
@@ -80,14 +79,12 @@ def extract(
     Raises:
         NotFiniteError: a feature is NaN or infinite.
     """
-    index = torch.arange(len(images))
-    if images.labels is not None:
-        index = index[images.labels >= 0]
-    index = index[:at_most]
+    has_classes = "class" in source.fields
+    index = (source.rows[source.known("class")] if has_classes else source.rows)[:at_most]
     chunks, told = [], []
     with in_eval_mode(module):
         for rows in torch.split(index, CHUNK):
-            x = processor.put(images.batch(rows)).float() / 255.0
+            x = processor.put(source.tensor(rows, "image")).float() / 255.0
             if change is not None:
                 x, labels = change(x, rows)
                 told.append(labels)
@@ -96,62 +93,4 @@ def extract(
     check_finite(*chunks)
     if told:
         return Features(torch.cat(chunks), torch.cat(told))
-    return Features(torch.cat(chunks), None if images.labels is None else images.labels[index].to(processor.device))
-
-
-@final
-class _InChannels(Images):
-    """Another set's pictures in the channels that an encoder takes."""
-
-    def __init__(self, images: Images, channels: int) -> None:
-        self.labels, self.captions = images.labels, images.captions
-        self.channels, self.image_px = channels, images.image_px
-        self._images = images
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def batch(self, index: Tensor) -> Tensor:
-        return in_channels(self._images.batch(index), self.channels)
-
-    def subset(self, index: Tensor) -> "_InChannels":
-        return _InChannels(self._images.subset(index), self.channels)
-
-    def chunks(self) -> Iterator[Tensor]:
-        return (in_channels(x, self.channels) for x in self._images.chunks())
-
-
-def in_channels(images: Tensor, channels: int) -> Tensor:
-    """Give pictures another number of channels: colour becomes its luminance, grey three equal channels.
-
-    The luminance has the weights of ITU-R BT.601 in ten-thousandths, as torchvision has them, and is rounded half
-    upwards: in whole numbers, so that it is the same on every processor.
-
-    Args:
-        images: uint8 [B, 1 or 3, H, W].
-        channels: 1 or 3.
-    """
-    if images.shape[1] == channels:
-        return images
-    if channels == 1:
-        red, green, blue = images.to(torch.int32).unbind(1)
-        parts = red.mul_(2989).add_(green.mul_(5870)).add_(blue.mul_(1140)).add_(5000)
-        return parts.floor_divide_(10_000).to(torch.uint8)[:, None]
-    return images.expand(-1, channels, -1, -1).contiguous()
-
-
-def seen_as(data: Data, channels: int) -> Data:
-    """Show a data set to an encoder that takes other channels. Its statistics stay as they are: the encoder has others.
-
-    Args:
-        data: loaded at the encoder's size.
-        channels: 1 or 3.
-    """
-    return replace(
-        data,
-        channels=channels,
-        pretrain=_InChannels(data.pretrain, channels),
-        train=_InChannels(data.train, channels),
-        validation=_InChannels(data.validation, channels),
-        test=_InChannels(data.test, channels),
-    )
+    return Features(torch.cat(chunks), processor.put(source.tensor(index, "class")) if has_classes else None)

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.data import Source
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.evaluate.features import extract
 from unlabeled.platform.evaluate.probe import MethodProbe, Subject, share_of_labels
@@ -60,13 +61,11 @@ class FineTune(MethodProbe):
 
     def _train(self, subject: Subject) -> nn.Module:
         data, processor = subject.data, subject.processor
-        labels = data.train.labels
-        assert labels is not None
         torch.manual_seed(key(subject.seed, "fine-tune"))  # the linear layer's weights, and dropout
         encoder = subject.encoder
         classifier = nn.Sequential(encoder, nn.Linear(encoder.dim, len(data.classes)).to(processor.device)).train()
         optimizer = self.optimizer.build(classifier)
-        chosen = self._labelled(labels)
+        chosen = self._labelled(data.train)
         steps_per_epoch = len(self._batches(chosen))
         total_steps = max(self.epochs * steps_per_epoch, self.least_steps)
         for step, (rows, draws) in enumerate(itertools.islice(self._passes(chosen, subject.seed), total_steps)):
@@ -74,20 +73,21 @@ class FineTune(MethodProbe):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
             (view,) = ViewPlan(views=(self.augmentation,))(
-                processor.put(data.train.batch(rows)), Draws(processor.put(rows), *draws)
+                processor.put(data.train.tensor(rows, "image")), Draws(processor.put(rows), *draws)
             )
             with processor.autocast():
                 logits = classifier(processor.layout(view))
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(logits.float(), processor.put(labels[rows])).backward()  # type: ignore[no-untyped-call]
+            classes = processor.put(data.train.tensor(rows, "class"))
+            F.cross_entropy(logits.float(), classes).backward()  # type: ignore[no-untyped-call]
             if self.optimizer.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(classifier.parameters(), self.optimizer.clip_norm)
             optimizer.step()
         return classifier
 
-    def _labelled(self, labels_N: Tensor) -> Tensor:
-        known = torch.nonzero(labels_N >= 0).flatten()
-        return known[share_of_labels(labels_N[known], self.labels)]
+    def _labelled(self, train: Source) -> Tensor:
+        known = train.rows[train.known("class")]
+        return known[share_of_labels(train.tensor(known, "class"), self.labels)]
 
     def _passes(self, chosen: Tensor, seed: int) -> Iterator[tuple[Tensor, tuple[int | str, ...]]]:
         """Yield the rows of each batch, pass after pass without end, and what their draws are keyed by."""

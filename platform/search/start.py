@@ -44,9 +44,10 @@ def start(
     base = resolved(base, resources)
     check_runs([PlannedRun(row="default", seed=base.seed, config=base)], resources)
     data = load_cached(base.data)
-    if data.train.labels is None and not search.objective.metric.startswith("health/"):
+    has_classes = "class" in data.train.fields
+    if not has_classes and not search.objective.metric.startswith("health/"):
         raise UserError(f"{search.objective.metric} needs labels, and {data.name} has none; search by health/rankme")
-    if data.train.labels is None and pruner != "none" and not search.prune_on.startswith("health/"):
+    if not has_classes and pruner != "none" and not search.prune_on.startswith("health/"):
         raise UserError(f"{search.prune_on} needs labels, and {data.name} has none; prune on health/rankme")
     place = make_home(home)
     with only_driver(place, search.name):

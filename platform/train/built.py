@@ -50,15 +50,15 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
             f"batch_size {run.batch_size} is larger than the {len(data.pretrain)} training pictures of {data.name}; "
             f"use at most {len(data.pretrain)}"
         )
-    if run.method.needs_labels and data.pretrain.labels is None:
+    if run.method.needs_labels and "class" not in data.pretrain.fields:
         raise UserError(
             f"{run.method.name} needs labels, and {data.name} has none; choose a data set with class folders"
         )
-    if run.method.needs_labels and data.pretrain.labels is not None and (data.pretrain.labels < 0).any():
+    if run.method.needs_labels and not data.pretrain.known("class").all():
         raise UserError(
             f"{run.method.name} needs labels, and {data.name} has pictures without; choose another data set"
         )
-    if run.method.needs_captions and data.pretrain.captions is None:
+    if run.method.needs_captions and "text" not in data.pretrain.fields:
         raise UserError(f"{run.method.name} needs captions, and {data.name} has none; choose another, such as emoji")
     if run.method.num_views not in (None, len(run.method.views.views)):
         raise UserError(

@@ -263,7 +263,7 @@ def _write_files(
         draw_views_of(run, data, folder / "views.png")
     with notes.guard("the method's pictures were not drawn"):
         draw_pictures_of(training.method, run, data, processor, folder / "pictures", notes)
-    if run.evaluation.tsne_images and data.test.labels is not None:
+    if run.evaluation.tsne_images and "class" in data.test.fields:
         with notes.guard("t-SNE was not drawn"):
             draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")
 

@@ -4,9 +4,8 @@ import functools
 from dataclasses import dataclass
 
 from unlabeled.platform.config import RunConfig, transfer_name
-from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.data import Data, DataConfig, load, seen_as
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate import seen_as
 
 
 @functools.lru_cache(maxsize=16)
@@ -24,7 +23,7 @@ def load_transfer(run: RunConfig, data: Data) -> dict[str, Data]:
     found = {}
     for config in run.evaluation.transfer:
         other = load_cached(config.with_field("image_px", data.image_px))
-        if any(images.labels is None for images in (other.train, other.validation, other.test)):
+        if any("class" not in split.fields for split in (other.train, other.validation, other.test)):
             raise UserError(
                 f"evaluation.transfer needs labels, and {config.name} has none; choose a data set with class folders"
             )

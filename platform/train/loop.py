@@ -113,16 +113,14 @@ class Training:
         draws = Draws(self.processor.put(rows), self.run.seed, step)
         views: tuple[Tensor, ...] = ()
         if with_views:
-            images = self.processor.put(self.data.pretrain.batch(index))
+            images = self.processor.put(self.data.pretrain.tensor(index, "image"))
             views = tuple(self.processor.layout(view) for view in self.run.method.views(images, draws.within("views")))
         labels = None
         if self.run.method.needs_labels:
-            assert self.data.pretrain.labels is not None
-            labels = self.processor.put(self.data.pretrain.labels[index])
+            labels = self.processor.put(self.data.pretrain.tensor(index, "class"))
         captions = None
         if self.run.method.needs_captions:
-            assert self.data.pretrain.captions is not None
-            captions = tuple(self.data.pretrain.captions[i] for i in index.tolist())
+            captions = tuple(self.data.pretrain.read(index, "text"))
         return Batch(
             views=views,
             index=self.processor.put(index),

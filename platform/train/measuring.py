@@ -216,7 +216,7 @@ class Evaluation:
     def _readings(self) -> list[_Reading]:
         """List what the final probes read: of the encoder's output, of each further layer, of each further data set."""
         config = self.run.evaluation
-        told = ["", *config.transformations] if self.data.train.labels is not None else list(config.transformations)
+        told = ["", *config.transformations] if "class" in self.data.train.fields else list(config.transformations)
         own = [_Reading(layer, of) for layer in ("", *config.layers) for of in told]
         return own + [_Reading(other=transfer_name(other)) for other in config.transfer]
 
@@ -234,9 +234,9 @@ class Evaluation:
 
     @torch.no_grad()
     def _views(self, encoder: Encoder) -> list[torch.Tensor]:
-        index = torch.arange(min(len(self.data.validation), self.run.evaluation.follow_images))
+        index = self.data.validation.rows[: self.run.evaluation.follow_images]
         draws = Draws(self.processor.put(index), self.run.seed, "follow")
-        images = self.processor.put(self.data.validation.batch(index))
+        images = self.processor.put(self.data.validation.tensor(index, "image"))
         with in_eval_mode(encoder), self.processor.autocast():
             made = [encoder(self.processor.layout(view)).float() for view in self.run.method.views(images, draws)]
         return made

@@ -27,7 +27,7 @@ _COLORS = 10  # of matplotlib's cycle
 
 def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -> None:
     """Draw the first training pictures and the views that the run's plan makes of them, as a PNG."""
-    images = data.pretrain.batch(torch.arange(min(num_images, len(data.pretrain))))
+    images = data.pretrain.tensor(data.pretrain.rows[:num_images], "image")
     draw_views(images, run.method.views, columns=8, seed=run.seed).save(path)
 
 
@@ -44,8 +44,8 @@ def draw_pictures_of(
 
     A figure that can't be drawn is noted, and the others are drawn.
     """
-    index = torch.arange(min(num_images, len(data.test)))
-    images = processor.put(data.test.batch(index)).float() / 255.0
+    index = data.test.rows[:num_images]
+    images = processor.put(data.test.tensor(index, "image")).float() / 255.0
     draws = Draws(processor.put(index), run.seed, "pictures")
     with torch.no_grad(), in_eval_mode(method), processor.autocast():
         figures = method.pictures(processor.layout(images), draws)

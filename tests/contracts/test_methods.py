@@ -1,6 +1,5 @@
 """What every method owes the engine. A new method adds one row to ``SMALL`` and passes."""
 
-import copy
 import io
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from patience import HANG_SECONDS
+from sources import classes_of, with_fields
 from torch import Tensor, nn
 
 from unlabeled.methods import METHODS
@@ -32,7 +32,7 @@ from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.methods.supervised.supcon import SupConConfig
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.data import Classes, Data, DataConfig, load
 from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, StandardisingEncoder, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, Features, deviation, extract
@@ -346,10 +346,9 @@ def test_another_number_of_views_is_one_clear_line(name: str, data: Data) -> Non
 
 @every_method
 def test_labels_are_there_where_they_are_needed(name: str, data: Data) -> None:
-    images = data.pretrain
-    assert images.labels is not None
-    bare, partly = (replace(data, pretrain=copy.copy(images)) for _ in range(2))
-    bare.pretrain.labels, partly.pretrain.labels = None, images.labels.clone().fill_(-1)
+    unknown = Classes(classes_of(data.pretrain), data.classes, known=data.pretrain.rows > 0)
+    bare = replace(data, pretrain=with_fields(data.pretrain, without="class"))
+    partly = replace(data, pretrain=with_fields(data.pretrain, unknown))
     if not METHODS[name].needs_labels:
         check_fits(run_of(SMALL[name]), bare)
         return

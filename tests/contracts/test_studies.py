@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
+from sources import with_pictures
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
@@ -26,11 +26,9 @@ HERE = ("fashion-mnist-12k", "emoji")
 
 
 def looks(run: RunConfig, data: Data) -> Data:
-    """Return what a set that is not here looks like: its shape and its number of pictures, of grey ones' pixels."""
+    """Return what a set that is not here looks like: its shape and its number of pictures, which are black."""
     (channels, px), count = {"imagenet": ((3, 224), 1_281_167), "cifar10": ((3, 32), 50_000)}[run.data.name]
-    statistics = {"mean": (0.5,) * channels, "std": (0.2,) * channels}
-    many = data.pretrain.subset(torch.zeros(count, dtype=torch.int64))
-    return replace(data, name=run.data.name, channels=channels, image_px=px, pretrain=many, **statistics)
+    return replace(with_pictures(data, channels, px, count), name=run.data.name)
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)

@@ -212,8 +212,8 @@ def test_a_long_text_is_cut_and_keeps_its_end(context: int) -> None:
 
 
 def test_every_caption_of_the_data_survives() -> None:
-    captions = load(DataConfig(name="emoji")).train.captions
-    assert captions is not None
+    emoji = load(DataConfig(name="emoji")).train
+    captions = emoji.read(emoji.rows, "text")
     assert [read(row) for row in tokenize(captions, context=80)] == [caption.lower() for caption in captions]
 
 

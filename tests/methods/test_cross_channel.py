@@ -62,7 +62,7 @@ def build(config: MethodConfig, data: Data, encoder: EncoderConfig | None = None
 
 
 def pictures_of(data: Data) -> Tensor:
-    return data.test.batch(torch.arange(B)).double() / 255.0
+    return data.test.read(torch.arange(B), "image").double() / 255.0
 
 
 def batch_of(data: Data) -> Batch:
@@ -234,7 +234,7 @@ def test_colours_are_counted_in_the_pictures_also_where_weights_take_no_memory(e
     assert color_counts(emoji.pretrain, 8) is counts
     assert counts.device.type == "cpu"
     assert counts.sum() == 256 * 8 * 8
-    lab = rgb_to_lab(emoji.pretrain.batch(torch.arange(256)).float() / 255)
+    lab = rgb_to_lab(emoji.pretrain.read(torch.arange(256), "image").float() / 255)
     ab = torch.stack(
         [lab[:, 1:, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].mean(dim=(2, 3)) for i in range(8) for j in range(8)]
     )

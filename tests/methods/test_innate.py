@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from formats import by_hand, format_of, plain
+from sources import with_pictures
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -34,10 +34,6 @@ def images_of(channels: int = 3, px: int = 28) -> Tensor:
 
 def batch_of(images: Tensor, draws: Draws) -> Batch:
     return Batch(views=(images,), index=draws.rows, draws=draws)
-
-
-def with_pictures_of(data: Data, px: int, channels: int = 3) -> Data:
-    return replace(data, image_px=px, channels=channels)
 
 
 # ---- rotations -----------------------------------------------------------------------------------------------------
@@ -264,7 +260,7 @@ def test_the_picture_of_a_puzzle_shows_the_shuffled_tiles_in_three_rows() -> Non
 
 @pytest.mark.parametrize(("px", "tile"), [(225, 64), (28, 8), (32, 9), (15, 4)])
 def test_a_tile_is_64_of_75_pixels_unless_told_otherwise(small_data: Data, px: int, tile: int) -> None:
-    JigsawConfig().check(64, 1, with_pictures_of(small_data, px))
+    JigsawConfig().check(64, 1, with_pictures(small_data, 3, px))
     assert JigsawConfig().sizes(px) == (px, tile)
     assert JigsawConfig(tile_px=4).sizes(px) == (px, 4)
 
@@ -285,7 +281,7 @@ def test_a_picture_too_small_for_its_tiles_is_one_clear_line(
     small_data: Data, px: int, tile_px: int | None, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        JigsawConfig(tile_px=tile_px).check(64, 1, with_pictures_of(small_data, px))
+        JigsawConfig(tile_px=tile_px).check(64, 1, with_pictures(small_data, 3, px))
 
 
 def test_the_patches_of_a_vit_have_to_divide_a_tile(small_data: Data) -> None:

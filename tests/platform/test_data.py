@@ -11,19 +11,24 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from sources import classes_of, images_of
 
 from unlabeled.platform.data import (
     DATASETS,
     ArrayImages,
+    Classes,
     Data,
     DataConfig,
     FileImages,
-    Images,
+    Joined,
+    Source,
+    Texts,
     data_root,
     download,
     load,
     shipped,
 )
+from unlabeled.platform.data.images import statistics
 from unlabeled.platform.data.splits import balanced, carve, shuffled
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.home import find_home
@@ -36,8 +41,8 @@ def data(request: pytest.FixtureRequest) -> Data:
     return load(DataConfig(name=request.param))
 
 
-def pictures(images: Images) -> list[bytes]:
-    return [x.numpy().tobytes() for x in images.batch(torch.arange(len(images)))]
+def pictures(images: Source) -> list[bytes]:
+    return [x.numpy().tobytes() for x in images_of(images)]
 
 
 def split_digest(data: Data) -> str:
@@ -45,7 +50,7 @@ def split_digest(data: Data) -> str:
     for images in (data.pretrain, data.train, data.validation, data.test):
         for picture in pictures(images):
             digest.update(picture)
-        digest.update(images.labels.numpy().tobytes())
+        digest.update(classes_of(images).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -65,7 +70,7 @@ def test_fashion_is_what_its_description_says() -> None:
     assert (len(data.train), len(data.validation), len(data.test)) == (9000, 1000, 2000)
     assert (data.channels, data.image_px, len(data.classes), data.classes[9]) == (1, 28, 10, "Ankle boot")
     assert data.pretrain is data.train
-    assert data.train.captions is None
+    assert set(data.train.fields) == {"image", "class"}
     assert re.fullmatch(
         r"fashion-mnist-12k: 9,000 training, 1,000 validation and 2,000 test pictures of 28 px, grey, 10 classes; "
         r"checksum [0-9a-f]{16}; MIT, Zalando SE",
@@ -78,7 +83,7 @@ def test_fashion_has_the_shipped_pictures_under_their_labels() -> None:
     with np.load(shipped.BUNDLED / shipped.FASHION_FILE) as archive:
         known = dict(zip((x.tobytes() for x in archive["train_images"]), archive["train_labels"].tolist(), strict=True))
     for images in (data.train, data.validation):
-        assert images.labels.tolist() == [known[picture] for picture in pictures(images)]
+        assert classes_of(images).tolist() == [known[picture] for picture in pictures(images)]
 
 
 def test_emoji_captions_go_with_their_pictures() -> None:
@@ -88,7 +93,7 @@ def test_emoji_captions_go_with_their_pictures() -> None:
         known = {(x.tobytes(), caption) for x, caption in rows}
     assert data.channels == 3
     for images in (data.train, data.validation, data.test):
-        assert set(zip(pictures(images), images.captions, strict=True)) <= known
+        assert set(zip(pictures(images), images.read(images.rows, "text"), strict=True)) <= known
 
 
 def test_catalogue_tells_what_a_listing_needs() -> None:
@@ -119,7 +124,7 @@ def test_splits_are_disjoint_and_complete(data: Data) -> None:
 
 
 def test_splits_have_the_classes_shares(data: Data) -> None:
-    counts = torch.stack([images.labels.bincount() for images in (data.train, data.validation, data.test)])
+    counts = torch.stack([classes_of(images).bincount() for images in (data.train, data.validation, data.test)])
     everything = counts.sum(dim=0)
     carved_from = counts[:2].sum(dim=0)
     assert torch.all((counts[1] - 0.1 * carved_from).abs() <= 1.0 + 1e-6)  # one emoji is two rows
@@ -129,8 +134,8 @@ def test_splits_have_the_classes_shares(data: Data) -> None:
 
 def test_splits_are_in_shuffled_order(data: Data) -> None:
     for images in (data.train, data.validation, data.test):
-        first = images.labels[:200].bincount(minlength=len(data.classes)) / 200
-        share = images.labels.bincount() / len(images)
+        first = classes_of(images)[:200].bincount(minlength=len(data.classes)) / 200
+        share = classes_of(images).bincount() / len(images)
         assert (first - share).abs().max() < 0.12
 
 
@@ -154,7 +159,7 @@ def test_two_drawings_of_an_emoji_are_never_parted() -> None:
 def elsewhere() -> dict[str, str]:
     """What another process, with other hashes, makes of the shipped sets."""
     program = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}\n"
         "from test_data import SHIPPED, DataConfig, load, split_digest\n"
         "print('torchvision', 'torchvision' in sys.modules)\n"
         "for name in SHIPPED: print(name, split_digest(load(DataConfig(name=name))))"
@@ -212,7 +217,7 @@ def test_balanced_goes_on_when_a_class_is_used_up() -> None:
 @pytest.mark.parametrize("count", [1, 10, 105, 5000])
 def test_train_images_are_balanced(count: int) -> None:
     data = load(DataConfig(train_images=count))
-    per_class = data.train.labels.bincount(minlength=10)
+    per_class = classes_of(data.train).bincount(minlength=10)
     assert len(data.train) == len(data.pretrain) == count
     assert per_class.max() - per_class.min() <= 1
 
@@ -241,14 +246,14 @@ def test_more_train_images_than_there_are() -> None:
 
 
 def test_mean_and_std_are_those_of_the_training_pixels(data: Data) -> None:
-    pixels = data.train.batch(torch.arange(len(data.train))).double() / 255
+    pixels = images_of(data.train).double() / 255
     assert data.mean == pytest.approx(pixels.mean(dim=(0, 2, 3)).tolist(), abs=1e-9)
     assert data.std == pytest.approx(pixels.std(dim=(0, 2, 3), correction=0).tolist(), abs=1e-9)
 
 
 def test_a_constant_channel_has_a_std_to_divide_by() -> None:
     images = ArrayImages(np.full((3, 1, 4, 4), 255, dtype=np.uint8))
-    assert images.statistics() == ((1.0,), (1 / 255,))
+    assert statistics(images) == ((1.0,), (1 / 255,))
 
 
 @pytest.mark.parametrize(
@@ -285,12 +290,13 @@ def test_checksum_is_of_the_set_not_of_the_configuration() -> None:
 
 def test_batches_are_rows_in_the_order_asked_for() -> None:
     array = np.arange(4 * 3 * 5 * 5, dtype=np.uint16).astype(np.uint8).reshape(4, 3, 5, 5)
-    images = ArrayImages(array, np.array([7, 8, 9, 7]), ["a", "b", "c", "d"]).subset(torch.tensor([3, 1, 0]))
-    batch = images.batch(torch.tensor([2, 0, 2]))
+    whole = Joined(ArrayImages(array), Classes([7, 8, 9, 7], list("abcdefghij")), Texts(["a", "b", "c", "d"]))
+    images = whole.take(torch.tensor([3, 1, 0]))
+    batch = images.read(torch.tensor([2, 0, 2]), "image")
     assert batch.dtype == torch.uint8
     assert np.array_equal(batch.numpy(), array[[0, 3, 0]])
-    assert (images.labels.tolist(), images.captions) == ([7, 8, 7], ("d", "b", "a"))
-    assert images.labels.dtype == torch.int64
+    assert (classes_of(images).tolist(), images.read(images.rows, "text")) == ([7, 8, 7], ["d", "b", "a"])
+    assert classes_of(images).dtype == torch.int64
 
 
 def test_subsets_share_the_array_also_when_pickled_together() -> None:
@@ -306,11 +312,13 @@ def test_arrays_are_resized_to_image_px() -> None:
     small, own = load(DataConfig(image_px=14)), load(DataConfig())
     rows = torch.arange(8)
     assert small.image_px == 14
-    assert small.train.batch(rows).shape == (8, 1, 14, 14)
-    assert small.train.batch(rows[:0]).shape == (0, 1, 14, 14)
-    halves = torch.nn.functional.avg_pool2d(own.train.batch(rows).float(), 2)
-    assert (small.train.batch(rows).float() - halves).abs().mean() < 8  # of 255; another picture is 50 and more away
-    assert load(DataConfig(image_px=32)).test.batch(rows).shape == (8, 1, 32, 32)
+    assert small.train.read(rows, "image").shape == (8, 1, 14, 14)
+    assert small.train.read(rows[:0], "image").shape == (0, 1, 14, 14)
+    halves = torch.nn.functional.avg_pool2d(own.train.read(rows, "image").float(), 2)
+    assert (
+        small.train.read(rows, "image").float() - halves
+    ).abs().mean() < 8  # of 255; another picture is 50 and more away
+    assert load(DataConfig(image_px=32)).test.read(rows, "image").shape == (8, 1, 32, 32)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +367,7 @@ def picture_folder(tmp_path: Path) -> Path:
 def test_files_of_every_mode_become_three_channels(
     picture_folder: Path, file: str, left: tuple[int, ...], right: tuple[int, ...]
 ) -> None:
-    batch = FileImages(picture_folder, [file], None, image_px=10).batch(torch.tensor([0]))
+    batch = FileImages(picture_folder, [file], image_px=10).read(torch.tensor([0]), "image")
     assert batch.shape == (1, 3, 10, 10)
     assert batch[0, :, 5, 1].tolist() == pytest.approx(left, abs=3)
     assert batch[0, :, 5, 8].tolist() == pytest.approx(right, abs=3)
@@ -370,19 +378,20 @@ def test_files_are_cut_at_the_centre(tmp_path: Path) -> None:
     wide[:, 15:25] = 255
     Image.fromarray(wide).save(tmp_path / "wide.png")
     Image.fromarray(wide.T.copy()).save(tmp_path / "tall.png")
-    batch = FileImages(tmp_path, ["wide.png", "tall.png"], None, image_px=10).batch(torch.tensor([0, 1]))
+    batch = FileImages(tmp_path, ["wide.png", "tall.png"], image_px=10).read(torch.tensor([0, 1]), "image")
     assert batch.min() == 255
 
 
 def test_files_keep_their_order_in_threads_and_pickles(tmp_path: Path) -> None:
     for grey in range(40):
         Image.new("L", (6, 6), grey).save(tmp_path / f"{grey}.png")
-    images = FileImages(tmp_path, [f"{grey}.png" for grey in range(40)], torch.arange(40), image_px=6)
-    part = pickle.loads(pickle.dumps(images.subset(torch.arange(39, -1, -1))))
+    files = FileImages(tmp_path, [f"{grey}.png" for grey in range(40)], image_px=6)
+    images = Joined(files, Classes(range(40), [str(grey) for grey in range(40)]))
+    part = pickle.loads(pickle.dumps(images.take(torch.arange(39, -1, -1))))
     index = shuffled(40, "x")
-    batch = part.batch(index)
-    assert batch[:, 0, 0, 0].tolist() == (39 - index).tolist() == part.labels[index].tolist()
-    assert part.batch(index[:0]).shape == (0, 3, 6, 6)
+    batch = part.read(index, "image")
+    assert batch[:, 0, 0, 0].tolist() == (39 - index).tolist() == part.read(index, "class").tolist()
+    assert part.read(index[:0], "image").shape == (0, 3, 6, 6)
 
 
 @pytest.mark.parametrize("content", [b"this is no picture", b"\x89PNG\r\n\x1a\nand then nothing", b""])
@@ -391,7 +400,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(
         UserError, match=rf"^can't read the picture {tmp_path}/garbage\.png: .+; repair it or take it out$"
     ):
-        FileImages(tmp_path, ["garbage.png"], None, 8).batch(torch.tensor([0]))
+        FileImages(tmp_path, ["garbage.png"], 8).read(torch.tensor([0]), "image")
 
 
 def test_a_truncated_file_is_named(picture_folder: Path) -> None:
@@ -399,7 +408,7 @@ def test_a_truncated_file_is_named(picture_folder: Path) -> None:
         whole = (picture_folder / file).read_bytes()
         (picture_folder / file).write_bytes(whole[: len(whole) * 2 // 3])
         with pytest.raises(UserError, match=rf"can't read the picture {picture_folder}/{file}: (?i:.*truncated)"):
-            FileImages(picture_folder, [file], None, 8).batch(torch.tensor([0]))
+            FileImages(picture_folder, [file], 8).read(torch.tensor([0]), "image")
 
 
 # --- mistakes ---

@@ -16,6 +16,7 @@ import pytest
 import scipy.io
 import torch
 from PIL import Image
+from sources import classes_of, images_of
 from torchvision import datasets
 
 from unlabeled.platform.data import Data, DataConfig, download, load
@@ -125,22 +126,23 @@ def test_pictures_and_labels_come_through(made: tuple[Data, dict[str, np.ndarray
     assert len(data.classes) == 10
     known = {picture: n % 10 for split in ("train", "test") for n, picture in enumerate(rows(arrays[split]))}
     for images in (data.train, data.validation, data.test):
-        batch = images.batch(torch.arange(len(images)))
+        batch = images_of(images)
         assert batch.dtype == torch.uint8
-        assert [known[picture] for picture in rows(batch)] == images.labels.tolist()
+        assert [known[picture] for picture in rows(batch)] == classes_of(images).tolist()
     assert len(data.train) + len(data.validation) == len(arrays["train"])
     assert len(data.test) == len(arrays["test"])
-    assert data.validation.labels.bincount(minlength=10).min() >= 1
+    assert classes_of(data.validation).bincount(minlength=10).min() >= 1
 
 
 def test_unlabelled_pictures_are_for_methods_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = make_stl(tmp_path, monkeypatch)
     data = load(DataConfig(name="stl10", train_images=20), tmp_path)
-    seen = rows(data.pretrain.batch(torch.arange(len(data.pretrain))))
+    seen = rows(images_of(data.pretrain))
     assert sorted(seen[:15]) == sorted(rows(arrays["unlabeled"]))
-    assert data.pretrain.labels.tolist() == [-1] * 15 + data.train.labels.tolist()
-    assert seen[15:] == rows(data.train.batch(torch.arange(20)))
-    assert not set(seen) & set(rows(data.validation.batch(torch.arange(len(data.validation)))))
+    assert data.pretrain.known("class").tolist() == [False] * 15 + [True] * 20
+    assert data.pretrain.read(torch.arange(15, 35), "class").tolist() == classes_of(data.train).tolist()
+    assert seen[15:] == rows(data.train.read(torch.arange(20), "image"))
+    assert not set(seen) & set(rows(images_of(data.validation)))
     assert "20 training (+ 15 unlabelled)" in data.summary()
 
 
@@ -190,7 +192,7 @@ def test_fewer_labels_than_pictures_are_damage(tmp_path: Path, monkeypatch: pyte
     make_fashion(tmp_path, monkeypatch)
     path = tmp_path / "FashionMNIST" / "raw" / "train-labels-idx1-ubyte"
     path.write_bytes(struct.pack(">II", 0x801, 59) + labels(59).tobytes())
-    with pytest.raises(UserError, match=r"is damaged \(60 pictures have labels int64 \[59\]\)"):
+    with pytest.raises(UserError, match=r"is damaged \(60 items have image, 59 items have class\)"):
         load(DataConfig(name="fashion-mnist"), tmp_path)
 
 
@@ -279,10 +281,12 @@ def test_imagenet_is_decoded_as_it_is_read(imagenet: Path) -> None:
     assert (data.classes, data.image_px, data.channels) == (("tench", "goldfish"), 224, 3)
     assert (len(data.train), len(data.validation), len(data.test)) == (18, 2, 8)
     for images in (data.train, data.validation, data.test):
-        batch = images.batch(torch.arange(len(images)))
+        batch = images_of(images)
         assert batch.shape == (len(images), 3, 224, 224)
-        assert (batch[:, 0, 0, 0] > 100).tolist() == images.labels.bool().tolist()
-    assert load(DataConfig(name="imagenet", image_px=16), imagenet).test.batch(torch.tensor([0])).shape[-1] == 16
+        assert (batch[:, 0, 0, 0] > 100).tolist() == classes_of(images).bool().tolist()
+    assert (
+        load(DataConfig(name="imagenet", image_px=16), imagenet).test.read(torch.tensor([0]), "image").shape[-1] == 16
+    )
 
 
 def test_missing_imagenet_says_how_to_get_it(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from sources import classes_of, images_of
 
-from unlabeled.platform.data import Data, DataConfig, FileImages, download, load
+from unlabeled.platform.data import Data, DataConfig, FileImages, Joined, Source, download, load
 from unlabeled.platform.errors import UserError
 
 
@@ -29,24 +30,33 @@ def read(folder: Path, **fields: object) -> Data:
     return load(DataConfig(name=f"folder:{folder}", **{"image_px": 8, **fields}))
 
 
-def paths(images: FileImages) -> set[str]:
-    return set(images.paths)
+def paths(source: Source) -> set[str]:
+    return set(in_order(source))
+
+
+def in_order(source: Source) -> tuple[str, ...]:
+    assert isinstance(source, Joined)
+    images = source.of("image")
+    assert isinstance(images, FileImages)
+    return images.paths
 
 
 def test_class_folders_are_classes_and_every_split_has_its_share(tmp_path: Path) -> None:
     files = numbered("cat/", 50) + numbered("dog/young/", 100)
     data = read(draw(tmp_path, files))
     assert (data.classes, data.channels, data.image_px) == (("cat", "dog"), 3, 8)
-    assert [images.labels.bincount().tolist() for images in (data.test, data.validation, data.train)] == [
+    assert [classes_of(images).bincount().tolist() for images in (data.test, data.validation, data.train)] == [
         [10, 20],
         [4, 8],
         [36, 72],
     ]
     assert data.pretrain is data.train
-    everything = [*data.train.paths, *data.validation.paths, *data.test.paths]
+    everything = [*in_order(data.train), *in_order(data.validation), *in_order(data.test)]
     assert sorted(everything) == sorted(files)
     for images in (data.train, data.validation, data.test):
-        assert [data.classes[label] for label in images.labels] == [path.split("/")[0] for path in images.paths]
+        assert [data.classes[label] for label in classes_of(images)] == [
+            path.split("/")[0] for path in in_order(images)
+        ]
 
 
 def test_labels_reach_the_pictures_they_belong_to(tmp_path: Path) -> None:
@@ -54,8 +64,8 @@ def test_labels_reach_the_pictures_they_belong_to(tmp_path: Path) -> None:
         for path in draw(tmp_path, numbered(f"{name}/", 10)).glob(f"{name}/*"):
             Image.new("L", (5, 5), colour).save(path)
     data = read(tmp_path)
-    batch = data.train.batch(torch.arange(len(data.train)))
-    assert batch[:, 0, 0, 0].tolist() == [255 * label for label in data.train.labels.tolist()]
+    batch = images_of(data.train)
+    assert batch[:, 0, 0, 0].tolist() == [255 * label for label in classes_of(data.train).tolist()]
     assert data.mean == pytest.approx((0.5,) * 3, abs=0.1)
 
 
@@ -63,7 +73,7 @@ def test_labels_reach_the_pictures_they_belong_to(tmp_path: Path) -> None:
 def test_loose_pictures_and_a_single_folder_have_no_classes(tmp_path: Path, below: str) -> None:
     data = read(draw(tmp_path, numbered(below, 20)))
     assert data.classes == ()
-    assert [images.labels for images in (data.train, data.validation, data.test)] == [None, None, None]
+    assert [set(images.fields) for images in (data.train, data.validation, data.test)] == [{"image"}] * 3
     assert (len(data.train), len(data.validation), len(data.test)) == (14, 2, 4)
     assert "no labels" in data.summary()
 
@@ -73,8 +83,8 @@ def test_train_and_test_folders_are_the_splits(tmp_path: Path) -> None:
     data = read(draw(tmp_path, files))
     assert data.classes == ("a", "b")
     assert paths(data.test) == {path for path in files if path.startswith("Test")}
-    assert data.test.labels.tolist() == [1, 1, 1]
-    assert data.validation.labels.bincount().tolist() == [1, 1]
+    assert classes_of(data.test).tolist() == [1, 1, 1]
+    assert classes_of(data.validation).bincount().tolist() == [1, 1]
     assert paths(data.train) | paths(data.validation) == {path for path in files if path.startswith("train")}
     assert not paths(data.train) & paths(data.validation)
 
@@ -131,11 +141,11 @@ def test_splits_do_not_depend_on_what_is_drawn_or_where(tmp_path: Path) -> None:
     files = numbered("x/", 30) + numbered("y/", 30)
     one, other = read(draw(tmp_path / "one", files)), read(draw(tmp_path / "other", reversed(files)))
     for split in ("train", "validation", "test"):
-        assert getattr(one, split).paths == getattr(other, split).paths
+        assert in_order(getattr(one, split)) == in_order(getattr(other, split))
     few = read(tmp_path / "one", train_images=10)
-    assert few.train.labels.bincount().tolist() == [5, 5]
+    assert classes_of(few.train).bincount().tolist() == [5, 5]
     assert paths(few.train) < paths(one.train)
-    assert few.validation.paths == one.validation.paths
+    assert in_order(few.validation) == in_order(one.validation)
     assert (few.mean, few.std) == (one.mean, one.std)
 
 
@@ -150,7 +160,7 @@ def test_suffixes_in_any_case_count_and_hidden_and_other_files_do_not(tmp_path: 
     data = read(tmp_path)
     assert data.classes == ("a", "b")
     assert len(data.train) + len(data.validation) + len(data.test) == 14
-    assert data.train.batch(torch.arange(len(data.train))).shape == (len(data.train), 3, 8, 8)
+    assert images_of(data.train).shape == (len(data.train), 3, 8, 8)
 
 
 def test_links_to_pictures_elsewhere_are_followed(tmp_path: Path) -> None:
@@ -163,7 +173,7 @@ def test_links_to_pictures_elsewhere_are_followed(tmp_path: Path) -> None:
 def test_pictures_are_224_px_unless_said_otherwise(tmp_path: Path) -> None:
     data = read(draw(tmp_path, numbered("", 4)), image_px=None)
     assert data.image_px == 224
-    assert data.train.batch(torch.tensor([0])).shape == (1, 3, 224, 224)
+    assert data.train.read(torch.tensor([0]), "image").shape == (1, 3, 224, 224)
 
 
 def test_a_relative_path_starts_at_the_data_root(tmp_path: Path) -> None:
@@ -315,8 +325,8 @@ def test_names_that_are_no_text_are_read_and_shown(tmp_path: Path) -> None:
     data = read(tmp_path)
     assert data.classes == ("caf\\xe9\\x0a", "plain")
     json.dumps(data.classes, ensure_ascii=False).encode()
-    assert data.train.labels.bincount().tolist() == [4, 4]
-    assert data.train.batch(torch.arange(len(data.train))).shape == (8, 3, 8, 8)
+    assert classes_of(data.train).bincount().tolist() == [4, 4]
+    assert images_of(data.train).shape == (8, 3, 8, 8)
     (tmp_path / os.fsdecode(b"plain/\xff.png")).write_bytes(b"")
     with pytest.raises(UserError) as caught:
         read(tmp_path)

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from unlabeled.platform.data import ArrayImages, DataConfig, FileImages, load
+from unlabeled.platform.data.channels import in_channels
 from unlabeled.platform.data.resize import resized
-from unlabeled.platform.evaluate.features import in_channels
 
 BITS = 22  # of Pillow's weights
 JPEG = base64.b64decode(  # 64 x 44, colours at half the size, made for these tests
@@ -60,7 +60,7 @@ def resized_exactly(pixels: np.ndarray, px: int) -> np.ndarray:
 @pytest.mark.parametrize("px", [1, 9, 14, 28, 32, 45])
 def test_arrays_are_resized_in_whole_numbers(channels: int, size: int, px: int) -> None:
     array = pattern(5, channels, size, size)
-    found = ArrayImages(array, image_px=px).batch(torch.tensor([4, 0, 2]))
+    found = ArrayImages(array, image_px=px).read(torch.tensor([4, 0, 2]), "image")
     assert np.array_equal(found.numpy(), resized_exactly(array[[4, 0, 2]], px))
 
 
@@ -84,7 +84,7 @@ def test_no_weight_is_so_near_a_tie_that_the_last_bit_of_a_double_decides() -> N
 @pytest.mark.parametrize("px", [1, 20, 224])
 def test_a_plain_colour_stays_as_it_is(px: int) -> None:
     plain = np.arange(256, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 28, 28), np.uint8)
-    assert np.array_equal(ArrayImages(plain, image_px=px).batch(torch.arange(256))[:, 0, 0, 0], np.arange(256))
+    assert np.array_equal(ArrayImages(plain, image_px=px).read(torch.arange(256), "image")[:, 0, 0, 0], np.arange(256))
 
 
 def test_luminance_is_rounded_half_upwards_in_whole_numbers() -> None:
@@ -106,11 +106,11 @@ def test_arrays_have_the_recorded_pixels() -> None:
     every = torch.arange(6)
     grey, colour = pattern(6, 1, 28, 28), pattern(6, 3, 32, 32)
     found = {
-        f"{len(array[0])} x {px}": digest(ArrayImages(array, image_px=px).batch(every))
+        f"{len(array[0])} x {px}": digest(ArrayImages(array, image_px=px).read(every, "image"))
         for array in (grey, colour)
         for px in (14, 28, 32, 64)
     }
-    found["grey"] = digest(in_channels(ArrayImages(colour, image_px=28).batch(every), 1))
+    found["grey"] = digest(in_channels(ArrayImages(colour, image_px=28).read(every, "image"), 1))
     assert found == {
         "1 x 14": "c209536baa6cda9e",
         "1 x 28": "fe78084d07d52ee5",
@@ -131,7 +131,7 @@ def test_files_have_the_recorded_pixels(tmp_path: Path) -> None:
     Image.fromarray(pattern(30, 41)).save(tmp_path / "grey.bmp")
     Image.fromarray(pattern(30, 41).astype(np.uint16) * 257).save(tmp_path / "deep.png")
     found = {
-        f"{path.name} {px}": digest(FileImages(tmp_path, [path.name], None, px).batch(torch.tensor([0])))
+        f"{path.name} {px}": digest(FileImages(tmp_path, [path.name], px).read(torch.tensor([0]), "image"))
         for path in sorted(tmp_path.iterdir())
         for px in (8, 32)  # of the JPEG: decoded at half its size, and whole
     }
@@ -158,4 +158,4 @@ def test_files_have_the_recorded_pixels(tmp_path: Path) -> None:
     ],
 )
 def test_shipped_sets_have_the_recorded_pixels(name: str, px: int | None, recorded: str) -> None:
-    assert digest(load(DataConfig(name=name, image_px=px)).test.batch(torch.arange(500))) == recorded
+    assert digest(load(DataConfig(name=name, image_px=px)).test.read(torch.arange(500), "image")) == recorded

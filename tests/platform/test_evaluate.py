@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sources import classes_of
 from torch import Tensor, nn
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig
@@ -183,13 +184,12 @@ def test_features_are_clean_pictures_through_the_encoder_in_eval_mode(
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items()), (
         "probing must not train"
     )
-    images = small_data.test.batch(torch.arange(70)).float() / 255.0
+    images = small_data.test.read(torch.arange(70), "image").float() / 255.0
     with torch.no_grad():
         expected = encoder.eval()(images)
     torch.testing.assert_close(features.x, expected)
-    assert small_data.test.labels is not None
     assert features.labels is not None
-    assert torch.equal(features.labels, small_data.test.labels[:70])
+    assert torch.equal(features.labels, classes_of(small_data.test)[:70])
 
 
 def test_every_metric_has_its_protocol_and_test_is_measured_once_at_the_end(
@@ -238,7 +238,7 @@ def test_transformed_pictures_come_in_every_way_and_are_told_by_it(name: str, pr
     data = load(DataConfig(name="emoji"))
     transformation = TRANSFORMATIONS[name]
     rows = torch.arange(200)
-    images = data.train.batch(rows).float() / 255.0
+    images = data.train.read(rows, "image").float() / 255.0
     changed, ways = transformation(images.clone(), rows)
     assert set(ways.tolist()) == set(range(transformation.ways))
     assert (ways.bincount() > 100 / transformation.ways).all(), "about equally often"

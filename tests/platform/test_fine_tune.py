@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sources import classes_of, with_fields
 from torch import Tensor
 
 from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.platform.augment import Policy, two_views
 from unlabeled.platform.collective.batch_norm import GroupedBatchNorm
 from unlabeled.platform.config import EvaluationConfig, RunConfig
-from unlabeled.platform.data import ArrayImages, Data
+from unlabeled.platform.data import ArrayImages, Classes, Data, InChannels, Joined, Source
 from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.evaluate import FineTune, ProbeConfig, Subject
 from unlabeled.platform.evaluate.probe import share_of_labels
@@ -30,13 +31,12 @@ def method(small_run: RunConfig, small_data: Data, processor: Processor) -> Meth
     return build_method(small_run, small_data, processor)
 
 
-def pictures_of(labels: Tensor, seed: int) -> ArrayImages:
+def pictures_of(labels: Tensor, seed: int) -> Source:
     """Noise, with a bright stripe in a place that tells the class."""
     noise = np.random.default_rng(seed).integers(0, 120, size=(len(labels), 1, 28, 28), dtype=np.uint8)
     for picture, label in zip(noise, labels.tolist(), strict=True):
-        if label >= 0:
-            picture[:, 4 + 5 * label : 7 + 5 * label] += 120
-    return ArrayImages(noise, labels.numpy())
+        picture[:, 4 + 5 * label : 7 + 5 * label] += 120
+    return Joined(ArrayImages(noise), Classes(labels, "abcd"))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def stripes(small_data: Data) -> Data:
     """Four classes that are easy to tell."""
     labels = torch.arange(120) % 4
     train, test = pictures_of(labels, 0), pictures_of(labels, 1)
-    return replace(small_data, classes=("a", "b", "c", "d"), train=train, pretrain=train, validation=test, test=test)
+    return replace(small_data, train=train, pretrain=train, validation=test, test=test)
 
 
 def test_it_tells_separable_classes_apart(method: Method, stripes: Data, processor: Processor) -> None:
@@ -84,18 +84,17 @@ def test_the_runs_seed_decides_it_and_torchs_own_generator_does_not(
 
 
 def test_a_share_of_the_labels_sees_only_those_pictures(method: Method, small_data: Data, processor: Processor) -> None:
-    labels = small_data.train.labels
-    assert labels is not None
+    labels = classes_of(small_data.train)
     allowed = set(share_of_labels(labels, 0.1).tolist())
     seen: set[int] = set()
 
-    class Watched(ArrayImages):
-        def batch(self, index: Tensor) -> Tensor:
-            seen.update(index.tolist())
-            return small_data.train.batch(index)
+    class Watched(InChannels):  # type: ignore[misc]
+        def read(self, index: Tensor, field: str) -> Tensor | list[str]:
+            if field == "image":
+                seen.update(index.tolist())
+            return super().read(index, field)
 
-    watched = Watched.__new__(Watched)
-    watched.__dict__.update(small_data.train.__dict__)
+    watched = Watched(small_data.train, 1)
     found = QUICK.with_field("labels", 0.1).measure(
         Subject(method, copy.deepcopy(method.encoder), replace(small_data, train=watched), processor, 0), ("test",)
     )
@@ -105,12 +104,11 @@ def test_a_share_of_the_labels_sees_only_those_pictures(method: Method, small_da
 
 
 def test_pictures_without_a_label_are_never_seen(method: Method, stripes: Data, processor: Processor) -> None:
-    labels = stripes.train.labels
-    assert labels is not None
-    some = torch.where(torch.arange(len(labels)) < 60, labels, -1)
+    labels = classes_of(stripes.train)
+    some = with_fields(stripes.train, Classes(labels, "abcd", known=torch.arange(len(labels)) < 60))
     chosen = FineTune(labels=0.5)._labelled(some)
-    assert (some[chosen] >= 0).all()
-    assert some[chosen].bincount().tolist() == [8, 8, 8, 8]
+    assert some.known("class")[chosen].all()
+    assert some.tensor(chosen, "class").bincount().tolist() == [8, 8, 8, 8]
 
 
 @pytest.mark.parametrize(

@@ -274,8 +274,8 @@ def test_a_run_with_hardly_a_test_picture_finishes(
 ) -> None:
     few = replace(
         small_data,
-        test=small_data.test.subset(torch.arange(left)),
-        validation=small_data.validation.subset(torch.arange(1)),
+        test=small_data.test.take(torch.arange(left)),
+        validation=small_data.validation.take(torch.arange(1)),
     )
     run = small_run.with_field("evaluation.tsne_images", 60).with_field("epochs", 1)
     finished, (epoch,) = ended(run, few, tmp_path, processor)

@@ -136,7 +136,7 @@ def test_views_are_pixels_and_differ(small_run: RunConfig, small_data: Data, pro
     assert not torch.allclose(*batch.views)
     plain = small_run.with_field("method", DroppingConfig())
     view = Training(plain, small_data, processor).batch(0).views[0]
-    images = small_data.pretrain.batch(batch.index).float() / 255.0
+    images = small_data.pretrain.read(batch.index, "image").float() / 255.0
     assert torch.equal(view, images)
     assert all(view.min() >= 0.0 and view.max() <= 1.0 for view in batch.views)
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
+from sources import classes_of, images_of
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig, transfer_name
-from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.data import Data, DataConfig, load, seen_as
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate import KNN, Features, FineTune, KMeans, MethodProbe, Subject, extract, seen_as
+from unlabeled.platform.evaluate import KNN, Features, FineTune, KMeans, MethodProbe, Subject, extract
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.execution import execute
@@ -42,28 +43,28 @@ def transferring(run: RunConfig, *final: object, **fields: object) -> RunConfig:
 def test_colour_becomes_its_luminance_at_the_runs_size(small_run: RunConfig, small_data: Data) -> None:
     (seen,) = load_transfer(transferring(small_run, KNN()), small_data).values()
     assert (seen.channels, seen.image_px, len(seen.classes), seen.name) == (1, 28, 9, "emoji")
-    colour = load(EMOJI).test.batch(ROWS)
+    colour = load(EMOJI).test.read(ROWS, "image")
     resized = tv.resize(colour.double(), [28, 28], antialias=True)
     expected = tv.rgb_to_grayscale(resized, num_output_channels=1)
-    found = seen.test.batch(ROWS)
+    found = seen.test.read(ROWS, "image")
     assert (found.dtype, found.shape) == (torch.uint8, (50, 1, 28, 28))
     torch.testing.assert_close(found.double(), expected, atol=1.51, rtol=0.0)  # rows, columns and grey are rounded
-    assert torch.equal(seen.test.subset(torch.tensor([7, 3])).batch(torch.tensor([1])), found[[3]])
-    assert next(iter(seen.test.chunks())).shape[1] == 1
+    assert torch.equal(seen.test.take(torch.tensor([7, 3])).read(torch.tensor([1]), "image"), found[[3]])
+    assert next(seen.test.sample("image")).shape[1] == 1
 
 
 def test_grey_becomes_three_equal_channels(small_data: Data) -> None:
     grey = load(DataConfig(name="fashion-mnist-12k", train_images=256, image_px=32))
     seen = seen_as(grey, 3)
-    expected = tv.grayscale_to_rgb(tv.resize(small_data.test.batch(ROWS).double(), [32, 32], antialias=True))
-    found = seen.test.batch(ROWS)
+    expected = tv.grayscale_to_rgb(tv.resize(small_data.test.read(ROWS, "image").double(), [32, 32], antialias=True))
+    found = seen.test.read(ROWS, "image")
     assert torch.equal(found, found[:, :1].expand(-1, 3, -1, -1))
     torch.testing.assert_close(found.double(), expected, atol=1.01, rtol=0.0)  # rows and columns are rounded
     assert (seen.channels, seen.image_px) == (3, 32)
 
 
 def test_pictures_that_fit_already_are_not_touched(small_data: Data) -> None:
-    assert torch.equal(seen_as(small_data, 1).test.batch(ROWS), small_data.test.batch(ROWS))
+    assert torch.equal(seen_as(small_data, 1).test.read(ROWS, "image"), small_data.test.read(ROWS, "image"))
 
 
 def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
@@ -77,10 +78,10 @@ def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
 
     def features(split: str) -> Features:
         pictures = getattr(emoji, split)
-        x = pictures.batch(torch.arange(len(pictures))).float()
+        x = images_of(pictures).float()
         x = tv.rgb_to_grayscale(x).round() / 255.0
         with torch.no_grad():
-            return Features(method.encoder.eval()(x), pictures.labels)  # by the run's own statistics
+            return Features(method.encoder.eval()(x), classes_of(pictures))  # by the run's own statistics
 
     assert len(emoji.train) == 200
     for split in ("validation", "test"):

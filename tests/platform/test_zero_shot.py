@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from formats import plain
+from sources import classes_of, with_classes
 from torch import Tensor, nn
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig
@@ -54,21 +55,21 @@ def fake(templates: Sequence[str]) -> Fake:
 @pytest.fixture
 def data(small_data: Data) -> Data:
     few = torch.arange(100)
-    splits = {"validation": small_data.validation.subset(few), "test": small_data.test.subset(few)}
-    return replace(small_data, classes=CLASSES, **splits)
+    named = with_classes(small_data, CLASSES)
+    return replace(named, validation=named.validation.take(few), test=named.test.take(few))
 
 
 def by_hand(method: Fake, templates: Sequence[str], data: Data, split: str) -> float:
     """Classify one picture at a time."""
     images, right = getattr(data, split), 0
     for i in range(len(images)):
-        picture = images.batch(torch.tensor([i]))[0, 0].double() / 255
+        picture = images.read(torch.tensor([i]), "image")[0, 0].double() / 255
         x = picture[10:13, 14]
         cosines = []
         for name in CLASSES:
             place = sum(method.places[template.replace("{}", name)].double() for template in templates)
             cosines.append(float(x @ place / (x.norm() * place.norm())))  # type: ignore[operator, union-attr]
-        right += cosines.index(max(cosines)) == int(images.labels[i])
+        right += cosines.index(max(cosines)) == int(classes_of(images)[i])
     return right / len(images)
 
 
@@ -96,7 +97,7 @@ def test_a_template_counts_once_however_long_its_vectors_are(data: Data, process
 
 
 def test_it_looks_in_eval_mode_at_chunks_and_leaves_the_modes(small_data: Data, processor: Processor) -> None:
-    method, data = fake(("{}",)).train(), replace(small_data, classes=CLASSES)
+    method, data = fake(("{}",)).train(), with_classes(small_data, CLASSES)
     method.encoder.eval()
     before = [module.training for module in method.modules()]
     subject = Subject(method, copy.deepcopy(method.encoder), data, processor, 0)

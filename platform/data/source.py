@@ -1,0 +1,151 @@
+"""Items with named fields, fetched by index: what a data set is, whatever its items are.
+
+An item is what belongs together: a picture, its class, its caption. Each of these is a field, which has a name and a
+kind. Sources that each hold a field of the same items are put together by :class:`Joined`, so that a new kind of field
+is one more source, and whoever reads a field does not know what lies beside it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from unlabeled.platform.errors import unknown
+
+SAMPLE = 2_000  # items looked at for statistics; splits are shuffled, so the first are a fair sample
+CHUNK = 256  # items read at a time, where all are
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """What items hold under one name.
+
+    Attributes:
+        kind: "image", uint8 [B, C, H, W]; "class", int64 [B], numbers of ``classes``; "text", a list of B strings.
+        shape: of one item as it is read: (C, H, W) of an image, () of a class and of a text.
+        classes: names by number, of kind "class".
+    """
+
+    kind: Literal["image", "class", "text"]
+    shape: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
+class Source(ABC):
+    """Some items, by index. Abstract.
+
+    Which part of an item is read, and how large it is as it is stored, is up to the source: every item of a field comes
+    back in the one shape that :class:`Field` says.
+
+    Attributes:
+        fields: what each item holds, by name. Not every item need have each of them: see :meth:`known`.
+    """
+
+    fields: Mapping[str, Field]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def known(self, field: str) -> Tensor:
+        """Return which items have the field, bool [N], on the CPU.
+
+        Raises:
+            UserError: there is no such field.
+        """
+
+    @abstractmethod
+    def read(self, index: Tensor, field: str) -> Tensor | list[str]:
+        """Return the field of items ``index``, in that order; an item may be asked for more than once.
+
+        Args:
+            index: int64 [B], on the CPU; items that have the field. Of others, what comes back means nothing.
+            field: its name.
+
+        Returns:
+            B values as the field's kind has them, on the CPU; they may be changed.
+
+        Raises:
+            UserError: there is no such field, or a file can't be read; it is named.
+        """
+
+    @abstractmethod
+    def take(self, rows: Tensor) -> "Source":
+        """Return the items ``rows`` (int64 [M]) in that order; what is large is not copied."""
+
+    def tensor(self, index: Tensor, field: str) -> Tensor:
+        """Return :meth:`read` of a field that is no text."""
+        values = self.read(index, field)
+        assert isinstance(values, Tensor), f"{field} is text"
+        return values
+
+    def sample(self, field: str) -> Iterator[Tensor]:
+        """Yield what the field's statistics are taken from, in parts: the first 2,000 items, as they are read."""
+        for index in torch.split(self.rows[:SAMPLE], CHUNK):
+            yield self.tensor(index, field)
+
+    @property
+    def rows(self) -> Tensor:
+        """The index of all items, int64 [N]."""
+        return torch.arange(len(self))
+
+    def check_has(self, field: str) -> None:
+        """Raise UserError where there is no field of this name; the line names those that there are."""
+        if field not in self.fields:
+            raise unknown("field of the data", field, self.fields)
+
+
+@final
+class Joined(Source):
+    """Several sources of the same items, side by side.
+
+    Attributes:
+        parts: the source that each field is read from, by the field's name.
+    """
+
+    def __init__(self, *sources: Source) -> None:
+        """Take one source or more.
+
+        Raises:
+            ValueError: they are not equally long, or two have a field of one name.
+        """
+        lengths = {name: len(source) for source in sources for name in source.fields}
+        names = [name for source in sources for name in source.fields]
+        if len(set(lengths.values())) != 1:
+            raise ValueError(", ".join(f"{count} items have {name}" for name, count in lengths.items()))
+        if len(set(names)) < len(names):
+            raise ValueError(f"two fields have one name: {', '.join(names)}")
+        self.parts = {name: source for source in sources for name in source.fields}
+        self.fields = {name: source.fields[name] for name, source in self.parts.items()}
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return len(self._sources[0])
+
+    def known(self, field: str) -> Tensor:
+        """Return which items have the field, bool [N]."""
+        return self.of(field).known(field)
+
+    def read(self, index: Tensor, field: str) -> Tensor | list[str]:
+        """Return the field of items ``index``, from the source that has it."""
+        return self.of(field).read(index, field)
+
+    def take(self, rows: Tensor) -> "Joined":
+        """Return the items ``rows`` in that order, of each source."""
+        return Joined(*(source.take(rows) for source in self._sources))
+
+    def sample(self, field: str) -> Iterator[Tensor]:
+        """Yield what the field's statistics are taken from, as the source that has it does."""
+        return self.of(field).sample(field)
+
+    def of(self, field: str) -> Source:
+        """Return the source of a field.
+
+        Raises:
+            UserError: there is no such field.
+        """
+        self.check_has(field)
+        return self.parts[field]
