@@ -36,7 +36,7 @@ def _rows(what: str, channels: int, px: int) -> Iterator[Row]:
     plan = two_views(SIMCLR_SMALL)
     rows = torch.arange(IMAGES)
     works: dict[str, Callable[[], object]] = {
-        "ours": lambda: plan(pictures, Draws(rows, 0, "benchmark")),
+        "ours": lambda: plan({"image": pictures}, Draws(rows, 0, "benchmark")),
         "torchvision": lambda: one_by_one(torchvision(px), pictures),
     }
     absent = {}

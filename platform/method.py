@@ -25,15 +25,14 @@ class Batch:
         index: int64 [B], which images of the data set these are.
         draws: random numbers for these rows at this step, the same however the global batch is split over workers:
             whatever a method draws in ``forward`` (masks, rotations, permutations) comes from here.
-        labels: int64 [B], for methods that declare ``needs_labels``; None for the others.
-        captions: a text for each image, for methods that declare ``needs_captions``; None for the others.
+        targets: each field that the method or its plan names as a target: "class" is int64 [B], "text" a list of B
+            strings.
     """
 
     views: tuple[Tensor, ...]
     index: Tensor
     draws: Draws
-    labels: Tensor | None = None
-    captions: tuple[str, ...] | None = None
+    targets: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,14 +53,12 @@ class MethodConfig(Variant):
 
     Attributes:
         paper: whose method it is: authors, year, where to find it.
-        needs_labels: whether batches must bring labels.
-        needs_captions: whether batches must bring captions.
+        targets: fields of the data that batches must bring beside the views: "class", "text".
         num_views: how many views of an image it takes; None is any number.
     """
 
     paper: ClassVar[str] = ""
-    needs_labels: ClassVar[bool] = False
-    needs_captions: ClassVar[bool] = False
+    targets: ClassVar[tuple[str, ...]] = ()
     num_views: ClassVar[int | None] = None
 
     views: ViewPlan
@@ -76,6 +73,12 @@ class MethodConfig(Variant):
             raise ValueError(str(unknown("policy", views, POLICIES)))
         return ViewPlan(views=(POLICIES[views],) * (cls.num_views or 2))
 
+    @property
+    def plan(self) -> ViewPlan:
+        """All that batches bring: the views, the targets that the method needs, and those that ``views`` names."""
+        targets = tuple(dict.fromkeys((*self.targets, *self.views.targets)))
+        return self.views.model_copy(update={"targets": targets})
+
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the method can't train on this data in a global batch shared by so many workers."""
 
@@ -89,8 +92,8 @@ class MethodConfig(Variant):
 
     def check_encoder(self, encoder: Encoder, image_px: int) -> None:
         """Raise UserError where the encoder can't see what the method shows it: the views, of pictures of this size."""
-        for number, policy in enumerate(self.views.views, start=1):
-            size_px = policy.output_px(image_px)
+        for number, view in enumerate(self.views.views, start=1):
+            size_px = view.output_px(image_px)
             if isinstance(encoder, ViT) and size_px % encoder.patch_px:
                 raise UserError(
                     f"view {number} of method.views has {size_px} px, and the encoder's patches of {encoder.patch_px} "

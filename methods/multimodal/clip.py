@@ -51,7 +51,7 @@ class CLIPConfig(MethodConfig):
 
     name = "clip"
     paper = "Radford et al. 2021, arXiv:2103.00020"
-    needs_captions: ClassVar[bool] = True
+    targets: ClassVar[tuple[str, ...]] = ("text",)
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.5, 1.0), aspect=(1.0, 1.0)),)),))
     embedding: int = Field(default=1024, ge=1)
@@ -95,9 +95,8 @@ class CLIP(EmbeddingMethod, ImageTextMethod):
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the unit vectors of the pictures and of their captions."""
-        assert batch.captions is not None
         (view,) = batch.views
-        return self.embed_images(view), self.embed_texts(batch.captions)
+        return self.embed_images(view), self.embed_texts(batch.targets["text"])
 
     def contrast(self, embeddings: tuple[Tensor, ...], batch: Batch) -> StepResult:
         """Return the loss of both directions, what to follow of it, and the temperature."""

@@ -29,7 +29,7 @@ class SupervisedConfig(MethodConfig):
 
     name = "supervised"
     paper = "SimCLR's table 1, arXiv:2002.05709"
-    needs_labels: ClassVar[bool] = True
+    targets: ClassVar[tuple[str, ...]] = ("class",)
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(SIMCLR,))
 
@@ -49,8 +49,7 @@ class Supervised(Method):
 
     def forward(self, batch: Batch) -> StepResult:
         """Return the cross-entropy of the labels, and how often the largest logit is right."""
-        assert batch.labels is not None
-        (view,) = batch.views
+        (view,), classes = batch.views, batch.targets["class"]
         logits = self.classifier(self.encoder(view))
-        top1 = logits.detach().argmax(dim=1).eq(batch.labels).float().mean()
-        return StepResult(loss=cross_entropy(logits, batch.labels), logs={"classify/top1": top1})
+        top1 = logits.detach().argmax(dim=1).eq(classes).float().mean()
+        return StepResult(loss=cross_entropy(logits, classes), logs={"classify/top1": top1})

@@ -37,7 +37,7 @@ class SupConConfig(MethodConfig):
 
     name = "supcon"
     paper = "Khosla et al. 2020, arXiv:2004.11362"
-    needs_labels: ClassVar[bool] = True
+    targets: ClassVar[tuple[str, ...]] = ("class",)
     num_views: ClassVar[int | None] = 2
     views: ViewPlan = two_views(SIMCLR)
     temperature: float = Field(default=0.1, gt=0.0)
@@ -71,8 +71,8 @@ class SupCon(EmbeddingMethod):
 
     def contrast(self, embeddings: tuple[Tensor, ...], batch: Batch) -> StepResult:
         """Return the loss over all views, and how often a view's nearest one is of its class."""
-        assert batch.labels is not None
-        loss, top1 = sup_con_with_top1(torch.cat(embeddings), torch.cat([batch.labels] * 2), self.temperature)
+        classes = torch.cat([batch.targets["class"]] * 2)
+        loss, top1 = sup_con_with_top1(torch.cat(embeddings), classes, self.temperature)
         return StepResult(loss=loss, logs={"contrast/top1": top1})
 
     def layers(self) -> Mapping[str, nn.Module]:

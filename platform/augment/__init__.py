@@ -4,7 +4,7 @@ from unlabeled.platform.augment.color import ColorDrop, ColorJitter, Solarize
 from unlabeled.platform.augment.filters import GaussianBlur, GaussianNoise, Sobel
 from unlabeled.platform.augment.op import Op
 from unlabeled.platform.augment.picture import draw_views
-from unlabeled.platform.augment.policy import Policy, ViewPlan, two_views
+from unlabeled.platform.augment.policy import Policy, View, ViewPlan, two_views
 from unlabeled.platform.augment.published import (
     MOCO_V1,
     MOCO_V1_BLUR,
@@ -41,6 +41,7 @@ __all__ = [
     "Rotate90",
     "Sobel",
     "Solarize",
+    "View",
     "ViewPlan",
     "draw_views",
     "simclr",

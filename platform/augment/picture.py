@@ -1,7 +1,7 @@
 """A page that shows what a view plan does to images: each row an original and augmented versions of it."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,11 +21,11 @@ _FONT_PX = 12
 _LETTER_PX = 7
 
 
-def draw_views(images: Tensor, plan: ViewPlan, columns: int = 8, seed: int = 0) -> "Image":
-    """Draw each image and ``columns`` augmented versions of it in a row, under a header that names the plan.
+def draw_views(items: Mapping[str, Tensor], plan: ViewPlan, columns: int = 8, seed: int = 0) -> "Image":
+    """Draw each item and ``columns`` augmented versions of it in a row, under a header that names the plan.
 
     Args:
-        images: uint8 [N, C, H, W], C 1 or 3.
+        items: each field that the plan's views are of: uint8 [N, C, H, W], C 1 or 3.
         plan: the versions go through its views in turn, and then through them again with new draws.
         columns: how many versions, at least 1.
         seed: of the draws.
@@ -33,11 +33,16 @@ def draw_views(images: Tensor, plan: ViewPlan, columns: int = 8, seed: int = 0) 
     Returns:
         An RGB picture; small images are enlarged without smoothing, so that their pixels can be seen.
     """
-    columns_shown: list[tuple[str, Tensor]] = [("original", as_float(images))]
+    originals = [
+        ("original" if field == "image" else f"original {field}", as_float(items[field])) for field in plan.fields
+    ]
+    _, first = originals[0]
+    rows = torch.arange(len(first), device=first.device)
+    views: list[tuple[str, Tensor]] = []
     for repeat in range(-(-columns // len(plan.views))):
-        draws = Draws(torch.arange(len(images), device=images.device), seed, "picture", repeat)
-        columns_shown += [(f"view {place}", view) for place, view in enumerate(plan(images, draws), start=1)]
-    return draw_columns(columns_shown[: columns + 1], plan.summary)
+        made = plan(items, Draws(rows, seed, "picture", repeat))
+        views += [(f"view {place}", view) for place, view in enumerate(made, start=1)]
+    return draw_columns([*originals, *views[:columns]], plan.summary)
 
 
 def draw_columns(columns: Sequence[tuple[str, Tensor]], header: str) -> "Image":

@@ -2,10 +2,11 @@
 
 import functools
 from collections import Counter
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor
 
 from unlabeled.platform.augment.op import Op
@@ -78,37 +79,97 @@ class Policy(Settings):
             )
 
 
-class ViewPlan(Settings):
-    """One policy per view. Asymmetric views (SimCLR's figure 5: one branch only cropped) are two different policies."""
+class View(Settings):
+    """What is seen of an item: one of its fields, by a policy.
+
+    A policy alone stands for the view of the field ``image`` by it, wherever a view is given, and such a view is
+    written as its policy: in JSON and in a run's identity.
+
+    Attributes:
+        policy: what is done to it.
+        field: its name in the data.
+    """
 
     opens: ClassVar[bool] = False
 
-    views: Annotated[tuple[Policy, ...], Field(min_length=1)]
+    policy: Policy = Policy()
+    field: str = "image"
 
-    def __call__(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_policy_alone(cls, value: Any) -> Any:
+        is_policy = isinstance(value, Policy) or (isinstance(value, Mapping) and "ops" in value)
+        return {"policy": value} if is_policy else value
+
+    @model_serializer(mode="wrap")
+    def _as_a_policy_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        policy: dict[str, Any] = fields["policy"]
+        return policy if fields == {"policy": policy, "field": "image"} else fields
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this view from others: of one that has nothing but a policy, what tells the policy."""
+        found = super().identity()
+        return self.policy.identity() if found.keys() <= {"policy"} else found
+
+    @property
+    def summary(self) -> str:
+        """The policy's summary, after the field where that is not the picture: ``depth: Crop(0.2-1)``."""
+        return self.policy.summary if self.field == "image" else f"{self.field}: {self.policy.summary}"
+
+    def output_px(self, image_px: int) -> int:
+        """Return the side of what it makes of a square image."""
+        return self.policy.output_px(image_px)
+
+
+class ViewPlan(Settings):
+    """What a method sees of each item, and what it is told besides.
+
+    Asymmetric views (SimCLR's figure 5: one branch only cropped) are views by two different policies.
+
+    Attributes:
+        views: one or more; a policy is taken for the view of the picture by it.
+        targets: fields that go with the views as they are, besides those that the method needs of itself.
+    """
+
+    opens: ClassVar[bool] = False
+
+    views: Annotated[tuple[View, ...], Field(min_length=1)]
+    targets: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What its views are of: names of fields, each once."""
+        return tuple(dict.fromkeys(view.field for view in self.views))
+
+    def __call__(self, items: Mapping[str, Tensor], draws: Draws) -> tuple[Tensor, ...]:
         """Make every view of a batch, each with draws of its own.
 
         Args:
-            images: uint8 [B, C, H, W], or float32 in [0, 1]; C is 1 or 3. Never changed in place.
-            draws: the draws of these B rows, on the images' device.
+            items: each of :attr:`fields`: uint8 [B, C, H, W], or float32 in [0, 1]; C is 1 or 3. Never changed in
+                place.
+            draws: the draws of these B rows, on the items' device.
 
         Returns:
             For each view float32 [B, C, H, W] in [0, 1], computed in float32 under autocast too. A view whose policy is
             empty is not a copy.
 
         Raises:
-            UserError: the images have another type or shape.
+            UserError: the items have another type or shape.
         """
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            pixels = as_float(images)
-            return tuple(policy(pixels, draws.within("view", place)) for place, policy in enumerate(self.views))
+        with torch.no_grad(), torch.autocast(draws.rows.device.type, enabled=False):
+            pixels = {field: as_float(items[field]) for field in self.fields}
+            return tuple(
+                view.policy(pixels[view.field], draws.within("view", place)) for place, view in enumerate(self.views)
+            )
 
     @property
     def summary(self) -> str:
-        """The views in one line: ``2 x [Crop(0.2-1) > Flip(p=0.5)]``, or each in its own brackets."""
+        """The views in one line: ``2 x [Crop(0.2-1) > Flip(p=0.5)]``, or each in its own brackets; and the targets."""
+        told = f" with {', '.join(self.targets)}" if self.targets else ""
         if len(set(self.views)) == 1:
-            return f"{len(self.views)} x [{self.views[0].summary}]"
-        return " | ".join(f"[{policy.summary}]" for policy in self.views)
+            return f"{len(self.views)} x [{self.views[0].summary}]{told}"
+        return " | ".join(f"[{view.summary}]" for view in self.views) + told
 
 
 def two_views(policy: Policy) -> ViewPlan:

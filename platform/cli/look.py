@@ -98,7 +98,8 @@ def augment(
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
     pictures = load(DataConfig.checked(name=from_here(data))).pretrain
-    page = draw_views(pictures.tensor(pictures.rows[:images], "image"), two_views(views_policy), seed=seed)
+    shown = {"image": pictures.tensor(pictures.rows[:images], "image")}
+    page = draw_views(shown, two_views(views_policy), seed=seed)
     try:
         page.save(out)
     except (OSError, ValueError) as error:

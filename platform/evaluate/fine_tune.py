@@ -73,7 +73,7 @@ class FineTune(MethodProbe):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
             (view,) = ViewPlan(views=(self.augmentation,))(
-                processor.put(data.train.tensor(rows, "image")), Draws(processor.put(rows), *draws)
+                {"image": processor.put(data.train.tensor(rows, "image"))}, Draws(processor.put(rows), *draws)
             )
             with processor.autocast():
                 logits = classifier(processor.layout(view))

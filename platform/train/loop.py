@@ -53,7 +53,7 @@ class Training:
 
     def __init__(self, run: RunConfig, data: Data, processor: Processor) -> None:
         check_fits(run, data, collective.world_size())
-        self.run, self.data, self.processor = run, data, processor
+        self.run, self.data, self.processor, self._plan = run, data, processor, run.method.plan
         self.method = build_method(run, data, processor)
         check_method(self.method, run)
         self._warn_of_batch_norm()
@@ -111,23 +111,14 @@ class Training:
         rows = self._own_rows() if rows is None else rows
         index = self._epoch_order(epoch)[position * self.run.batch_size + rows]
         draws = Draws(self.processor.put(rows), self.run.seed, step)
+        source, put = self.data.pretrain, self.processor.put
         views: tuple[Tensor, ...] = ()
         if with_views:
-            images = self.processor.put(self.data.pretrain.tensor(index, "image"))
-            views = tuple(self.processor.layout(view) for view in self.run.method.views(images, draws.within("views")))
-        labels = None
-        if self.run.method.needs_labels:
-            labels = self.processor.put(self.data.pretrain.tensor(index, "class"))
-        captions = None
-        if self.run.method.needs_captions:
-            captions = tuple(self.data.pretrain.read(index, "text"))
-        return Batch(
-            views=views,
-            index=self.processor.put(index),
-            draws=draws.within("method"),
-            labels=labels,
-            captions=captions,
-        )
+            items = {field: put(source.tensor(index, field)) for field in self._plan.fields}
+            views = tuple(self.processor.layout(view) for view in self._plan(items, draws.within("views")))
+        told = {field: source.read(index, field) for field in self._plan.targets}
+        targets = {field: put(values) if isinstance(values, Tensor) else values for field, values in told.items()}
+        return Batch(views=views, index=put(index), draws=draws.within("method"), targets=targets)
 
     def state(self) -> State:
         """Return all that the rest of the run depends on."""

@@ -236,9 +236,10 @@ class Evaluation:
     def _views(self, encoder: Encoder) -> list[torch.Tensor]:
         index = self.data.validation.rows[: self.run.evaluation.follow_images]
         draws = Draws(self.processor.put(index), self.run.seed, "follow")
-        images = self.processor.put(self.data.validation.tensor(index, "image"))
+        plan, validation = self.run.method.views, self.data.validation
+        items = {field: self.processor.put(validation.tensor(index, field)) for field in plan.fields}
         with in_eval_mode(encoder), self.processor.autocast():
-            made = [encoder(self.processor.layout(view)).float() for view in self.run.method.views(images, draws)]
+            made = [encoder(self.processor.layout(view)).float() for view in plan(items, draws)]
         return made
 
 

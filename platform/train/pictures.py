@@ -27,8 +27,9 @@ _COLORS = 10  # of matplotlib's cycle
 
 def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -> None:
     """Draw the first training pictures and the views that the run's plan makes of them, as a PNG."""
-    images = data.pretrain.tensor(data.pretrain.rows[:num_images], "image")
-    draw_views(images, run.method.views, columns=8, seed=run.seed).save(path)
+    plan, rows = run.method.views, data.pretrain.rows[:num_images]
+    items = {field: data.pretrain.tensor(rows, field) for field in plan.fields}
+    draw_views(items, plan, columns=8, seed=run.seed).save(path)
 
 
 def draw_pictures_of(

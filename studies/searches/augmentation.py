@@ -16,7 +16,7 @@ from unlabeled.studies.projection_head import STUDY as PROJECTION_HEAD
 
 def changes_something(run: RunConfig) -> bool:
     """Tell whether the views differ from the picture at all."""
-    return any(policy.ops for policy in run.method.views.views)
+    return any(view.policy.ops for view in run.method.views.views)
 
 
 SEARCH = Search(

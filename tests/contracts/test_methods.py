@@ -30,7 +30,7 @@ from unlabeled.methods.masked.mae import MAEConfig
 from unlabeled.methods.multimodal.clip import CLIPConfig
 from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.methods.supervised.supcon import SupConConfig
-from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
+from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, View, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Classes, Data, DataConfig, load
 from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, StandardisingEncoder, ViTConfig
@@ -53,7 +53,7 @@ VIEWS = two_views(Policy(ops=(Crop(area=(0.3, 1.0)), Flip(), ColorJitter.of_stre
 SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a hundred steps
     "rotnet": RotNetConfig(views=ViewPlan(views=VIEWS.views[:1])),
     "jigsaw": JigsawConfig(
-        views=ViewPlan(views=(VIEWS.views[0].replacing(Crop(area=(0.5, 1.0))),)),
+        views=ViewPlan(views=(VIEWS.views[0].policy.replacing(Crop(area=(0.5, 1.0))),)),
         num_permutations=10,
         tile_features=32,
         head=(64,),
@@ -71,7 +71,7 @@ SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a
         momentum=0.99,
     ),
     "dino": DINOConfig(
-        views=ViewPlan(views=(*VIEWS.views, VIEWS.views[0].replacing(Crop(area=(0.15, 0.5), size=16)))),
+        views=ViewPlan(views=(*VIEWS.views, VIEWS.views[0].policy.replacing(Crop(area=(0.15, 0.5), size=16)))),
         head=(64, 32),
         prototypes=64,
         teacher_temperature=(0.02, 0.03),
@@ -345,16 +345,64 @@ def test_another_number_of_views_is_one_clear_line(name: str, data: Data) -> Non
 
 
 @every_method
-def test_labels_are_there_where_they_are_needed(name: str, data: Data) -> None:
-    unknown = Classes(classes_of(data.pretrain), data.classes, known=data.pretrain.rows > 0)
-    bare = replace(data, pretrain=with_fields(data.pretrain, without="class"))
-    partly = replace(data, pretrain=with_fields(data.pretrain, unknown))
-    if not METHODS[name].needs_labels:
-        check_fits(run_of(SMALL[name]), bare)
-        return
-    for lacking, what in ((bare, "has none"), (partly, "has pictures without")):
-        with pytest.raises(UserError, match=f"{name} needs labels, and {data.name} {what}"):
-            check_fits(run_of(SMALL[name]), lacking)
+@pytest.mark.parametrize("field", ["class", "text"])
+def test_what_it_is_told_has_to_be_there_and_nothing_else(name: str, field: str, data: Data) -> None:
+    run, lacking = run_of(SMALL[name]), replace(data, pretrain=with_fields(data.pretrain, without=field))
+    if field not in METHODS[name].targets:
+        check_fits(run, lacking)
+    else:
+        with pytest.raises(UserError, match=f"^{name} needs the field '{field}', and {data.name} has only image"):
+            check_fits(run, lacking)
+
+
+@every_method
+def test_every_picture_has_a_class_where_classes_are_needed(name: str, data: Data) -> None:
+    all_but_one = Classes(classes_of(data.pretrain), data.classes, known=data.pretrain.rows > 0)
+    run, partly = run_of(SMALL[name]), replace(data, pretrain=with_fields(data.pretrain, all_but_one))
+    if "class" not in METHODS[name].targets:
+        check_fits(run, partly)
+    else:
+        rule = f"^{name} needs the field 'class', and 1 of the 256 training pictures of {data.name} have none; choose"
+        with pytest.raises(UserError, match=rule):
+            check_fits(run, partly)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (
+            ViewPlan(views=(VIEWS.views[0], View(field="depth"))),
+            r"^view 2 of method.views is of the field 'depth', and fashion-mnist-12k has only image, class; choose",
+        ),
+        (
+            ViewPlan(views=(View(field="class"), VIEWS.views[0])),
+            r"^view 1 of method.views is of the field 'class', which is no picture; take image$",
+        ),
+        (
+            ViewPlan(views=VIEWS.views, targets=("text",)),
+            r"^method.views asks for the field 'text', and fashion-mnist-12k has only image, class; .* as emoji$",
+        ),
+    ],
+)
+def test_a_plan_of_what_the_data_lack_is_one_clear_line(plan: ViewPlan, message: str, small_data: Data) -> None:
+    with pytest.raises(UserError, match=message):
+        check_fits(run_of(SMALL["simclr"].with_field("views", plan)), small_data)
+
+
+def test_a_plan_may_ask_for_more_than_the_method_needs(processor: Processor) -> None:
+    run = run_of(SMALL["clip"].with_field("views.targets", ("class", "text")))
+    training = Training(run, load_cached(run.data), processor)
+    assert list(training.batch(0).targets) == ["text", "class"]
+    assert run.method.views.targets == ("class", "text"), "as it was declared"
+
+
+@every_method
+def test_a_batch_brings_what_it_is_told_and_no_more(name: str, data: Data, processor: Processor) -> None:
+    batch = Training(run_of(SMALL[name]), data, processor).batch(1)
+    assert tuple(batch.targets) == METHODS[name].targets
+    for field, told in batch.targets.items():
+        expected = data.pretrain.read(batch.index, field)
+        assert torch.equal(told, expected) if isinstance(told, Tensor) else told == expected
 
 
 # ---- two workers equal one -----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import torch
 from formats import plain
 from torch import nn
 
-from unlabeled.platform.augment import Op
+from unlabeled.platform.augment import Op, View
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.draws import Draws
@@ -55,6 +55,8 @@ def defaults(kind: type[Settings]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, View) and value == View(policy=value.policy):
+        return _plain(value.policy)  # which it is written as
     if isinstance(value, Variant):
         return {"name": value.name, **{name: _plain(getattr(value, name)) for name in sorted(value.model_fields_set)}}
     if isinstance(value, Settings):

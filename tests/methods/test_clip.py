@@ -42,7 +42,7 @@ def build(config: CLIPConfig) -> CLIP:
 def batch_of(captions: Sequence[str] = TEXTS) -> Batch:
     rows = torch.arange(len(captions))
     views = torch.randn(len(rows), 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return Batch(views=(views,), index=rows, draws=Draws(rows, 0, 0), captions=tuple(captions))
+    return Batch(views=(views,), index=rows, draws=Draws(rows, 0, 0), targets={"text": list(captions)})
 
 
 def units(*shape: int, seed: int = 0) -> Tensor:
@@ -143,7 +143,9 @@ def test_micro_batches_give_the_whole_batchs_gradient(processor: Processor) -> N
 
     def make_batch(rows: Tensor, with_views: bool) -> Batch:
         views = (batch.views[0][rows],) if with_views else ()
-        return Batch(views=views, index=rows, draws=Draws(rows, 0, 0), captions=tuple(TEXTS[i] for i in rows.tolist()))
+        return Batch(
+            views=views, index=rows, draws=Draws(rows, 0, 0), targets={"text": [TEXTS[i] for i in rows.tolist()]}
+        )
 
     expected = whole(batch)
     expected.loss.backward()
@@ -280,7 +282,9 @@ def test_a_wrong_setting_is_one_clear_line(fields: dict[str, object], message: s
 
 
 def test_data_without_captions_is_refused(small_run: RunConfig, small_data: Data) -> None:
-    with pytest.raises(UserError, match=r"clip needs captions, and fashion-mnist-12k has none; .* such as emoji"):
+    with pytest.raises(
+        UserError, match=r"clip needs the field 'text', and fashion-mnist-12k has only image, class; .* as emoji"
+    ):
         check_fits(small_run.with_field("method", small()), small_data)
 
 

@@ -209,10 +209,10 @@ def test_a_view_of_broken_patches_is_refused(small_run: RunConfig, small_data: D
 
 def test_the_default_plan_is_the_papers() -> None:
     plan = multi_crop()
-    assert [policy.ops[0] for policy in plan.views] == [Crop(area=(0.4, 1.0))] * 2 + [
+    assert [view.policy.ops[0] for view in plan.views] == [Crop(area=(0.4, 1.0))] * 2 + [
         Crop(area=(0.05, 0.4), size=96)
     ] * 8
-    assert [policy.summary.count("Solarize") for policy in plan.views] == [0, 1] + [0] * 8
+    assert [view.summary.count("Solarize") for view in plan.views] == [0, 1] + [0] * 8
 
 
 # ---- its parts -----------------------------------------------------------------------------------------------------

@@ -309,5 +309,7 @@ def test_the_permutations_have_their_values_where_weights_have_none(small_data: 
 
 @pytest.mark.parametrize("config", [RotNetConfig(), JigsawConfig(num_permutations=4, tile_features=4, head=())])
 def test_defaults_take_one_view(config: RotNetConfig | JigsawConfig) -> None:
-    (view,) = config.views(torch.randint(0, 256, (2, 3, 28, 28), dtype=torch.uint8), Draws(torch.arange(2), 0))
+    (view,) = config.views(
+        {"image": torch.randint(0, 256, (2, 3, 28, 28), dtype=torch.uint8)}, Draws(torch.arange(2), 0)
+    )
     assert view.shape == (2, 3, 28, 28)

@@ -286,7 +286,7 @@ def test_defaults_are_the_papers() -> None:
     of = MAEConfig()
     assert (of.mask_ratio, of.normalised_targets, of.decoder_width, of.decoder_depth) == (0.75, True, 512, 8)
     (view,) = of.views.views
-    assert view.ops == (Crop(area=(0.2, 1.0)), Flip())
+    assert view.policy.ops == (Crop(area=(0.2, 1.0)), Flip())
     mae = build(config(decoder_width=64, decoder_depth=3))
     assert [block.attn.num_heads for block in list(mae.decoder)[:3]] == [2, 2, 2]  # type: ignore[union-attr]
     assert not any(layer.bias.any() for layer in mae.decoder.modules() if isinstance(layer, nn.Linear))

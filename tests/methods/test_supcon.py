@@ -30,7 +30,7 @@ def build(**fields: object) -> SupCon:
 def batch_of(labels: Tensor = LABELS) -> Batch:
     views = torch.randn(2, B, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rows = torch.arange(B)
-    return Batch(views=(views[0], views[1]), index=rows, draws=Draws(rows, 0, 0), labels=labels)
+    return Batch(views=(views[0], views[1]), index=rows, draws=Draws(rows, 0, 0), targets={"class": labels})
 
 
 def equation_2(z: Tensor, labels: list[int], temperature: float) -> tuple[Tensor, float]:

@@ -22,6 +22,7 @@ from unlabeled.platform.augment import (
     Op,
     Policy,
     Solarize,
+    View,
     ViewPlan,
     draw_views,
     simclr,
@@ -70,7 +71,7 @@ def test_the_blur_is_all_that_it_adds_to_version_1():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", POLICIES)
 def test_published_policies_run_at_their_size(name, channels):
-    views = two_views(POLICIES[name])(bytes_images(4, channels), draws(4))
+    views = two_views(POLICIES[name])({"image": bytes_images(4, channels)}, draws(4))
     side = 16
     assert [view.shape for view in views] == [(4, channels, side, side)] * 2
     assert all(float(view.min()) >= 0 and float(view.max()) <= 1 + 1e-6 for view in views)
@@ -116,21 +117,53 @@ def test_a_plan_needs_a_view():
         ViewPlan(views=())
 
 
+def test_a_policy_stands_for_the_view_of_the_picture_by_it():
+    short, long = ViewPlan(views=(SIMCLR, PLAIN)), ViewPlan(views=(View(policy=SIMCLR), View()))
+    assert short == long
+    assert short.views[0] == View(policy=SIMCLR, field="image")
+    assert short.fields == ("image",)
+    assert short.identity() == {"views": [SIMCLR.identity(), {}]}
+    assert short.canonical_json() == f'{{"targets":[],"views":[{SIMCLR.canonical_json()},{{"ops":[]}}]}}'
+    assert ViewPlan.model_validate_json(short.canonical_json()) == short
+
+
+def test_a_view_says_of_which_field_it_is():
+    plan = ViewPlan(views=(PLAIN, View(policy=Policy(ops=(Flip(p=1.0),)), field="depth")), targets=("class",))
+    assert plan.fields == ("image", "depth")
+    assert plan.summary == "[identity] | [depth: Flip] with class"
+    assert ViewPlan.model_validate_json(plan.canonical_json()) == plan
+    assert plan.identity()["views"][1] == {"policy": plan.views[1].policy.identity(), "field": "depth"}
+    assert plan.digest() != ViewPlan(views=(PLAIN, plan.views[1].policy), targets=("class",)).digest()
+    assert plan.digest() != ViewPlan(views=plan.views).digest()
+    images, depths = bytes_images(4).float() / 255, bytes_images(4, channels=1, side=8).float() / 255
+    one, other = plan({"image": images, "depth": depths}, draws(4))
+    assert torch.equal(one, images)
+    assert torch.equal(other, depths.flip(3))
+    page = draw_views({"image": images, "depth": depths}, plan, columns=2)
+    assert page.width == 4 * (112 + 6) + 6, "both originals, and a view of each"
+
+
+@pytest.mark.parametrize("wrong", [{"polcy": PLAIN}, {"ops": (), "field": "depth"}, "simclr"])
+def test_what_is_no_view_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"polcy|field|View"):
+        ViewPlan(views=(wrong,))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_views_do_not_depend_on_how_the_batch_is_split(channels):
     plan = ViewPlan(views=(EVERY_OP, MOCO_V2_SMALL, EVERY_OP))
     images, rows = bytes_images(channels=channels), torch.arange(48)
-    together = plan(images, Draws(rows, 3))
+    together = plan({"image": images}, Draws(rows, 3))
     for part in (rows[:1], rows[5:29], rows.flip(0)):
-        for alone, whole in zip(plan(images[part], Draws(part, 3)), together, strict=True):
+        for alone, whole in zip(plan({"image": images[part]}, Draws(part, 3)), together, strict=True):
             torch.testing.assert_close(alone, whole[part], atol=2e-5, rtol=0)
 
 
 def test_views_are_reproducible_and_apart():
     images = bytes_images()
-    first, second = two_views(SIMCLR_SMALL)(images, draws())
-    again, _ = two_views(SIMCLR_SMALL)(images, draws())
-    next_step, _ = two_views(SIMCLR_SMALL)(images, draws(48, "step", 1))
+    first, second = two_views(SIMCLR_SMALL)({"image": images}, draws())
+    again, _ = two_views(SIMCLR_SMALL)({"image": images}, draws())
+    next_step, _ = two_views(SIMCLR_SMALL)({"image": images}, draws(48, "step", 1))
     assert torch.equal(first, again)
     for other in (second, next_step):
         assert int((first == other).flatten(1).all(dim=1).sum()) == 0
@@ -138,8 +171,8 @@ def test_views_are_reproducible_and_apart():
 
 def test_a_view_does_not_depend_on_the_other_views():
     images = bytes_images()
-    alone = ViewPlan(views=(SIMCLR_SMALL,))(images, draws())[0]
-    beside = ViewPlan(views=(SIMCLR_SMALL, MOCO_V2_SMALL))(images, draws())[0]
+    alone = ViewPlan(views=(SIMCLR_SMALL,))({"image": images}, draws())[0]
+    beside = ViewPlan(views=(SIMCLR_SMALL, MOCO_V2_SMALL))({"image": images}, draws())[0]
     assert torch.equal(alone, beside)
 
 
@@ -147,7 +180,7 @@ def test_bytes_and_fractions_give_the_same_views_and_stay_unchanged():
     images = bytes_images()
     fractions = images.float() / 255
     before = images.clone(), fractions.clone()
-    from_bytes, from_fractions = (two_views(EVERY_OP)(given, draws()) for given in (images, fractions))
+    from_bytes, from_fractions = (two_views(EVERY_OP)({"image": given}, draws()) for given in (images, fractions))
     assert all(torch.equal(one, other) for one, other in zip(from_bytes, from_fractions, strict=True))
     assert torch.equal(images, before[0])
     assert torch.equal(fractions, before[1])
@@ -169,8 +202,8 @@ def test_two_operations_of_one_kind_draw_apart():
 def test_autocast_does_not_reach_the_views():
     images = bytes_images()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = two_views(SIMCLR_SMALL)(images, draws())
-    assert torch.equal(inside[0], two_views(SIMCLR_SMALL)(images, draws())[0])
+        inside = two_views(SIMCLR_SMALL)({"image": images}, draws())
+    assert torch.equal(inside[0], two_views(SIMCLR_SMALL)({"image": images}, draws())[0])
 
 
 @pytest.mark.parametrize(
@@ -183,13 +216,13 @@ def test_autocast_does_not_reach_the_views():
 )
 def test_other_images_are_refused_with_their_shape(images, got):
     with pytest.raises(UserError, match=r"images to augment are uint8 or float32 \[B, C, H, W\].*got " + got):
-        two_views(PLAIN)(images, draws(2))
+        two_views(PLAIN)({"image": images}, draws(2))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_picture_shows_originals_and_versions(channels):
     images = bytes_images(3, channels)
-    page = draw_views(images, ViewPlan(views=(PLAIN, Policy(ops=(Flip(p=1.0),)))), columns=4, seed=1)
+    page = draw_views({"image": images}, ViewPlan(views=(PLAIN, Policy(ops=(Flip(p=1.0),)))), columns=4, seed=1)
     assert page.mode == "RGB"
     pixels = torch.tensor(list(page.get_flattened_data()), dtype=torch.uint8).view(page.height, page.width, 3)
     tile, gap = 112, 6
@@ -206,5 +239,5 @@ def test_picture_shows_originals_and_versions(channels):
 
 
 def test_picture_takes_views_of_another_size():
-    page = draw_views(bytes_images(2), two_views(SIMCLR), columns=1)
+    page = draw_views({"image": bytes_images(2)}, two_views(SIMCLR), columns=1)
     assert page.width == 2 * (112 + 6) + 6

@@ -261,7 +261,7 @@ def test_a_composition_is_drawn_with_readable_names(small_run: RunConfig) -> Non
     plan = space.draw("method.views", trial)
     jitter = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
     assert plan.views == 2 * (plan.views[0],)
-    assert plan.views[0].ops == (Crop(area=(0.25, 1.0)), jitter)
+    assert plan.views[0].policy.ops == (Crop(area=(0.25, 1.0)), jitter)
     assert trial.params == point, "what is left out has no strength"
     assert (
         space.draw("views", optuna.trial.FixedTrial({**point, "views.crop": False})).summary

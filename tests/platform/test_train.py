@@ -5,6 +5,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.platform.augment import Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
@@ -195,7 +196,9 @@ def test_a_batch_larger_than_the_data_is_refused(small_run: RunConfig, small_dat
 
 
 def test_a_batch_is_on_the_device_whole(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
-    training = Training(small_run, small_data, processor)
+    training = Training(small_run.with_field("method", SupervisedConfig()), small_data, processor)
     training.processor = Processor(torch.device("meta"), "fp32")
     batch = training.batch(0, with_views=False)
     assert batch.index.device.type == batch.draws.rows.device.type == "meta"
+    assert batch.targets["class"].device.type == "meta"
+    assert batch.targets["class"].dtype == torch.int64
