@@ -3,6 +3,9 @@
 An item is what belongs together: a picture, its class, its caption. Each of these is a field, which has a name and a
 kind. Sources that each hold a field of the same items are put together by :class:`Joined`, so that a new kind of field
 is one more source, and whoever reads a field does not know what lies beside it.
+
+Every source gives whole items, all of one shape. Where items differ in size, a source has to say each one's extent as
+it is stored, beside :meth:`Source.known`, and to read a window of it: a further argument of :meth:`Source.read`.
 """
 
 from abc import ABC, abstractmethod
@@ -36,9 +39,6 @@ class Field:
 
 class Source(ABC):
     """Some items, by index. Abstract.
-
-    Which part of an item is read, and how large it is as it is stored, is up to the source: every item of a field comes
-    back in the one shape that :class:`Field` says.
 
     Attributes:
         fields: what each item holds, by name. Not every item need have each of them: see :meth:`known`.
