@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import forked
+from patience import wait_until
 
 from unlabeled.dashboards import frames
 from unlabeled.platform.config import RunConfig
@@ -67,7 +68,7 @@ def test_a_stopped_search_goes_on_and_no_trial_runs_twice(home: Path, driver: Ma
     before = frames.runs(SEARCH, home)
     assert len(before) > 0
     process = search.start(*options, "--at-once", "1")
-    assert "goes on after step" in search.said()
+    wait_until(lambda: "goes on after step" in search.said(), search.said)  # the driver says so a moment after it is so
     os.kill(process.pid, signal.SIGINT)
     assert process.wait() == 130
     after = search.run(*options, "--at-once", "1")

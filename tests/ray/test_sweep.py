@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from patience import HANG_SECONDS
+from patience import HANG_SECONDS, wait_until
 
 from unlabeled.dashboards import frames
 
@@ -85,7 +85,7 @@ def test_whatever_ends_it_the_same_command_finishes_the_rest(home: Path, driver:
     assert not alive, "trials must not outlive their driver"
 
     process = study.start("--seeds", "0", "--at-once", "1")
-    assert "goes on after step" in study.said()
+    wait_until(lambda: "goes on after step" in study.said(), study.said)  # the driver says so a moment after it is so
     os.kill(process.pid, signal.SIGINT)
     assert process.wait() == 130
     assert "stopped; the same command goes on from the checkpoints" in study.said()
@@ -95,6 +95,7 @@ def test_whatever_ends_it_the_same_command_finishes_the_rest(home: Path, driver:
     assert "RUNNING" not in statuses
 
     process = study.start("--seeds", "0", "--at-once", "1")
+    wait_until(lambda: "goes on after step" in study.said(), study.said)
     already = study.said().count("goes on after step")
     for trial in trial_processes(process.pid):
         trial.kill()
