@@ -27,7 +27,7 @@ def run(
     """Pretrain and evaluate once: in this process, or on several workers."""
     from unlabeled.methods import METHODS
     from unlabeled.platform.config import RunConfig
-    from unlabeled.platform.drive.cluster import check_address
+    from unlabeled.platform.drive.address import check_address
     from unlabeled.platform.drive.sweep import run_here, run_on_tune
     from unlabeled.platform.home import is_in_job
     from unlabeled.platform.study import Study

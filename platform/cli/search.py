@@ -79,7 +79,7 @@ def search_run(
     for what, given, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner or "none", PRUNERS)):
         if given not in known:
             raise unknown(what, given, known)
-    from unlabeled.platform.drive.cluster import check_address
+    from unlabeled.platform.drive.address import check_address
 
     check_address(launch.resources)
     search = find_search(name)

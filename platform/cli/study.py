@@ -59,7 +59,7 @@ def study_run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and for how long.")] = False,
 ) -> None:
     """Run what is unfinished of a study, and write its report."""
-    from unlabeled.platform.drive.cluster import check_address
+    from unlabeled.platform.drive.address import check_address
 
     check_address(launch.resources)
     study = find_study(name)

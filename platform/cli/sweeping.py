@@ -49,9 +49,10 @@ def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, re
 
 def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: "Resources") -> None:
     """Check a study's runs and the cluster, and print what running it would do."""
-    from unlabeled.platform.drive.cluster import cluster, nodes
+    from unlabeled.platform.drive.cluster import cluster
     from unlabeled.platform.drive.plan import Plan, logged_runs
     from unlabeled.platform.drive.precision import resolved
+    from unlabeled.platform.drive.room import nodes
     from unlabeled.platform.drive.sweep import check_runs
     from unlabeled.platform.home import find_home
 

@@ -69,11 +69,6 @@ class ArrayImages(Source):
     def __len__(self) -> int:
         return len(self._index)
 
-    def known(self, field: str) -> Tensor:
-        """Return which items have a picture, bool [N]: all."""
-        self.check_has(field)
-        return torch.ones(len(self), dtype=torch.bool)
-
     def read(self, index: Tensor, field: str) -> Tensor:
         """Return pictures ``index`` as uint8 [B, C, image_px, image_px], resized with antialiasing if need be."""
         self.check_has(field)
@@ -115,11 +110,6 @@ class FileImages(Source):
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    def known(self, field: str) -> Tensor:
-        """Return which items have a picture, bool [N]: all."""
-        self.check_has(field)
-        return torch.ones(len(self), dtype=torch.bool)
 
     def read(self, index: Tensor, field: str) -> Tensor:
         """Decode pictures ``index`` to uint8 [B, 3, image_px, image_px], on as many threads as torch may use.

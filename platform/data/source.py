@@ -49,13 +49,14 @@ class Source(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
-    @abstractmethod
     def known(self, field: str) -> Tensor:
-        """Return which items have the field, bool [N], on the CPU.
+        """Return which items have the field, bool [N], on the CPU: all, if not said otherwise.
 
         Raises:
             UserError: there is no such field.
         """
+        self.check_has(field)
+        return torch.ones(len(self), dtype=torch.bool)
 
     @abstractmethod
     def read(self, index: Tensor, field: str) -> Tensor | list[str]:

@@ -68,11 +68,6 @@ class Texts(Source):
     def __len__(self) -> int:
         return len(self._texts)
 
-    def known(self, field: str) -> Tensor:
-        """Return which items have a text, bool [N]: all."""
-        self.check_has(field)
-        return torch.ones(len(self), dtype=torch.bool)
-
     def read(self, index: Tensor, field: str) -> list[str]:
         """Return the texts of items ``index``."""
         self.check_has(field)

@@ -8,7 +8,8 @@ import contextlib
 from typing import Any
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.drive.cluster import cluster, is_elsewhere
+from unlabeled.platform.drive.address import is_elsewhere
+from unlabeled.platform.drive.cluster import cluster
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.processor import Precision, has_fast_bf16, precision_here
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import unlabeled
 from unlabeled.platform.addresses import without_secrets
-from unlabeled.platform.drive.cluster import use_token
+from unlabeled.platform.drive.address import use_token
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.track.commit import VARIABLE, commit
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
-from unlabeled.platform.drive.cluster import cluster, growing
+from unlabeled.platform.drive.cluster import cluster
 from unlabeled.platform.drive.cores import usable_cores
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.drive.recorder import Outcome, Recorder
 from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.room import growing
 from unlabeled.platform.drive.trial import packed, trial
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.study import PlannedRun

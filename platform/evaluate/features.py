@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from unlabeled.platform.data import Data, Source
+from unlabeled.platform.data import Source
 from unlabeled.platform.processor import Processor
 
 CHUNK = 512  # pictures embedded at a time
@@ -61,7 +61,6 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
 def extract(
     module: nn.Module,
     source: Source,
-    data: Data,
     processor: Processor,
     at_most: int | None = None,
     change: Change | None = None,
@@ -71,7 +70,6 @@ def extract(
     Args:
         module: the encoder, or what maps pixels to a layer behind it; it runs in eval mode and is left as it was.
         source: of the pictures; those without a class are left out, unless no picture has one.
-        data: whose they are.
         processor: what to compute on.
         at_most: how many.
         change: how to change them, and what they are labelled by instead; None takes clean pictures and their labels.

@@ -54,7 +54,7 @@ class FineTune(MethodProbe):
             classifier = self._train(subject)
         found = {}
         for split in splits:
-            logits = extract(classifier, getattr(data, split), data, processor)
+            logits = extract(classifier, getattr(data, split), processor)
             assert logits.labels is not None
             found[split] = {"top1": logits.x.argmax(dim=1).eq(logits.labels).double().mean().item()}
         return found

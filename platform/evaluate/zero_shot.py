@@ -71,7 +71,7 @@ class ZeroShot(MethodProbe):
             class_KD = self.embed_classes(method, data.classes)
         found = {}
         for split in splits:
-            pictures = extract(_Pictures(method), getattr(data, split), data, processor)
+            pictures = extract(_Pictures(method), getattr(data, split), processor)
             assert pictures.labels is not None
             nearest = (F.normalize(pictures.x, dim=1) @ class_KD.T).argmax(dim=1)
             found[split] = {"top1": nearest.eq(pictures.labels).double().mean().item()}

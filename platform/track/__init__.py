@@ -10,7 +10,8 @@ from unlabeled.platform.track.faults import quiet_mlflow
 
 quiet_mlflow()  # before MLflow is imported
 
-from unlabeled.platform.track.log import StudyLog, send_waiting  # noqa: E402
+from unlabeled.platform.track.left import send_waiting  # noqa: E402
+from unlabeled.platform.track.log import StudyLog  # noqa: E402
 from unlabeled.platform.track.store import Store  # noqa: E402
 from unlabeled.platform.track.table import frame  # noqa: E402
 

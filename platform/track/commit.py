@@ -1,8 +1,11 @@
-"""Which commit the code is at."""
+"""Which code runs: the commit that it is at, and the versions of the libraries that give its numbers."""
 
+import functools
 import os
 import signal
 import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 VARIABLE = "UNLABELED_COMMIT"  # says it where a job's snapshot has no history
@@ -47,3 +50,12 @@ def _git(*words: str) -> str:
             os.killpg(git.pid, signal.SIGKILL)
             return ""
     return said.strip() if git.returncode == 0 else ""
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return what code and libraries run here."""
+    found = {name: version(name) for name in ("torch", "torchvision", "ray", "mlflow", "optuna")}
+    found["python"] = sys.version.split()[0]
+    found["commit"] = commit() or "unknown"
+    return found

@@ -20,67 +20,19 @@ being sent, which MLflow's request timeout sees to. A store's reads show what wa
 
 import contextlib
 import json
-import os
-import secrets
-import socket
 import threading
 import time
-import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlflow import MlflowClient
 
+from unlabeled.platform.track.driver import SOMEBODY, Driver
 from unlabeled.platform.track.faults import AwayError, RefusedError, told_apart
 
 LEDGERS = "unlabeled-ledgers"  # the experiment that ledgers are in
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 60.0
-_SOMEBODY = "another:?:?"  # the driver that was quicker, until the ledger is read again
 _NOTE = "Which driver does which run of which study. Unlabeled keeps it; please leave it."
-
-
-@dataclass(frozen=True)
-class Driver:
-    """A process that drives runs.
-
-    Attributes:
-        name: unique; host, process id and a random part.
-        machine: what process ids are unique within.
-        process: its id there.
-    """
-
-    name: str
-    machine: str
-    process: int
-
-    @classmethod
-    def here(cls) -> "Driver":
-        """Return this process as a driver."""
-        return cls(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}", _machine(), os.getpid())
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether its process is seen to have ended; False where that can't be seen."""
-        if self.machine != _machine():
-            return False
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
-
-
-def said(name: str) -> str:
-    """Say a driver's name as people do.
-
-    >>> said("node7:4711:a1b2c3")
-    'process 4711 on node7'
-    """
-    host, process, _ = name.rsplit(":", 2)
-    return "another driver" if name == _SOMEBODY else f"process {process} on {host}"
 
 
 class Leases:
@@ -202,12 +154,12 @@ class Leases:
             if self.is_held_by_another(fingerprint):
                 return False
             taken = self._write(f"{fingerprint}.{self.times(fingerprint)}", self.driver.name)
-            self._holders.setdefault(fingerprint, []).append(self.driver.name if taken else _SOMEBODY)
+            self._holders.setdefault(fingerprint, []).append(self.driver.name if taken else SOMEBODY)
             if taken:
                 self._held.add(fingerprint)
                 self._claimed.discard(fingerprint)
             else:
-                self._others[_SOMEBODY] = _Watched(None, -1, _now())
+                self._others[SOMEBODY] = _Watched(None, -1, _now())
             return taken
 
     def forget(self, driver: str) -> None:
@@ -305,12 +257,3 @@ def _now() -> float:
     """Return seconds that go on while the machine sleeps, where it can count them."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-def _machine() -> str:
-    """Name what process ids are unique within: this boot of this machine, and a container's own numbering."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}:{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:  # not a Linux
-        return f"{socket.gethostname()}:{uuid.getnode():x}"

@@ -1,12 +1,9 @@
 """What the driver logs of a study's runs: into its journal at once, and from there to MLflow by a thread of its own."""
 
 import contextlib
-import functools
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,11 +14,13 @@ from mlflow.exceptions import MlflowException
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.track import sender as sending
-from unlabeled.platform.track.commit import commit
+from unlabeled.platform.track.commit import versions
 from unlabeled.platform.track.connection import Connection
+from unlabeled.platform.track.driver import said
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, told_apart
 from unlabeled.platform.track.journal import Journal
-from unlabeled.platform.track.leases import LEDGERS, Leases, said
+from unlabeled.platform.track.leases import LEDGERS, Leases
+from unlabeled.platform.track.left import line_of_waiting, send_waiting
 from unlabeled.platform.track.sender import Sender
 from unlabeled.platform.track.writer import Writer, find_run
 from unlabeled.platform.train.events import EpochDone, Failed, Finished, Metrics, Started
@@ -176,7 +175,7 @@ class StudyLog:
             "unlabeled.base": base,
             "mlflow.source.name": "unlabeled",
             **{f"protocol:{metric}": how for metric, how in protocols.items()},
-            **{f"environment:{name}": value for name, value in _versions().items()},
+            **{f"environment:{name}": value for name, value in versions().items()},
         }
         sizes = {"pretrain": len(data.pretrain), "train": len(data.train), "validation": len(data.validation)}
         dataset = {
@@ -267,10 +266,7 @@ class StudyLog:
                 )
             return
         journal.close()
-        raise UserError(
-            f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {self.store.address} takes nothing "
-            f"({reason}); send them with `unlabeled send --home {self.store.home}` when it does"
-        )
+        raise UserError(line_of_waiting(self.store, journal, len(waiting), reason))
 
     def flush(self) -> None:
         """Wait until what was logged so far is sent, or the store is away."""
@@ -296,52 +292,6 @@ class StudyLog:
         self._sender.journal.append(entry)
 
 
-def send_waiting(store: Connection, study: str | None = None) -> tuple[int, dict[str, int]]:
-    """Send what drivers that are no more left in the home's outbox for this store, of one study or all.
-
-    Returns:
-        How many runs were sent, and store -> how many wait for other stores; the home's own is called by nothing.
-
-    Raises:
-        UserError: the store stopped to answer; nothing is lost.
-    """
-    sent = 0
-    elsewhere: dict[str, int] = {}
-    for journal in Journal.left(store.home):
-        identity, waiting = journal.header["store"], journal.runs_waiting()
-        if study not in (None, journal.header["record"]["name"]):
-            continue
-        if identity != store.identity:
-            elsewhere[identity] = elsewhere.get(identity, 0) + len(waiting)
-            continue
-        try:
-            sent += len(waiting) - len(_send_left(store, journal))
-        except (AwayError, DeniedError) as error:
-            raise UserError(
-                f"the results of {len(waiting)} runs wait in {journal.path}: MLflow at {store.address} takes nothing "
-                f"({error}); send them with `unlabeled send --home {store.home}` when it does"
-            ) from None
-        journal.remove()
-    return sent, elsewhere
-
-
-def _send_left(store: Connection, journal: Journal) -> set[str]:
-    """Send a dead driver's journal under leases of our own; return the runs that others have done since."""
-    header = journal.header
-    _, ledger = store.open_experiment(header["record"])
-    leases = Leases(store.client, ledger)
-    leases.beat()
-    leases.forget(header["driver"])  # it is dead, for its journal was free to lock
-    for fingerprint in journal.runs_waiting():
-        if leases.holder(fingerprint) in (header["driver"], None) and leases.end_of(fingerprint) is None:
-            leases.take(fingerprint)
-    writer = Writer(store, header["experiment"], header["record"], finds=True)
-    sender = Sender(journal, writer, leases, say=lambda line: None)
-    sender.send_all()
-    leases.leave()
-    return sender.lost
-
-
 def _loggable(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Give names and texts that MLflow takes, so that nothing of a run is refused after it is trained."""
     found = dict(fields)
@@ -354,13 +304,4 @@ def _loggable(fields: Mapping[str, Any]) -> dict[str, Any]:
             found[kind] = {key_name(name): plain_text(str(text), most) for name, text in found[kind].items()}
     if "dataset" in found:
         found["dataset"] = {name: plain_text(text, _MOST_OF_DATASET[name]) for name, text in found["dataset"].items()}
-    return found
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    """Return what code and libraries run here."""
-    found = {name: version(name) for name in ("torch", "torchvision", "ray", "mlflow", "optuna")}
-    found["python"] = sys.version.split()[0]
-    found["commit"] = commit() or "unknown"
     return found

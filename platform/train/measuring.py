@@ -227,10 +227,10 @@ class Evaluation:
         module = layers(method)[reading.layer] if reading.layer else method.encoder
         change = TRANSFORMATIONS[reading.transformation] if reading.transformation else None
         data = self._data(reading)
-        return extract(module, getattr(data, split), data, self.processor, change=change)
+        return extract(module, getattr(data, split), self.processor, change=change)
 
     def _features(self, encoder: Encoder, split: str, at_most: int) -> Features:
-        return extract(encoder, getattr(self.data, split), self.data, self.processor, at_most)
+        return extract(encoder, getattr(self.data, split), self.processor, at_most)
 
     @torch.no_grad()
     def _views(self, encoder: Encoder) -> list[torch.Tensor]:

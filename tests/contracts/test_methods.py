@@ -316,7 +316,7 @@ def test_learns_from_real_pictures_without_collapse(name: str, processor: Proces
     data = load(run.data)
 
     def features(encoder: Encoder) -> Features:
-        parts = [extract(encoder, split, data, processor) for split in (data.train, data.validation, data.test)]
+        parts = [extract(encoder, split, processor) for split in (data.train, data.validation, data.test)]
         labels = [part.labels for part in parts if part.labels is not None]
         return Features(torch.cat([part.x for part in parts]), torch.cat(labels))
 

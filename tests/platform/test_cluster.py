@@ -14,7 +14,7 @@ import pytest
 import ray
 
 from unlabeled.platform.drive import cluster, handshake
-from unlabeled.platform.drive.cluster import check_address, use_token
+from unlabeled.platform.drive.address import asked, check_address, make_token, use_token
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError
 
@@ -55,7 +55,7 @@ def _as_a_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_an_address_where_no_cluster_answers_is_named_with_its_source(
     monkeypatch: pytest.MonkeyPatch, variable: bool
 ) -> None:
-    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("unlabeled.platform.drive.address._CONNECT_SECONDS", 0.3)
     source, remedy = ("RAY_ADDRESS", "unset RAY_ADDRESS") if variable else ("--address", "or leave it out")
 
     def refused(address: str) -> str:
@@ -90,7 +90,7 @@ def test_an_address_where_a_cluster_answers_is_taken(monkeypatch: pytest.MonkeyP
         check_address(Resources())
     for unset in ("", " "):
         monkeypatch.setenv("RAY_ADDRESS", unset)
-        assert cluster._address(Resources()) == ("local", ""), "Ray would join any cluster of this machine"
+        assert asked(Resources()) == ("local", ""), "Ray would join any cluster of this machine"
     monkeypatch.setenv("RAY_ADDRESS", "gone:6379")
     check_address(Resources(address="local"))
 
@@ -164,11 +164,11 @@ def test_a_token_that_is_kept_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_a_user_without_a_home_has_a_token_of_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    cluster._make_token()
+    make_token()
     assert "RAY_AUTH_TOKEN" not in os.environ, "Ray keeps its own"
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
-    cluster._make_token()
+    make_token()
     assert len(os.environ.pop("RAY_AUTH_TOKEN")) >= 32
 
 

@@ -160,7 +160,7 @@ def test_an_architecture_is_trained_for_a_step_and_probed(name: str, pictures: D
     moved = [not torch.equal(old, new) for old, new in zip(before, training.method.encoder.parameters(), strict=True)]
     assert any(moved)
     assert torch.isfinite(training.meter.sums["train/loss"])
-    features = extract(training.method.encoder, pictures.test, pictures, processor, 8)
+    features = extract(training.method.encoder, pictures.test, processor, 8)
     assert features.x.shape == (8, training.method.encoder.dim)
     assert features.x.isfinite().all()
     x, encoder = torch.randn(2, 3, PX, PX), training.method.encoder.eval()

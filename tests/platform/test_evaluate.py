@@ -179,7 +179,7 @@ def test_features_are_clean_pictures_through_the_encoder_in_eval_mode(
     encoder = build_method(small_run, small_data, processor).encoder
     encoder.train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    features = extract(encoder, small_data.test, small_data, processor, at_most=70)
+    features = extract(encoder, small_data.test, processor, at_most=70)
     assert encoder.training
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items()), (
         "probing must not train"
@@ -225,9 +225,7 @@ def test_a_probe_of_a_layer_reads_that_layer(small_run: RunConfig, small_data: D
     for split in ("validation", "test"):
         bank, asked = (
             Features(method.head(features.x).detach(), features.labels)
-            for features in (
-                extract(method.encoder, getattr(small_data, s), small_data, processor) for s in ("train", split)
-            )
+            for features in (extract(method.encoder, getattr(small_data, s), processor) for s in ("train", split))
         )
         found = Evaluation(run, small_data, processor).final(method)
         assert found[f"{split}/head/knn/top1"] == KNN()(bank, asked)["top1"]
@@ -251,7 +249,7 @@ def test_transformed_pictures_come_in_every_way_and_are_told_by_it(name: str, pr
     again, same = transformation(images[50:60].clone(), rows[50:60])
     assert torch.equal(same, ways[50:60]), "a row decides, not its place"
     torch.testing.assert_close(again, changed[50:60])
-    seen = extract(nn.Flatten(), data.train, data, processor, 200, change=transformation)
+    seen = extract(nn.Flatten(), data.train, processor, 200, change=transformation)
     assert seen.labels is not None
     assert torch.equal(seen.labels, transformation(images, rows)[1])
 

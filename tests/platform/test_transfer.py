@@ -86,7 +86,7 @@ def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
     assert len(emoji.train) == 200
     for split in ("validation", "test"):
         torch.testing.assert_close(
-            extract(method.encoder, getattr(transfer["emoji"], split), transfer["emoji"], processor).x,
+            extract(method.encoder, getattr(transfer["emoji"], split), processor).x,
             features(split).x,
             atol=1e-4,
             rtol=1e-4,

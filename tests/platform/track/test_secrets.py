@@ -15,7 +15,8 @@ from fake_driver import FakeDriver, make_study
 from unlabeled.dashboards import frames
 from unlabeled.dashboards.publish import publish
 from unlabeled.platform import cli
-from unlabeled.platform.drive import cluster, submit
+from unlabeled.platform.drive import submit
+from unlabeled.platform.drive.address import check_answers
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.track import Store, send_waiting, sender
 from unlabeled.platform.train.events import Failed, Started
@@ -211,7 +212,7 @@ def test_a_job_is_not_given_it_and_its_words_do_not_say_it(
 @pytest.mark.parametrize("scheme", ["http", "https", "ray"])
 def test_no_error_about_a_cluster_holds_it(scheme: str, tmp_path: Path) -> None:
     address = f"{scheme}://{USER}:{QUOTED}@127.0.0.1:9"
-    for asks in (submit._check_answers, functools.partial(cluster._check_answers, named_by="--address")):
+    for asks in (submit._check_answers, functools.partial(check_answers, named_by="--address")):
         with pytest.raises(UserError) as caught:
             asks(address)
         assert_no_secret(str(caught.value))

@@ -16,7 +16,8 @@ from patience import HANG_SECONDS, wait_until
 from unlabeled.dashboards import frames
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.track import Store, leases
-from unlabeled.platform.track.leases import Driver, Leases
+from unlabeled.platform.track.driver import Driver
+from unlabeled.platform.track.leases import Leases
 from unlabeled.platform.train.events import EpochDone, Finished, Started
 
 SCRIPT = Path(__file__).with_name("fake_driver.py")
