@@ -13,7 +13,7 @@ from benchmarks.compare import Row, one_thread
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.study import Study
-from unlabeled.platform.train.loaded import load_cached, load_transfer
+from unlabeled.platform.train.loaded import data_of, load_transfer
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.studies import STUDIES
@@ -43,7 +43,7 @@ def cost(study: Study) -> Row:
 
 def seconds_of(run: RunConfig) -> float:
     """Estimate the CPU seconds of one run."""
-    data, processor = load_cached(run.data), Processor.here(run.precision)
+    data, processor = data_of(run), Processor.here(run.precision)
     evaluation = Evaluation(run, data, processor, load_transfer(run, data))
     training = Training(run, data, processor)
     steps = training.steps()

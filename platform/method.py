@@ -9,7 +9,7 @@ from pydantic import field_validator
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import POLICIES, ViewPlan
-from unlabeled.platform.data import Data, PictureFormat
+from unlabeled.platform.data import Data, Format
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT
 from unlabeled.platform.errors import UserError, unknown
@@ -79,16 +79,21 @@ class MethodConfig(Variant):
         targets = tuple(dict.fromkeys((*self.targets, *self.views.targets)))
         return self.views.model_copy(update={"targets": targets})
 
+    @property
+    def field(self) -> str:
+        """What the encoder is shown: the field of the first view."""
+        return self.views.views[0].field
+
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the method can't train on this data in a global batch shared by so many workers."""
 
-    def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
+    def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
         """Make the encoder that the method trains and probes read; weights come from torch's global generator.
 
         A method that looks at pictures in a way of its own (at lightness only, or with an encoder for each half of the
         colours) wraps the configured one, so that whoever gets pictures' features from it gets them in the same way.
         """
-        return config.build(pictures)
+        return config.build(shown)
 
     def check_encoder(self, encoder: Encoder, image_px: int) -> None:
         """Raise UserError where the encoder can't see what the method shows it: the views, of pictures of this size."""

@@ -26,7 +26,8 @@ from unlabeled.methods.losses.chunked import choose_positive
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.augment import ColorDrop, Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.collective import gather, row_ids
-from unlabeled.platform.data import Data, PictureFormat
+from unlabeled.platform.data import Data, Format, PictureFormat
+from unlabeled.platform.data.format import taken
 from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, EmbeddingMethod, MethodConfig, StepResult
@@ -76,8 +77,9 @@ class CPCConfig(MethodConfig):
                 f"{view_px} px has {rows} of patch_px {patch_px} and stride_px {stride_px}; use {fewer}smaller ones"
             )
 
-    def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> "PatchEncoder":
+    def make_encoder(self, config: EncoderConfig, shown: Format) -> "PatchEncoder":
         """Make the encoder of a patch, and let it see pictures patch by patch."""
+        pictures = taken(shown, PictureFormat, self.name)
         patch_px, stride_px = self.patches(pictures.image_px)
         try:
             return PatchEncoder(config.build(replace(pictures, image_px=patch_px)), patch_px, stride_px)

@@ -30,7 +30,8 @@ from unlabeled.methods.cross_channel.lab import (
     soft_cross_entropy,
 )
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.data import Data, PictureFormat
+from unlabeled.platform.data import Data, Format, PictureFormat
+from unlabeled.platform.data.format import taken
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
@@ -56,8 +57,9 @@ class ColorizationConfig(MethodConfig):
         """Raise UserError where the pictures are grey."""
         check_colored(self.name, data.channels, data.name)
 
-    def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
+    def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
         """Make the configured encoder for one channel, and let it see lightness."""
+        pictures = taken(shown, PictureFormat, self.name)
         check_colored(self.name, pictures.channels, "this data set")
         return LabEncoder(config, pictures.image_px, "lightness")
 

@@ -30,7 +30,8 @@ from unlabeled.methods.cross_channel.lab import (
 )
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.data import Data, PictureFormat
+from unlabeled.platform.data import Data, Format, PictureFormat
+from unlabeled.platform.data.format import taken
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, ViTConfig
 from unlabeled.platform.errors import UserError
@@ -57,8 +58,9 @@ class SplitBrainConfig(MethodConfig):
         """Raise UserError where the pictures are grey."""
         check_colored(self.name, data.channels, data.name)
 
-    def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
+    def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
         """Make an encoder for L and one for ab, each of half the configured width where it comes in widths."""
+        pictures = taken(shown, PictureFormat, self.name)
         check_colored(self.name, pictures.channels, "this data set")
         if isinstance(config, ConvNetConfig | ViTConfig):
             if config.width < 8:

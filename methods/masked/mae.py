@@ -21,7 +21,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.data import Data, PictureFormat
+from unlabeled.platform.data import Data, Format, PictureFormat
+from unlabeled.platform.data.format import taken
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT
 from unlabeled.platform.errors import UserError
@@ -49,8 +50,9 @@ class MAEConfig(MethodConfig):
     decoder_width: int = Field(default=512, ge=32, multiple_of=32)
     decoder_depth: int = Field(default=8, ge=1)
 
-    def make_encoder(self, config: EncoderConfig, pictures: PictureFormat) -> Encoder:
+    def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
         """Make a ViT that pools by the mean; UserError where it is none, or its patches are too large or too small."""
+        pictures = taken(shown, PictureFormat, self.name)
         encoder = super().make_encoder(config, pictures)
         if not isinstance(encoder, ViT) or getattr(encoder.model, "global_pool", "") != "token":
             raise UserError(

@@ -115,7 +115,7 @@ def methods() -> None:
     """
     from unlabeled.methods import METHODS
     from unlabeled.platform.train.cost import relative_cost
-    from unlabeled.platform.train.loaded import load_cached
+    from unlabeled.platform.train.loaded import data_of
     from unlabeled.studies.pretext_tasks import STUDY
 
     small = {"batch_size": 16, "data.train_images": 64, "evaluation.layers": ()}
@@ -124,7 +124,7 @@ def methods() -> None:
     print(f"{'method':16} {'family':15} {'cost':>5}  paper")
     for name, config in METHODS.items():
         run = known.get(name)
-        cost = f"{relative_cost(run, load_cached(run.data)):.2f}" if run else "?"
+        cost = f"{relative_cost(run, data_of(run)):.2f}" if run else "?"
         family = config.__module__.removeprefix("unlabeled.methods.").partition(".")[0].replace("_", "-")
         print(f"{name:16} {family:15} {cost:>5}  {config.paper}", flush=True)
 

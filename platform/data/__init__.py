@@ -10,8 +10,9 @@
 from unlabeled.platform.data.catalogue import DATASETS, CatalogueEntry
 from unlabeled.platform.data.channels import InChannels, seen_as
 from unlabeled.platform.data.config import DataConfig
+from unlabeled.platform.data.format import Format, PictureFormat, WaveFormat
 from unlabeled.platform.data.images import ArrayImages, FileImages
-from unlabeled.platform.data.load import Data, PictureFormat, data_root, download, load
+from unlabeled.platform.data.load import Data, data_root, download, load
 from unlabeled.platform.data.source import Field, Joined, Source
 from unlabeled.platform.data.told import Classes, Texts
 
@@ -24,11 +25,13 @@ __all__ = [
     "DataConfig",
     "Field",
     "FileImages",
+    "Format",
     "InChannels",
     "Joined",
     "PictureFormat",
     "Source",
     "Texts",
+    "WaveFormat",
     "data_root",
     "download",
     "load",

@@ -24,26 +24,6 @@ from unlabeled.platform.data.source import CHUNK, Field, Source
 from unlabeled.platform.errors import UserError
 
 
-def statistics(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation per channel of a source's pictures, of pixels in [0, 1].
-
-    Sums are of whole numbers, so the result depends on neither order nor machine. An array is measured whole and at its
-    own size; of lazily decoded pictures the first 2,000 are. A channel that never changes gets 1/255 instead of 0, so
-    that dividing by it stays finite.
-    """
-    channels = source.fields["image"].shape[0]
-    total = torch.zeros(channels, dtype=torch.int64)
-    squares = torch.zeros(channels, dtype=torch.int64)
-    pixels = 0
-    for x in source.sample("image"):
-        total += x.sum(dim=(0, 2, 3), dtype=torch.int64)
-        squares += x.to(torch.int32).square_().sum(dim=(0, 2, 3), dtype=torch.int64)
-        pixels += x.numel() // channels
-    mean = total.double() / pixels
-    std = (squares.double() / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=1.0)
-    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
-
-
 @final
 class ArrayImages(Source):
     """Pictures in memory, as the field ``image``. Parts share one array, also when they are pickled together."""

@@ -1,7 +1,8 @@
 """A data set, split and measured, ready for a run."""
 
+import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,40 +11,12 @@ from torch import Tensor
 from unlabeled.platform.data.catalogue import find
 from unlabeled.platform.data.config import DataConfig
 from unlabeled.platform.data.contents import Contents
-from unlabeled.platform.data.images import statistics
+from unlabeled.platform.data.format import SEEN, PictureFormat, WaveFormat, described, format_of, measure
 from unlabeled.platform.data.source import Source
 from unlabeled.platform.data.splits import balanced, carve, shuffled
 from unlabeled.platform.errors import UserError
 
 TEST_FRACTION = 0.2  # carved for test where a set comes without one
-
-
-@dataclass(frozen=True)
-class PictureFormat:
-    """What the pictures look like that an encoder is made for.
-
-    Attributes:
-        channels: 1 or 3; an encoder of some channels of a colour space may get 2.
-        image_px: height and width.
-        mean: per channel, of pixels as the encoder gets them.
-        std: per channel, above 0.
-
-    Raises:
-        UserError: there are not as many means and deviations as channels, or a deviation is not above 0.
-    """
-
-    channels: int
-    image_px: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        """Check the statistics."""
-        if len(self.mean) != self.channels or len(self.std) != self.channels or not min(self.std) > 0:
-            raise UserError(
-                f"pictures of {self.channels} channels need {self.channels} means and as many standard deviations "
-                f"above 0, got mean {self.mean} and std {self.std}"
-            )
 
 
 @dataclass(frozen=True)
@@ -56,11 +29,11 @@ class Data:
         train: what probes are fitted on.
         validation: for choosing; in neither of the above.
         test: read once, at the end.
-        mean: per channel of the set as it is stored, of training pixels in [0, 1], whatever ``train_images`` is.
-        std: likewise.
+        measured: all training items, whatever ``train_images`` is: what statistics are taken of.
         checksum: sha256 in hexadecimal of the set's contents on disk; the same for every :class:`DataConfig`.
         licence: who allows what.
         source: whom to cite.
+        field: the field that an encoder is shown; the first of a kind that one can see, if not said otherwise.
     """
 
     name: str
@@ -68,11 +41,22 @@ class Data:
     train: Source
     validation: Source
     test: Source
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    measured: Source
     checksum: str
     licence: str
     source: str
+    field: str = ""
+
+    def __post_init__(self) -> None:
+        """Choose what is shown where it is not said."""
+        if not self.field:
+            seen = [name for name, field in self.train.fields.items() if field.kind in SEEN]
+            object.__setattr__(self, "field", seen[0])
+
+    def showing(self, field: str) -> "Data":
+        """Return the data with another field shown to the encoder; without such a field, as they are."""
+        there = self.train.fields.get(field)
+        return self if field == self.field or there is None or there.kind not in SEEN else replace(self, field=field)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -80,28 +64,36 @@ class Data:
         field = self.train.fields.get("class")
         return () if field is None else field.classes
 
+    @functools.cached_property
+    def format(self) -> PictureFormat | WaveFormat:
+        """What an encoder that is trained on it is made for."""
+        with torch.device("cpu"):  # also where a method is being built on no device at all
+            return format_of(self.train.fields[self.field], measure(self.measured, self.field))
+
     @property
     def channels(self) -> int:
-        """Of a picture: 1 or 3."""
-        return self.train.fields["image"].shape[0]
+        """Of a picture, or a frame: 1 or 3."""
+        return self._picture[0]
 
     @property
     def image_px(self) -> int:
-        """Height and width of a picture."""
-        return self.train.fields["image"].shape[1]
+        """Height and width of a picture, or a frame."""
+        return self._picture[1]
 
     @property
-    def format(self) -> PictureFormat:
-        """What an encoder that is trained on it is made for."""
-        return PictureFormat(self.channels, self.image_px, self.mean, self.std)
+    def _picture(self) -> tuple[int, ...]:
+        shown = self.train.fields[self.field]
+        if shown.kind not in ("image", "clip"):
+            raise UserError(f"pictures are asked of {self.name}, and method.views shows {self.field}, a {shown.kind}")
+        return shown.shape[-3:]
 
     def summary(self) -> str:
         """Say in one line what there is."""
         unlabelled = len(self.pretrain) - len(self.train)
         return (
             f"{self.name}: {len(self.train):,} training{f' (+ {unlabelled:,} unlabelled)' if unlabelled else ''}, "
-            f"{len(self.validation):,} validation and {len(self.test):,} test pictures of {self.image_px} px, "
-            f"{'grey' if self.channels == 1 else 'colour'}, "
+            f"{len(self.validation):,} validation and {len(self.test):,} test "
+            f"{described(self.train.fields[self.field])}, "
             f"{f'{len(self.classes)} classes' if self.classes else 'no labels'}; "
             f"checksum {self.checksum[:16]}; {self.licence}"
         )
@@ -128,7 +120,6 @@ def load(config: DataConfig, root: Path | None = None) -> Data:
     contents = entry.read(config.name, data_root(root), config.image_px)
     rows = _Rows.of(config, contents)
     whole_train = contents.train.take(rows.train)
-    mean, std = statistics(whole_train)
     train = whole_train if config.train_images is None else contents.train.take(rows.used)
     pretrain = contents.train.take(torch.cat([rows.unlabelled, rows.used])) if len(rows.unlabelled) else train
     return Data(
@@ -137,8 +128,7 @@ def load(config: DataConfig, root: Path | None = None) -> Data:
         train=train,
         validation=_given_or_carved(contents.validation, contents.train, rows.validation),
         test=_given_or_carved(contents.test, contents.train, rows.test),
-        mean=mean,
-        std=std,
+        measured=whole_train,
         checksum=contents.checksum,
         licence=entry.licence,
         source=entry.source,

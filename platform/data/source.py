@@ -11,7 +11,7 @@ it is stored, beside :meth:`Source.known`, and to read a window of it: a further
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Final, Literal, final
 
 import torch
 from torch import Tensor
@@ -22,19 +22,42 @@ SAMPLE = 2_000  # items looked at for statistics; splits are shuffled, so the fi
 CHUNK = 256  # items read at a time, where all are
 
 
+Kind = Literal["image", "clip", "wave", "class", "text", "mask", "boxes", "points", "pose"]
+IGNORED: Final = 255
+"""The class of a mask's pixel that nothing is told of."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
-    """What items hold under one name.
+    """What items hold under one name, of some kind.
+
+    B items are read as:
+
+    - image: uint8 [B, C, H, W];
+    - clip: uint8 [B, T, C, H, W], frames of a film;
+    - wave: float32 [B, C, S] in [-1, 1], samples of a sound;
+    - class: int64 [B], numbers of ``classes``;
+    - text: a list of B strings;
+    - mask: uint8 [B, H, W], the class of each pixel, :data:`IGNORED` where nothing is told;
+    - boxes: float32 [B, K, 5]: left, top, right and bottom edge in pixels, and the class; rows after the last are NaN;
+    - points: float32 [B, K, 2]: x and y in pixels, of which the first reaches from 0 to 1; NaN where one is not seen;
+    - pose: float32 [B, ...], numbers.
+
+    Masks, boxes, points and poses of a clip have T after B.
 
     Attributes:
-        kind: "image", uint8 [B, C, H, W]; "class", int64 [B], numbers of ``classes``; "text", a list of B strings.
-        shape: of one item as it is read: (C, H, W) of an image, () of a class and of a text.
-        classes: names by number, of kind "class".
+        kind: one of these.
+        shape: of one item as it is read, without B; () of a class and of a text.
+        classes: names by number, of classes, masks and boxes.
+        rate: frames or samples per second, of clips and waves.
+        of: the image or clip that masks, boxes and points lie in.
     """
 
-    kind: Literal["image", "class", "text"]
+    kind: Kind
     shape: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
+    rate: float | None = None
+    of: str = ""
 
 
 class Source(ABC):

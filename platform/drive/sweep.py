@@ -26,7 +26,7 @@ from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.built import check_built
 from unlabeled.platform.train.events import Event, Failed
 from unlabeled.platform.train.execution import execute_safely
-from unlabeled.platform.train.loaded import load_cached, load_transfer
+from unlabeled.platform.train.loaded import data_of, load_transfer
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -47,7 +47,7 @@ def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
         UserError: a run doesn't fit its data, its encoder, or the way that it should be split.
     """
     for run in planned:
-        data = load_cached(run.config.data)
+        data = data_of(run.config)
         check_built(run.config, data, resources.workers)
         load_transfer(run.config, data)
 

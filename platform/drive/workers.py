@@ -28,7 +28,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import check_fits
 from unlabeled.platform.train.events import Event, Failed, Finished, Noted, Report, forwarding_warnings
 from unlabeled.platform.train.execution import execute
-from unlabeled.platform.train.loaded import load_cached
+from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import NonFiniteLossError
 
 _QUICK = {
@@ -165,7 +165,7 @@ def _work(given: Mapping[str, Any]) -> None:
     report = _connect(config["inbox"]) if collective.rank() == 0 else _say_nothing
     with forwarding_warnings(report):
         try:
-            data, offered = load_cached(run.data), collective.world_size()
+            data, offered = data_of(run), collective.world_size()
             training = workers_that_fit(run, data, offered)
             if training < offered:
                 report(Noted(f"{training} of {offered} workers train: the run can't be shared by {offered}"))

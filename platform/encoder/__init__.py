@@ -4,7 +4,7 @@ An encoder owns the mean and the standard deviation of the pictures that it was 
 first: views, probes and whoever loads exported weights all show it pixels in [0, 1].
 
 A family a file: ``convnet`` is ours, made for 28-32 px on a CPU; ``vit`` is a small ViT; ``named`` is every other
-ResNet and ViT of timm, by its name there, at any image size.
+ResNet and ViT of timm, by its name there, at any image size; ``wave`` hears raw sound.
 """
 
 from unlabeled.platform.encoder.config import EncoderConfig
@@ -12,6 +12,7 @@ from unlabeled.platform.encoder.convnet import ConvNet, ConvNetConfig
 from unlabeled.platform.encoder.encoder import Encoder, Maps, StandardisingEncoder
 from unlabeled.platform.encoder.named import TimmConfig
 from unlabeled.platform.encoder.resnet import ResNet
+from unlabeled.platform.encoder.sound import WaveConfig, WaveConvNet
 from unlabeled.platform.encoder.vit import ViT, ViTConfig
 
 __all__ = [
@@ -25,4 +26,6 @@ __all__ = [
     "TimmConfig",
     "ViT",
     "ViTConfig",
+    "WaveConfig",
+    "WaveConvNet",
 ]

@@ -6,7 +6,7 @@ from typing import Any, Self, cast
 
 from pydantic import ModelWrapValidatorHandler, model_validator
 
-from unlabeled.platform.data import PictureFormat
+from unlabeled.platform.data import Format
 from unlabeled.platform.encoder.encoder import StandardisingEncoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.settings import Variant
@@ -27,11 +27,11 @@ class EncoderConfig(Variant):
         return self.name
 
     @abstractmethod
-    def build(self, pictures: PictureFormat) -> StandardisingEncoder:
-        """Make the encoder for such pictures, weights from torch's global generator.
+    def build(self, shown: Format) -> StandardisingEncoder:
+        """Make the encoder for such pictures or sounds, weights from torch's global generator.
 
         Raises:
-            UserError: it can't see such pictures.
+            UserError: it can't see them.
         """
 
     @model_validator(mode="wrap")

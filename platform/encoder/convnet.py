@@ -6,7 +6,8 @@ from itertools import pairwise
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.platform.data import PictureFormat
+from unlabeled.platform.data import Format, PictureFormat
+from unlabeled.platform.data.format import taken
 from unlabeled.platform.encoder.config import EncoderConfig
 from unlabeled.platform.encoder.encoder import Maps, StandardisingEncoder, numbered
 
@@ -21,9 +22,9 @@ class ConvNetConfig(EncoderConfig):
     name = "convnet"
     width: int = Field(default=24, ge=4)
 
-    def build(self, pictures: PictureFormat) -> "ConvNet":
+    def build(self, shown: Format) -> "ConvNet":
         """Make it."""
-        return ConvNet(pictures, self.width)
+        return ConvNet(taken(shown, PictureFormat, self.called), self.width)
 
 
 class ConvNet(StandardisingEncoder):

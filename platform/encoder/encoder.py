@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from unlabeled.platform.data import PictureFormat
+from unlabeled.platform.data import Format
 from unlabeled.platform.errors import UserError
 
 
@@ -16,7 +16,8 @@ class Maps(NamedTuple):
 
     Attributes:
         pooled: the features that probes read and heads stand on, [B, dim].
-        grid: the last features before pooling, [B, channels, h, w]: of a ViT, its patches' tokens in their grid.
+        grid: the last features before pooling, [B, channels, h, w]: of a ViT, its patches' tokens in their grid. Of
+            sounds [B, channels, t].
         tokens: the last tokens, [B, T, channels]; a convnet's are its grid's places, row by row.
     """
 
@@ -31,7 +32,7 @@ class Maps(NamedTuple):
 
 
 class Encoder(nn.Module, ABC):
-    """Maps pixels [B, C, H, W] in [0, 1] to features [B, dim]. Abstract.
+    """Maps pixels [B, C, H, W] in [0, 1], or sounds [B, C, S] in [-1, 1], to features [B, dim]. Abstract.
 
     Attributes:
         dim: width of the feature vector.
@@ -73,10 +74,11 @@ class StandardisingEncoder(Encoder, ABC):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, pictures: PictureFormat, dim: int, channels: int | None = None) -> None:
+    def __init__(self, shown: Format, dim: int, channels: int | None = None) -> None:
         super().__init__(dim, channels)
-        self.register_buffer("mean", torch.tensor(pictures.mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(pictures.std).view(-1, 1, 1))
+        places = [1] * (len(shown.shape) - 1)
+        self.register_buffer("mean", torch.tensor(shown.mean).view(-1, *places))
+        self.register_buffer("std", torch.tensor(shown.std).view(-1, *places))
 
     def standardise(self, x: Tensor) -> Tensor:
         """Subtract the mean of pixels [B, C, H, W] in [0, 1], and divide by the deviation; float32 under autocast too.
@@ -84,9 +86,10 @@ class StandardisingEncoder(Encoder, ABC):
         Raises:
             UserError: they are whole numbers, or have another number of channels.
         """
-        if not x.is_floating_point() or x.shape[1] != len(self.mean):
+        if not x.is_floating_point() or x.ndim != self.mean.ndim + 1 or x.shape[1] != len(self.mean):
+            takes = "pixels [B, {}, H, W] as floats in [0, 1]" if self.mean.ndim == 3 else "sounds [B, {}, S] as floats"
             raise UserError(
-                f"this encoder takes pixels [B, {len(self.mean)}, H, W] as floats in [0, 1], got "
+                f"this encoder takes {takes.format(len(self.mean))}, got "
                 f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
             )
         return x.sub(self.mean).div_(self.std)

@@ -15,7 +15,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.platform.data import PictureFormat
+from unlabeled.platform.data import Format, PictureFormat
+from unlabeled.platform.data.format import taken
 from unlabeled.platform.encoder.config import TIMM, EncoderConfig
 from unlabeled.platform.encoder.resnet import ResNet
 from unlabeled.platform.encoder.vit import ViT, check_patches
@@ -47,7 +48,7 @@ class TimmConfig(EncoderConfig):
         """Timm's name."""
         return self.model
 
-    def build(self, pictures: PictureFormat) -> ResNet | ViT:
+    def build(self, shown: Format) -> ResNet | ViT:
         """Make it.
 
         Raises:
@@ -56,6 +57,7 @@ class TimmConfig(EncoderConfig):
         """
         import timm  # here, because it takes seconds to import
 
+        pictures = taken(shown, PictureFormat, self.model)
         known = timm.list_models(module=list(FAMILIES))
         if self.model not in known:
             near = ", ".join(difflib.get_close_matches(self.model, [*self.family, *known], n=3, cutoff=0.4))

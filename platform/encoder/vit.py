@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.platform.data import PictureFormat
+from unlabeled.platform.data import Format, PictureFormat
+from unlabeled.platform.data.format import taken
 from unlabeled.platform.encoder.config import EncoderConfig
 from unlabeled.platform.encoder.encoder import Maps, StandardisingEncoder, numbered
 from unlabeled.platform.errors import UserError
@@ -28,10 +29,11 @@ class ViTConfig(EncoderConfig):
     depth: int = Field(default=4, ge=1)
     patch_px: int = Field(default=4, ge=1)
 
-    def build(self, pictures: PictureFormat) -> "ViT":
+    def build(self, shown: Format) -> "ViT":
         """Make it; UserError where the patches do not divide a picture."""
         from timm.models.vision_transformer import VisionTransformer  # here, because it takes seconds to import
 
+        pictures = taken(shown, PictureFormat, self.called)
         fits = functools.partial(check_patches, self.name, self.patch_px)
         fits(pictures.image_px)
         dim = 8 * self.width

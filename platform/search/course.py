@@ -20,7 +20,7 @@ from unlabeled.platform.search.memory import Memory
 from unlabeled.platform.search.recording import Role, SearchDisplay, SearchRecorder, Stage
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Metrics, Started
-from unlabeled.platform.train.loaded import identify, load_cached
+from unlabeled.platform.train.loaded import data_of, identify
 
 _TRIES = 200  # points in a row that can't be trained, or were
 
@@ -211,7 +211,7 @@ class Course:
             run = self.search.run_at(self.base, point)
             why = self.search.broken(run)
             if not why:
-                read_back(run, point, load_cached(run.data), self.workers)
+                read_back(run, point, data_of(run), self.workers)
         except UserError as error:
             return None, [str(error)]
         return (None, why) if why else (run, [])

@@ -19,7 +19,7 @@ from unlabeled.platform.search.recording import SearchDisplay, SearchRecorder
 from unlabeled.platform.search.strategy import PrunerName, SamplerName, check_pruner, check_sampler
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import Store
-from unlabeled.platform.train.loaded import load_cached
+from unlabeled.platform.train.loaded import data_of
 
 
 def start(
@@ -43,7 +43,7 @@ def start(
     check_pruner(pruner, search)
     base = resolved(base, resources)
     check_runs([PlannedRun(row="default", seed=base.seed, config=base)], resources)
-    data = load_cached(base.data)
+    data = data_of(base)
     has_classes = "class" in data.train.fields
     if not has_classes and not search.objective.metric.startswith("health/"):
         raise UserError(f"{search.objective.metric} needs labels, and {data.name} has none; search by health/rankme")

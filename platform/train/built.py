@@ -3,8 +3,9 @@
 import torch
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, PictureFormat
 from unlabeled.platform.draws import key
+from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import Method
@@ -24,11 +25,17 @@ def build_method(run: RunConfig, data: Data, processor: Processor) -> Method:
     """
     with torch.random.fork_rng():
         torch.manual_seed(key(run.seed, "encoder"))
-        encoder = run.method.make_encoder(run.encoder, data.format)
-        run.method.check_encoder(encoder, data.image_px)
+        encoder = _encoder_of(run, data)
         torch.manual_seed(key(run.seed, "method"))
         method = run.method.build(encoder, data)
     return method.to(device=processor.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _encoder_of(run: RunConfig, data: Data) -> Encoder:
+    encoder = run.method.make_encoder(run.encoder, data.format)
+    if isinstance(data.format, PictureFormat):
+        run.method.check_encoder(encoder, data.image_px)
+    return encoder
 
 
 def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
@@ -97,8 +104,7 @@ def check_built(run: RunConfig, data: Data, workers: int = 1) -> Method:
     """
     check_fits(run, data, workers)
     with torch.device("meta"):
-        encoder = run.method.make_encoder(run.encoder, data.format)
-        run.method.check_encoder(encoder, data.image_px)
+        encoder = _encoder_of(run, data)
         method = run.method.build(encoder, data)
     check_method(method, run)
     return method

@@ -29,7 +29,7 @@ from unlabeled.platform.train.events import (
     Started,
     forwarding_warnings,
 )
-from unlabeled.platform.train.loaded import identify, load_cached, load_transfer
+from unlabeled.platform.train.loaded import data_of, identify, load_transfer
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.memory import TrainingMemory
@@ -47,7 +47,7 @@ def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Repor
     with forwarding_warnings(report):
         try:
             processor = Processor.here(run.precision, gpus)
-            execute(run, load_cached(run.data), home, processor, report, trained)
+            execute(run, data_of(run), home, processor, report, trained)
         except UserError as error:
             report(Failed(str(error)))
         except Exception as error:

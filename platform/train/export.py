@@ -1,14 +1,15 @@
 """A pretrained encoder as files: weights as safetensors, and what it takes to use them."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import PictureFormat
+from unlabeled.platform.data import Format
+from unlabeled.platform.data.format import FORMATS
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import MethodConfig
@@ -23,7 +24,7 @@ import unlabeled.methods  # some methods' encoders look at pictures in a way of 
 from unlabeled.platform.train.export import load_encoder
 
 encoder = load_encoder("{folder}")
-features = encoder(images)  # float [B, {channels}, {image_px}, {image_px}], pixels in [0, 1] -> [B, {dim}]
+features = encoder({what})  # {shown}: float [B, {shape}] in {bounds} -> [B, {dim}]
 ```
 
 Pretrained on {data}. The weights are `encoder.safetensors`, the architecture `encoder.json`.
@@ -37,20 +38,24 @@ class _Card(Settings):
     encoder: EncoderConfig
 
 
-def save_encoder(encoder: Encoder, run: RunConfig, pictures: PictureFormat, folder: Path) -> None:
+def save_encoder(encoder: Encoder, run: RunConfig, shown: Format, folder: Path) -> None:
     """Write ``encoder.safetensors``, ``encoder.json`` and a README of three lines of code."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
-    shape = {**asdict(pictures), "dim": encoder.dim}
     parts = {
         name: json.loads(part.canonical_json()) for name, part in (("encoder", run.encoder), ("method", run.method))
     }
-    card = {**parts, "data": run.data.name, **shape}
+    card = {**parts, "data": run.data.name, "shown": shown.kind, **asdict(shown), "dim": encoder.dim}
     write_atomically(folder / "encoder.json", json.dumps(card, indent=2).encode())
-    write_atomically(
-        folder / "README.md", _README.format(folder="path/to/encoder", data=run.data.name, **shape).encode()
-    )
+    words = {
+        "what": "images" if shown.kind == "pictures" else "sounds",
+        "shown": "pixels of pictures" if shown.kind == "pictures" else "samples of sounds",
+        "bounds": "[0, 1]" if shown.kind == "pictures" else "[-1, 1]",
+        "shape": ", ".join(map(str, shown.shape)),
+    }
+    readme = _README.format(folder="path/to/encoder", data=run.data.name, dim=encoder.dim, **words)
+    write_atomically(folder / "README.md", readme.encode())
 
 
 def load_encoder(folder: str | Path) -> Encoder:
@@ -70,8 +75,10 @@ def load_encoder(folder: str | Path) -> Encoder:
             kinds = _Card.checked(method=card["method"], encoder=card["encoder"])
         except UserError as error:
             raise UserError(f"{folder / 'encoder.json'} can't be read here: {error}") from None
-        pictures = PictureFormat(card["channels"], card["image_px"], tuple(card["mean"]), tuple(card["std"]))
-        encoder = kinds.method.make_encoder(kinds.encoder, pictures)
+        kind = FORMATS[card["shown"]]
+        given = {each.name: card[each.name] for each in fields(kind)}
+        shown = kind(**{**given, "mean": tuple(card["mean"]), "std": tuple(card["std"])})
+        encoder = kinds.method.make_encoder(kinds.encoder, shown)
     weights = load_file(folder / WEIGHTS)
     check_weights(weights, encoder.state_dict(), str(folder / WEIGHTS), "load it by that one, or export the run again")
     encoder.load_state_dict(weights)

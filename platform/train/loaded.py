@@ -14,6 +14,16 @@ def load_cached(config: DataConfig) -> Data:
     return load(config)
 
 
+@functools.lru_cache(maxsize=16)
+def _showing(config: DataConfig, field: str) -> Data:
+    return load_cached(config).showing(field)
+
+
+def data_of(run: RunConfig) -> Data:
+    """Return a run's data, which show the encoder what the method's first view is of."""
+    return _showing(run.data, run.method.field)
+
+
 def load_transfer(run: RunConfig, data: Data) -> dict[str, Data]:
     """Load the further data sets that a run is probed on: its name in metrics -> it, as the encoder sees it.
 
@@ -52,6 +62,6 @@ def identify(run: RunConfig) -> Identity:
     Raises:
         UserError: a data set is missing or damaged.
     """
-    data = load_cached(run.data)
+    data = data_of(run)
     checksums = (data.checksum, *(other.checksum for other in load_transfer(run, data).values()))
     return Identity(run.fingerprint(*checksums), run.training(data.checksum), run.row(*checksums))

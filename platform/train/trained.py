@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import PictureFormat
+from unlabeled.platform.data import Format
 from unlabeled.platform.method import Method
 from unlabeled.platform.train.checkpoint import write_atomically
 from unlabeled.platform.train.events import Metrics
@@ -42,9 +42,9 @@ class History:
     memory_mb: float | None
 
 
-def save(method: Method, run: RunConfig, pictures: PictureFormat, history: History, folder: Path) -> None:
+def save(method: Method, run: RunConfig, shown: Format, history: History, folder: Path) -> None:
     """Write the folder's files; what they hold is not a checkpoint that training could go on from."""
-    save_encoder(method.encoder, run, pictures, folder / "encoder")
+    save_encoder(method.encoder, run, shown, folder / "encoder")
     encoder = {tensor.data_ptr() for tensor in method.encoder.state_dict().values()}
     rest = {
         name: tensor.detach().cpu().clone().contiguous()

@@ -22,7 +22,7 @@ from unlabeled.platform.data import (
     Texts,
     load,
 )
-from unlabeled.platform.data.images import statistics
+from unlabeled.platform.data.format import measure
 from unlabeled.platform.errors import UserError
 
 N = 11
@@ -190,7 +190,7 @@ def test_statistics_are_of_sampled_pictures(source: Source) -> None:
     assert len(pictures) == N
     if pictures.shape[2:] == source.fields["image"].shape[1:]:
         assert torch.equal(pictures, images_of(source))
-    mean, std = statistics(source)
+    mean, std = measure(source, "image")
     assert mean == pytest.approx((pictures.double() / 255).mean(dim=(0, 2, 3)).tolist(), abs=1e-12)
     assert std == pytest.approx((pictures.double() / 255).std(dim=(0, 2, 3), correction=0).tolist(), abs=1e-12)
 

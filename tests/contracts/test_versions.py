@@ -20,9 +20,9 @@ from torch import nn
 
 from unlabeled.platform.augment import Op, View
 from unlabeled.platform.config import EvaluationConfig, RunConfig
-from unlabeled.platform.data import DataConfig
+from unlabeled.platform.data import DataConfig, WaveFormat
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig, TimmConfig
+from unlabeled.platform.encoder import EncoderConfig, TimmConfig, WaveConfig
 from unlabeled.platform.evaluate import FeatureProbe, Features, ProbeConfig
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import OptimizerConfig
@@ -133,8 +133,10 @@ def _of_probe(probe: FeatureProbe) -> Iterator[tuple[str, float]]:
 def _of_encoder(config: EncoderConfig) -> Iterator[tuple[str, float]]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = config.build(plain(1, 28)).double()
-    made = encoder(Draws(torch.arange(4), "versions").uniform("images", 1, 28, 28).double()).detach()
+        sounds = WaveFormat(1, 2000, 16_000.0, (0.0,), (1.0,))
+        shown = sounds if isinstance(config, WaveConfig) else plain(1, 28)
+        encoder = config.build(shown).double()
+    made = encoder(Draws(torch.arange(4), "versions").uniform("images", *shown.shape).double()).detach()
     yield "mean", (made * torch.linspace(0.5, 1.5, made.shape[1])).mean().item()
     yield "squares", made.square().mean().item()
     yield "parameters", float(sum(p.numel() for p in encoder.parameters()))

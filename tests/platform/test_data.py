@@ -28,7 +28,7 @@ from unlabeled.platform.data import (
     load,
     shipped,
 )
-from unlabeled.platform.data.images import statistics
+from unlabeled.platform.data.format import measure
 from unlabeled.platform.data.splits import balanced, carve, shuffled
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.home import find_home
@@ -226,7 +226,7 @@ def test_train_images_touch_nothing_but_train(data: Data) -> None:
     few = load(DataConfig(name=data.name, train_images=50))
     assert pictures(few.validation) == pictures(data.validation)
     assert pictures(few.test) == pictures(data.test)
-    assert (few.mean, few.std, few.checksum) == (data.mean, data.std, data.checksum)
+    assert (few.format, few.checksum) == (data.format, data.checksum)
 
 
 def test_fewer_train_images_are_among_more(data: Data) -> None:
@@ -247,13 +247,13 @@ def test_more_train_images_than_there_are() -> None:
 
 def test_mean_and_std_are_those_of_the_training_pixels(data: Data) -> None:
     pixels = images_of(data.train).double() / 255
-    assert data.mean == pytest.approx(pixels.mean(dim=(0, 2, 3)).tolist(), abs=1e-9)
-    assert data.std == pytest.approx(pixels.std(dim=(0, 2, 3), correction=0).tolist(), abs=1e-9)
+    assert data.format.mean == pytest.approx(pixels.mean(dim=(0, 2, 3)).tolist(), abs=1e-9)
+    assert data.format.std == pytest.approx(pixels.std(dim=(0, 2, 3), correction=0).tolist(), abs=1e-9)
 
 
 def test_a_constant_channel_has_a_std_to_divide_by() -> None:
     images = ArrayImages(np.full((3, 1, 4, 4), 255, dtype=np.uint8))
-    assert statistics(images) == ((1.0,), (1 / 255,))
+    assert measure(images, "image") == ((1.0,), (1 / 255,))
 
 
 @pytest.mark.parametrize(

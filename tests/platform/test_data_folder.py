@@ -66,7 +66,7 @@ def test_labels_reach_the_pictures_they_belong_to(tmp_path: Path) -> None:
     data = read(tmp_path)
     batch = images_of(data.train)
     assert batch[:, 0, 0, 0].tolist() == [255 * label for label in classes_of(data.train).tolist()]
-    assert data.mean == pytest.approx((0.5,) * 3, abs=0.1)
+    assert data.format.mean == pytest.approx((0.5,) * 3, abs=0.1)
 
 
 @pytest.mark.parametrize("below", ["", "only/"])
@@ -146,7 +146,7 @@ def test_splits_do_not_depend_on_what_is_drawn_or_where(tmp_path: Path) -> None:
     assert classes_of(few.train).bincount().tolist() == [5, 5]
     assert paths(few.train) < paths(one.train)
     assert in_order(few.validation) == in_order(one.validation)
-    assert (few.mean, few.std) == (one.mean, one.std)
+    assert few.format == one.format
 
 
 def test_suffixes_in_any_case_count_and_hidden_and_other_files_do_not(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 import torchvision.transforms.v2.functional as torchvision
@@ -5,10 +7,12 @@ from formats import by_hand, format_of, plain
 from torch import Tensor
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import PictureFormat
-from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig, TimmConfig, ViTConfig
+from unlabeled.platform.data import PictureFormat, WaveFormat
+from unlabeled.platform.data.format import Format
+from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig, TimmConfig, ViTConfig, WaveConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.layers import Block
+from unlabeled.platform.train.export import load_encoder, save_encoder
 
 IMAGES = [(1, 28), (3, 32)]
 
@@ -232,3 +236,65 @@ def test_what_is_no_picture_of_its_kind_is_one_clear_line(x: Tensor) -> None:
 def test_a_format_needs_statistics_of_each_channel(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     with pytest.raises(UserError, match="pictures of 3 channels need 3 means and as many standard deviations above 0"):
         PictureFormat(3, 28, mean, std)
+
+
+def sounds(num_samples: int = 2000, channels: int = 2) -> WaveFormat:
+    return WaveFormat(channels, num_samples, 16_000.0, (0.1, -0.2)[:channels], (0.5, 0.25)[:channels])
+
+
+def test_a_wave_encoder_hears_each_moment_through_its_receptive_field_alone() -> None:
+    encoder = WaveConfig(width=8).build(sounds()).eval()
+    assert (encoder.receptive, encoder.stride) == (465, 160), "29 ms each 10 ms at 16 kHz, as the paper has it"
+    x = torch.rand(2, 2, 2000) * 2 - 1
+    made = encoder.maps(x)
+    assert made.grid.shape == (2, 8, 1 + (2000 - 465) // 160)
+    torch.testing.assert_close(made.pooled, made.grid.mean(dim=2))
+    torch.testing.assert_close(made.tokens, made.grid.transpose(1, 2))
+    moment = 4
+    start = moment * encoder.stride
+    alone = encoder.maps(x[:, :, start : start + encoder.receptive]).grid
+    torch.testing.assert_close(alone[:, :, 0], made.grid[:, :, moment])
+    for sample, changes in ((start - 1, False), (start, True), (start + 464, True), (start + 465, False)):
+        touched = x.clone()
+        touched[:, :, sample] += 0.3
+        differs = (encoder.maps(touched).grid[:, :, moment] - made.grid[:, :, moment]).abs().max() > 0
+        assert bool(differs) is changes, sample
+
+
+def test_a_wave_encoder_standardises_and_is_loaded_from_its_card(tmp_path: Path, small_run: RunConfig) -> None:
+    config = WaveConfig(width=8)
+    encoder = config.build(sounds()).eval()
+    x = torch.rand(3, 2, 700) - 0.5
+    mean, std = torch.tensor([[0.1], [-0.2]]), torch.tensor([[0.5], [0.25]])
+    torch.testing.assert_close(encoder.standardise(x), (x - mean) / std)
+    save_encoder(encoder, small_run.with_field("encoder", config), sounds(), tmp_path)
+    assert torch.equal(load_encoder(tmp_path)(x), encoder(x))
+    assert "samples of sounds: float [B, 2, 2000] in [-1, 1] -> [B, 8]" in (tmp_path / "README.md").read_text()
+    with pytest.raises(UserError, match=r"^this encoder takes sounds \[B, 2, S\] as floats, got float32"):
+        encoder(torch.rand(3, 1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    ("config", "shown", "message"),
+    [
+        (ConvNetConfig(), sounds(), "^convnet sees pictures, and method.views shows it sounds; .* such as wave$"),
+        (TimmConfig(model="resnet18"), sounds(), "^resnet18 sees pictures, and .* shows it sounds"),
+        (WaveConfig(), plain(3, 28), "^wave sees sounds, and method.views shows it pictures; .* such as convnet$"),
+        (WaveConfig(), sounds(464), "^the encoder wave sees 465 samples at a time, and sounds here have 464; take"),
+    ],
+)
+def test_an_encoder_of_the_other_sense_is_one_clear_line(config: EncoderConfig, shown: Format, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        config.build(shown)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kernels": (4, 4)}, "2 kernels need as many strides, and there are 5"),
+        ({"kernels": (4,), "strides": (5,)}, "at most its kernel, so that no sample is left out"),
+    ],
+)
+def test_a_wave_encoder_that_skips_samples_is_one_clear_line(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        WaveConfig.checked(**fields)

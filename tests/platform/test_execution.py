@@ -182,7 +182,9 @@ def test_the_encoder_is_loaded_as_its_readme_says(
     assert names["features"].shape == (2, 64)
     assert torch.equal(load_encoder(folder)(names["images"]), names["features"])
     held = load_file(folder / "encoder.safetensors")
-    assert float(held["mean"]) == pytest.approx(small_data.mean[0]), "what it standardises by is among its weights"
+    assert float(held["mean"]) == pytest.approx(small_data.format.mean[0]), (
+        "what it standardises by is among its weights"
+    )
     del held["mean"]
     save_file(held, folder / "encoder.safetensors")
     with pytest.raises(UserError, match=r"safetensors holds other weights than are needed \(mean differs\): .* export"):
