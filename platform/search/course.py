@@ -166,13 +166,13 @@ class Course:
 
     def _do_trials(self) -> Iterator[int | None]:
         for under_way in self.memory.reopen():
-            yield self._enter_trial(under_way, self._trial_run(under_way))
+            yield self._enter_trial(under_way, self.memory.run_of(under_way))
         while len(self.memory.trained()) < self.trials:
             trial = self._ask()
             if trial is None:
                 self.display.say(f"every point of the space is done: {len(self.memory.trained())} trials")
                 break
-            number = self._enter_trial(trial, self._trial_run(trial))
+            number = self._enter_trial(trial, self.memory.run_of(trial))
             known = self.recorder.known(number)  # of a search whose journal is gone
             if known is not None and all(o.metric in known for o in self.search.objectives):
                 self.memory.finished(trial, [known[o.metric] for o in self.search.objectives])
@@ -260,7 +260,7 @@ class Course:
             return
         planned = {
             (trial, seed): self._enter(
-                PlannedRun(row=f"trial {trial}", seed=seed, config=self._trial_run(trial).with_field("seed", seed)),
+                PlannedRun(row=f"trial {trial}", seed=seed, config=self.memory.run_of(trial).with_field("seed", seed)),
                 "repeat",
                 trial,
             )
@@ -297,7 +297,4 @@ class Course:
     def winning_run(self) -> RunConfig:
         """Return the winner as a run like any other: measured as the base is, with the base's seed."""
         assert self.winner is not None
-        return self._trial_run(self.winner).with_field("evaluation", self.base.evaluation)
-
-    def _trial_run(self, trial: int) -> RunConfig:
-        return self.memory.run_of(trial)
+        return self.memory.run_of(self.winner).with_field("evaluation", self.base.evaluation)

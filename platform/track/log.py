@@ -24,14 +24,13 @@ from unlabeled.platform.track.left import line_of_waiting, send_waiting
 from unlabeled.platform.track.sender import Sender
 from unlabeled.platform.track.writer import Writer, find_run
 from unlabeled.platform.train.events import EpochDone, Failed, Finished, Metrics, Started
-from unlabeled.platform.train.loggable import MAX_NAME, MAX_PARAMETER, MAX_TAG, key_name, metric_name, plain_text
+from unlabeled.platform.train.loggable import loggable
 
 if TYPE_CHECKING:  # torch, which they import, takes 300 MB and two seconds that reading runs does not need
     from unlabeled.platform.data import Data
     from unlabeled.platform.study import PlannedRun
     from unlabeled.platform.train.loaded import Identity
 
-_MOST_OF_DATASET = {"name": 500, "digest": 36, "source_type": 36, "source": 65535, "profile": 65535}  # characters
 LOOK_SECONDS = 2.0  # between looks at what other drivers have in hand
 Claim = Literal["ours", "done", "failed", "others", "away"]
 
@@ -288,20 +287,5 @@ class StudyLog:
 
     def _append(self, fingerprint: str, what: str, **fields: Any) -> None:
         assert self._sender is not None, "open comes first"
-        entry = {"run": fingerprint, "do": what, "at": int(time.time() * 1000), **_loggable(fields)}
+        entry = {"run": fingerprint, "do": what, "at": int(time.time() * 1000), **loggable(fields)}
         self._sender.journal.append(entry)
-
-
-def _loggable(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Give names and texts that MLflow takes, so that nothing of a run is refused after it is trained."""
-    found = dict(fields)
-    if "name" in found:
-        found["name"] = plain_text(found["name"], MAX_NAME)
-    if "metrics" in found:
-        found["metrics"] = {metric_name(name): float(value) for name, value in found["metrics"].items()}
-    for kind, most in (("params", MAX_PARAMETER), ("tags", MAX_TAG)):
-        if kind in found:
-            found[kind] = {key_name(name): plain_text(str(text), most) for name, text in found[kind].items()}
-    if "dataset" in found:
-        found["dataset"] = {name: plain_text(text, _MOST_OF_DATASET[name]) for name, text in found["dataset"].items()}
-    return found

@@ -6,11 +6,14 @@ databases take no half of a surrogate pair, which names of files may hold, and P
 
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 MAX_NAME = 250  # characters, of a metric, a parameter or a tag
 MAX_PARAMETER = 6000
 MAX_TAG = 5000  # of older servers; newer ones take 8,000
 MAX_EXPERIMENT_TAG = 5000
+MAX_OF_DATASET = {"name": 500, "digest": 36, "source_type": 36, "source": 65535, "profile": 65535}
 
 
 def metric_name(text: str) -> str:
@@ -49,3 +52,18 @@ def plain_text(text: str, most: int) -> str:
     """
     whole = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
     return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+
+
+def loggable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give fields of a journal names and texts that MLflow takes, so that nothing is refused after a run is trained."""
+    found = dict(fields)
+    if "name" in found:
+        found["name"] = plain_text(found["name"], MAX_NAME)
+    if "metrics" in found:
+        found["metrics"] = {metric_name(name): float(value) for name, value in found["metrics"].items()}
+    for kind, most in (("params", MAX_PARAMETER), ("tags", MAX_TAG)):
+        if kind in found:
+            found[kind] = {key_name(name): plain_text(str(text), most) for name, text in found[kind].items()}
+    if "dataset" in found:
+        found["dataset"] = {name: plain_text(text, MAX_OF_DATASET[name]) for name, text in found["dataset"].items()}
+    return found
