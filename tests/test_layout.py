@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "dashboards": {"platform", "dashboards"},  # logged runs, not study code: an old result stays readable
 }
 MAX_ROOMS = 22
+MAX_LINES = 300
 COMPOSITION_ROOT = ROOT / "platform" / "cli"  # the one place that may look right, inside its functions
 
 
@@ -137,3 +138,8 @@ def test_a_package_without_its_folders_says_how_to_get_them(tmp_path: Path) -> N
     said = refused.stderr.splitlines()[-1]
     assert said.startswith(f"ImportError: {tmp_path / 'unlabeled'} lacks platform/, methods/, studies/ and dashboards/")
     assert "`git config core.symlinks true` and `git checkout -- unlabeled` make them" in said
+
+
+def test_no_file_is_longer_than_people_read_at_once() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for layer in LAYERS for path in (ROOT / layer).rglob("*.py")}
+    assert not {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > MAX_LINES}
