@@ -3,9 +3,7 @@
 A package brings methods by the entry point group ``unlabeled.methods``, whose entries are their config classes.
 """
 
-import logging
-from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Mapping
 
 from unlabeled.methods.autoregressive.cpc import CPCConfig
 from unlabeled.methods.contrastive.moco import MoCoConfig
@@ -21,6 +19,7 @@ from unlabeled.methods.multimodal.clip import CLIPConfig
 from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.methods.supervised.supcon import SupConConfig
 from unlabeled.platform.method import MethodConfig
+from unlabeled.platform.settings import brought
 
 OURS: Mapping[str, type[MethodConfig]] = {
     config.name: config
@@ -42,23 +41,7 @@ OURS: Mapping[str, type[MethodConfig]] = {
 }
 
 
-def _of_packages() -> Iterator[type[MethodConfig]]:
-    """Load the config classes that installed packages bring; what can't be loaded is left out with a warning."""
-    for point in entry_points(group="unlabeled.methods"):
-        try:
-            config = point.load()
-        except Exception as error:  # whatever another package does must not stop our commands
-            reason = f"{type(error).__name__}: {error}"
-        else:
-            if not (isinstance(config, type) and issubclass(config, MethodConfig)):
-                reason = f"{point.value} is no MethodConfig"
-            elif config.name in OURS:
-                reason = f"{config.name!r} is the name of a method here"
-            else:
-                yield config
-                continue
-        where = point.dist.name if point.dist else "a package"
-        logging.getLogger(__name__).warning("the method %r of %s can't be used: %s", point.name, where, reason)
-
-
-METHODS: Mapping[str, type[MethodConfig]] = {**OURS, **{config.name: config for config in _of_packages()}}
+METHODS: Mapping[str, type[MethodConfig]] = {
+    **OURS,
+    **{config.name: config for _, config in brought("unlabeled.methods", MethodConfig)},
+}

@@ -40,6 +40,7 @@ class OptimizerConfig(Variant):
         clip_norm: largest norm of all gradients together; None does not clip.
     """
 
+    group = "unlabeled.optimizers"
     learning_rate: float = Field(gt=0.0)
     scaling: Literal["none", "linear", "sqrt"] = "none"
     weight_decay: float = Field(default=0.0, ge=0.0)

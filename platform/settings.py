@@ -10,8 +10,10 @@ the version of its code, so that mended code does.
 import enum
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -26,6 +28,9 @@ from pydantic import (
 from pydantic_core import to_jsonable_python
 
 from unlabeled.platform.errors import UserError, unknown
+
+logger = logging.getLogger(__name__)
+_LOADED: set[str] = set()  # groups of entry points
 
 
 class Settings(BaseModel):
@@ -118,10 +123,27 @@ class Settings(BaseModel):
 
 
 class Variant(Settings):
-    """One kind of a family of settings. A direct subclass is a family; its subclasses are the kinds, by ``name``."""
+    """One kind of a family of settings. A direct subclass is a family; its subclasses are the kinds, by ``name``.
+
+    Attributes:
+        group: the entry points by which installed packages bring kinds of the family, loaded when one is first asked
+            for.
+        family: the kinds that are loaded, by name.
+    """
 
     name: ClassVar[str]
+    group: ClassVar[str] = ""
     family: ClassVar[dict[str, type[Any]]]
+
+    @classmethod
+    def kinds(cls) -> Mapping[str, type[Any]]:
+        """Return the family's kinds by name, those that installed packages bring among them."""
+        if cls.group and cls.group not in _LOADED:
+            _LOADED.add(cls.group)
+            root = next(base for base in cls.__mro__ if Variant in base.__bases__)
+            for _ in brought(cls.group, root):  # each joined the family when its class was made
+                pass
+        return cls.family
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -139,12 +161,12 @@ class Variant(Settings):
     def _pick_kind(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(value, Mapping) and "name" in value:
             rest = {key: inner for key, inner in value.items() if key != "name"}
-            kind = cls.family.get(value["name"])
+            kind = cls.kinds().get(value["name"])
             if kind is None or not issubclass(kind, cls):
-                raise ValueError(str(unknown(cls.__name__, str(value["name"]), cls.family)))
+                raise ValueError(str(unknown(cls.__name__, str(value["name"]), cls.kinds())))
             return handler(rest) if kind is cls else kind.model_validate(rest)
         if isinstance(value, Mapping) and cls not in cls.family.values():
-            raise ValueError(f"its name says which kind it is, and there is none; there are: {', '.join(cls.family)}")
+            raise ValueError(f"its name says which kind it is, and there is none; there are: {', '.join(cls.kinds())}")
         return handler(value)
 
     @model_serializer(mode="wrap")
@@ -160,14 +182,34 @@ class Variant(Settings):
         """Return a copy with a field changed; setting ``name`` gives another kind of the family, with its defaults."""
         if path != "name":
             return super().with_field(path, value, above=above)
-        if value not in self.family:
-            raise unknown(self.__class__.__mro__[1].__name__, str(value), self.family)
-        kind: type[Self] = self.family[value]
+        if value not in self.kinds():
+            raise unknown(self.__class__.__mro__[1].__name__, str(value), self.kinds())
+        kind: type[Self] = self.kinds()[value]
         return self if value == self.name else kind.checked()
 
     def flat(self) -> dict[str, Any]:
         """Return the kind's name and its fields by dotted path."""
         return {"name": self.name, **super().flat()}
+
+
+def brought(group: str, family: type[Any]) -> Iterator[tuple[str, Any]]:
+    """Load what installed packages bring by entry points: name and subclass, or value, of a family.
+
+    What can't be loaded is left out with a warning.
+    """
+    for point in entry_points(group=group):
+        try:
+            found = point.load()
+        except Exception as error:  # whatever another package does must not stop our commands
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            if isinstance(found, family) or (isinstance(found, type) and issubclass(found, family)):
+                yield point.name, found
+                continue
+            reason = f"{point.value} is no {family.__name__}"
+        where = point.dist.name if point.dist else "a package"
+        what = group.removeprefix("unlabeled.").removesuffix("s")
+        logger.warning("the %s %r of %s can't be used: %s", what, point.name, where, reason)
 
 
 def _identity(value: Any) -> Any:

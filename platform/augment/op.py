@@ -33,6 +33,7 @@ PositiveRange = Annotated[tuple[_Positive, _Positive], AfterValidator(_rising)]
 class Op(Variant, ABC):
     """One augmentation of a batch. A frozen value: its fields say how strong it is, ``p`` how often it fires."""
 
+    group = "unlabeled.ops"
     p: float = Field(default=1.0, ge=0.0, le=1.0)
 
     def __call__(self, images: Tensor, draws: Draws, *, overwrite: bool = False) -> Tensor:

@@ -21,6 +21,8 @@ class EncoderConfig(Variant):
     ``encoder=vit``, ``encoder=resnet18``, ``encoder.name=resnet18``.
     """
 
+    group = "unlabeled.encoders"
+
     @property
     def called(self) -> str:
         """The name that a user gave it."""
@@ -38,7 +40,7 @@ class EncoderConfig(Variant):
     @classmethod
     def _pick_kind(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         fields = {"name": value} if isinstance(value, str) else value
-        if isinstance(fields, Mapping) and isinstance(name := fields.get("name"), str) and name not in cls.family:
+        if isinstance(fields, Mapping) and isinstance(name := fields.get("name"), str) and name not in cls.kinds():
             fields = {**fields, "name": TIMM, "model": name}
         return cast(Self, super()._pick_kind(fields, handler))  # type: ignore[operator]
 
@@ -48,6 +50,6 @@ class EncoderConfig(Variant):
             return super().with_field(path, value, above=above)
         if value == TIMM:
             raise UserError(f"{above}name={TIMM} does not say which model; write its name, as in {above}name=resnet18")
-        if value in self.family:
+        if value in self.kinds():
             return super().with_field(path, value, above=above)
-        return self if value == self.called else cast(Self, self.family[TIMM].checked(model=value))
+        return self if value == self.called else cast(Self, self.kinds()[TIMM].checked(model=value))

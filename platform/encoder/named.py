@@ -60,7 +60,7 @@ class TimmConfig(EncoderConfig):
         pictures = taken(shown, PictureFormat, self.model)
         known = timm.list_models(module=list(FAMILIES))
         if self.model not in known:
-            near = ", ".join(difflib.get_close_matches(self.model, [*self.family, *known], n=3, cutoff=0.4))
+            near = ", ".join(difflib.get_close_matches(self.model, [*self.kinds(), *known], n=3, cutoff=0.4))
             raise UserError(
                 f"no encoder is called {self.model!r}; near it: {near or 'convnet, resnet18'}; "
                 "allowed: convnet, vit, or any timm ResNet or ViT"

@@ -40,6 +40,7 @@ class ProbeConfig(Variant):
             are among a larger one's.
     """
 
+    group = "unlabeled.probes"
     asks_method: ClassVar[bool] = False
     scores: ClassVar[tuple[str, ...]] = ("top1",)
     labels: float = Field(default=1.0, gt=0.0, le=1.0)
