@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from unlabeled.platform.home import find_home
+from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.track import Store, frame
 
 _ONCE = ("test/", "validation/", "untrained/", "system/")  # metrics of a whole run, which have no epochs

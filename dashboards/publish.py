@@ -21,8 +21,8 @@ from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.report import Report
 from unlabeled.dashboards.website import About, Declared, Searched, method_page, site_links, used_by, write_site
 from unlabeled.platform.addresses import scrub
+from unlabeled.platform.drive.home import find_home, make_home
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.track import Store
 from unlabeled.platform.track.reports import log_report, set_view
 

@@ -207,8 +207,7 @@ def brought(group: str, family: type[Any]) -> Iterator[tuple[str, Any]]:
                 yield point.name, found
                 continue
             reason = f"{point.value} is no {family.__name__}"
-        where = point.dist.name if point.dist else "a package"
-        what = group.removeprefix("unlabeled.").removesuffix("s")
+        what, where = group.removeprefix("unlabeled.").removesuffix("s"), point.dist.name if point.dist else "a package"
         logger.warning("the %s %r of %s can't be used: %s", what, point.name, where, reason)
 
 

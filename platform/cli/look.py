@@ -64,7 +64,7 @@ def ui(
     home: Home = None, port: Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)] = 5000
 ) -> None:
     """Serve the MLflow UI on the home's store, and print each study's page."""
-    from unlabeled.platform.home import find_home
+    from unlabeled.platform.drive.home import find_home
     from unlabeled.platform.track import Store
     from unlabeled.platform.track.serve import serve
 

@@ -28,8 +28,8 @@ def run(
     from unlabeled.methods import METHODS
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.drive.address import check_address
+    from unlabeled.platform.drive.home import is_in_job
     from unlabeled.platform.drive.sweep import run_here, run_on_tune
-    from unlabeled.platform.home import is_in_job
     from unlabeled.platform.study import Study
 
     if method is None and config is None:

@@ -5,7 +5,7 @@ from unlabeled.platform.cli.options import Home
 
 def send(home: Home = None) -> None:
     """Send the results that wait in the home for an MLflow store that was away."""
-    from unlabeled.platform.home import make_home
+    from unlabeled.platform.drive.home import make_home
     from unlabeled.platform.track import Store, send_waiting
 
     place = make_home(home)

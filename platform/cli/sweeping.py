@@ -28,10 +28,10 @@ def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, re
     """Check a study's runs, do what is unfinished of them, and say what was done before."""
     from unlabeled.platform.drive.cluster import take_sigterm_as_ctrl_c
     from unlabeled.platform.drive.display import Display
+    from unlabeled.platform.drive.home import make_home
     from unlabeled.platform.drive.precision import resolved
     from unlabeled.platform.drive.recorder import Recorder
     from unlabeled.platform.drive.sweep import check_runs
-    from unlabeled.platform.home import make_home
     from unlabeled.platform.track import Store
 
     take_sigterm_as_ctrl_c()
@@ -50,11 +50,11 @@ def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, re
 def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: "Resources") -> None:
     """Check a study's runs and the cluster, and print what running it would do."""
     from unlabeled.platform.drive.cluster import cluster
+    from unlabeled.platform.drive.home import find_home
     from unlabeled.platform.drive.plan import Plan, logged_runs
     from unlabeled.platform.drive.precision import resolved
     from unlabeled.platform.drive.room import nodes
     from unlabeled.platform.drive.sweep import check_runs
-    from unlabeled.platform.home import find_home
 
     planned = study.runs(resolved(base, resources), profile)
     check_runs(planned, resources)
@@ -73,8 +73,8 @@ def seeds_show(study: "Study", profile: str, home: Path | None) -> list[str]:
     from contextlib import suppress
 
     from unlabeled.dashboards.detectable import detectable
+    from unlabeled.platform.drive.home import find_home
     from unlabeled.platform.drive.plan import has_store
-    from unlabeled.platform.home import find_home
     from unlabeled.platform.track import Store, frame
 
     record = study.record(profile)

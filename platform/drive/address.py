@@ -7,9 +7,9 @@ from pathlib import Path
 
 from unlabeled.platform.addresses import without_secrets
 from unlabeled.platform.drive import handshake
+from unlabeled.platform.drive.home import is_in_job
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.home import is_in_job
 
 _CONNECT_SECONDS = 5.0
 

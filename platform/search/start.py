@@ -5,11 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.drive.home import make_home
 from unlabeled.platform.drive.precision import resolved
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.sweep import check_runs
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.home import make_home
 from unlabeled.platform.search import summary
 from unlabeled.platform.search.course import Course
 from unlabeled.platform.search.declared import Search

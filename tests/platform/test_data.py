@@ -30,8 +30,8 @@ from unlabeled.platform.data import (
 )
 from unlabeled.platform.data.format import measure
 from unlabeled.platform.data.splits import balanced, carve, shuffled
+from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.home import find_home
 
 SHIPPED = ["fashion-mnist-12k", "emoji"]
 

@@ -19,11 +19,11 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive import display, submit
 from unlabeled.platform.drive.cluster import take_sigterm_as_ctrl_c
 from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.home import make_home
 from unlabeled.platform.drive.plan import LoggedRun, Plan, logged_runs
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.room import check_room, growing, nodes, with_gpus
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.home import make_home
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.events import EpochDone, Progress, Started
 from unlabeled.platform.train.loaded import identify

@@ -17,13 +17,13 @@ from unlabeled.platform.augment import Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.home import find_home, make_home
 from unlabeled.platform.drive.recorder import Outcome, Recorder
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.sweep import run_here
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import Linear
-from unlabeled.platform.home import find_home, make_home
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.study import Study
 from unlabeled.platform.track import Store

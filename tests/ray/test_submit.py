@@ -254,7 +254,7 @@ def test_a_job_without_a_home_is_refused_there_as_here(server: JobServer, checko
     assert "a job's own folder is thrown away after it" in here.stderr
     # What is not asked here is seen there: a relative home starts in the job's own folder.
     ask = [str(IN / "ray"), "job", "submit", "--address", server.address, "--working-dir", str(checkout)]
-    there = server.run(*ask, "--", "python", "-c", "from unlabeled.platform.home import make_home; make_home()")
+    there = server.run(*ask, "--", "python", "-c", "from unlabeled.platform.drive.home import make_home; make_home()")
     assert there.returncode == 1
     assert re.search(r"UserError: a job's own folder is thrown away after it, and the home .* lies there", there.stdout)
 

@@ -16,8 +16,8 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.utils.validation import _validate_batch_log_data, _validate_batch_log_limits
 
 from unlabeled.dashboards import frames
+from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.home import find_home
 from unlabeled.platform.track import Store
 from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.writer import batches
