@@ -21,7 +21,6 @@ import numpy.typing as npt
 from unlabeled.platform.errors import UserError
 
 _ROW = np.dtype([("path", "V16"), ("state", "<i8", (4,)), ("digest", "V32")])
-_HEAD = b"unlabeled digests 1\n"
 _SETTLED_NS = 3 * 10**9  # a file changed so lately may change again within one tick of its file system's clock
 _AT_ONCE = 256
 _THREADS = 8  # that wait for a disk, or a far one; reading and hashing let each other run
@@ -40,7 +39,7 @@ def file_digests(folder: Path, paths: Sequence[str], check: Callable[[Path, byte
     Raises:
         UserError: a file is missing or can't be read; it is named. Or what ``check`` raises.
     """
-    kept = _kept(folder)
+    kept = kept_rows(folder, "digests", _ROW)
     keys = [hashlib.sha256(os.fsencode(path)).digest()[:16] for path in paths]
     rows = np.zeros(len(paths), _ROW)
     rows["path"] = np.frombuffer(b"".join(keys), "V16")
@@ -62,7 +61,7 @@ def file_digests(folder: Path, paths: Sequence[str], check: Callable[[Path, byte
         for _ in pool.map(look, range(0, len(paths), _AT_ONCE)):
             pass
     if (is_new & settled).any():
-        _keep(folder, rows[settled])
+        keep_rows(folder, "digests", rows[settled])
     return [digest.tobytes() for digest in rows["digest"]]
 
 
@@ -116,43 +115,53 @@ def _read(path: Path, state: tuple[int, int, int, int], check: Callable[[Path, b
     return hashlib.sha256(content).digest(), is_settled
 
 
-def _place(folder: Path) -> Path | None:
-    """Return the cache file of a folder of pictures; None where the user has no place for it."""
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # no account, no HOME
-        return None
-    return cache / "unlabeled" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.digests"
-
-
-def _kept(folder: Path) -> Rows:
+def kept_rows(folder: Path, what: str, kind: np.dtype[np.void]) -> Rows:
     """Return the rows that were kept for a folder; none where they are missing or damaged."""
-    place = _place(folder)
+    place = _place(folder, what)
     try:
         content = b"" if place is None else place.read_bytes()
     except OSError:
         content = b""
-    head, body = content[: len(_HEAD) + 32], content[len(_HEAD) + 32 :]
-    if head != _HEAD + hashlib.sha256(body).digest() or len(body) % _ROW.itemsize:
-        return np.zeros(0, _ROW)
-    return np.frombuffer(body, _ROW)
+    start = len(_head(what)) + 32
+    head, body = content[:start], content[start:]
+    if head != _head(what) + hashlib.sha256(body).digest() or len(body) % kind.itemsize:
+        return np.zeros(0, kind)
+    return np.frombuffer(body, kind)
 
 
-def _keep(folder: Path, rows: Rows) -> None:
-    place = _place(folder)
+def keep_rows(folder: Path, what: str, rows: Rows) -> None:
+    """Keep rows for a folder in the place of those that are kept; where that can't be, nothing is lost but time."""
+    place = _place(folder, what)
     if place is None:
         return
     body = rows.tobytes()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=".digests-")
+        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{what}-")
         try:
             with io.FileIO(handle, "wb") as file, io.BufferedWriter(file) as stream:
-                stream.write(_HEAD + hashlib.sha256(body).digest())
+                stream.write(_head(what) + hashlib.sha256(body).digest())
                 stream.write(body)
             os.replace(name, place)
         except BaseException:
             os.unlink(name)
             raise
     except OSError:
-        return  # nothing is lost but time
+        return
+
+
+def cache_folder() -> Path | None:
+    """Return the folder for what may be made again; None where the user has no place for it."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unlabeled"
+    except RuntimeError:  # no account, no HOME
+        return None
+
+
+def _place(folder: Path, what: str) -> Path | None:
+    cache = cache_folder()
+    return None if cache is None else cache / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.{what}"
+
+
+def _head(what: str) -> bytes:
+    return f"unlabeled {what} 1\n".encode()

@@ -111,11 +111,11 @@ class FileImages(Source):
         return FileImages(self.folder, [self.paths[i] for i in rows.tolist()], self._px)
 
     def _decode(self, file: Path) -> npt.NDArray[np.uint8]:
-        with _named(file), Image.open(file) as picture:
+        with picture_named(file), Image.open(file) as picture:
             # A JPEG is decoded at a fraction of its size where that leaves twice what is needed, the gap that
             # Pillow's own thumbnail() takes by default.
             picture.draft(None, (2 * self._px, 2 * self._px))
-            return np.ascontiguousarray(_centre_square(_three_channels(picture), self._px).transpose(2, 0, 1))
+            return np.ascontiguousarray(centre_square(three_channels(picture), self._px).transpose(2, 0, 1))
 
 
 def _images_of(channels: int, px: int) -> dict[str, Field]:
@@ -130,14 +130,14 @@ def check_picture(file: Path, content: bytes) -> None:
     Raises:
         UserError: it can't be read; it is named.
     """
-    with _named(file), Image.open(io.BytesIO(content)) as picture:
+    with picture_named(file), Image.open(io.BytesIO(content)) as picture:
         end = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(picture.format or "")
         if end is not None and end not in content[-64:]:
             picture.load()
 
 
 @contextmanager
-def _named(file: Path) -> Iterator[None]:
+def picture_named(file: Path) -> Iterator[None]:
     """Turn what Pillow raises on a file that is no whole picture into one line that names it."""
     try:
         yield
@@ -151,7 +151,12 @@ def _named(file: Path) -> Iterator[None]:
         raise UserError(f"can't read the picture {shown(file)}: {reason}; repair it or take it out") from error
 
 
-def _three_channels(picture: Image.Image) -> Image.Image:
+def three_channels(picture: Image.Image) -> Image.Image:
+    """Return a picture of any mode as RGB.
+
+    Raises:
+        ValueError: its pixels are floating-point numbers.
+    """
     if picture.mode == "F":
         raise ValueError("its pixels are floating-point numbers of unknown range; save it with 8 or 16 bits")
     if picture.mode.startswith("I"):  # 16 bits, which convert() would clip at 255
@@ -168,9 +173,14 @@ def on_white(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
 
 
-def _centre_square(picture: Image.Image, px: int) -> npt.NDArray[np.uint8]:
-    width, height = picture.size
+def centre_box(width: int, height: int) -> tuple[float, float, float, float]:
+    """Return the left, top, right and bottom edge of a picture's centre square, in its pixels."""
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)  # resizing this alone is resizing all and cutting, at less work
+    return left, top, left + side, top + side
+
+
+def centre_square(picture: Image.Image, px: int) -> npt.NDArray[np.uint8]:
+    """Return a picture's centre square, resized to uint8 [px, px, 3], or [px, px] of a grey one."""
+    box = centre_box(*picture.size)  # resizing this alone is resizing all and cutting, at less work
     return np.asarray(picture.resize((px, px), Image.Resampling.BILINEAR, box=box))
