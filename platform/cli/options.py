@@ -66,11 +66,12 @@ def _from_here(value: Any) -> Any:
 
 
 def from_here(data: str) -> str:
-    """Let a relative ``folder:PATH`` start where the user is; below it, it would start at the data root."""
-    from unlabeled.platform.data.folder import PREFIX
+    """Let a relative ``folder:PATH``, or other PATH of data, start where the user is, not at the data root."""
+    from unlabeled.platform.data.catalogue import WITH_PATH
 
-    place = data.removeprefix(PREFIX)
-    return f"{PREFIX}{Path(place).expanduser().absolute()}" if data.startswith(PREFIX) and place else data
+    prefix, colon, place = data.partition(":")
+    is_place = prefix + colon in WITH_PATH and place
+    return f"{prefix}:{Path(place).expanduser().absolute()}" if is_place else data
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

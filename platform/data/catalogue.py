@@ -7,6 +7,7 @@ from pathlib import Path
 from unlabeled.platform.data.archives import fetch_archive, fetch_imagenet, read_archive, read_imagenet
 from unlabeled.platform.data.contents import Contents
 from unlabeled.platform.data.folder import PREFIX, fetch_folder, read_folder
+from unlabeled.platform.data.readers import davis, films, hub, sounds, stamps, voc
 from unlabeled.platform.data.shipped import fetch_nothing, read_emoji, read_fashion
 from unlabeled.platform.errors import lookup
 
@@ -20,16 +21,18 @@ class CatalogueEntry:
         size: how many pictures to train on and to test, of which size, and what they take on disk.
         licence: who allows what.
         source: whom to cite, or where it comes from.
-        read: takes name, data root and image_px, and returns what is on disk.
+        read: takes name, data root and the settings, and returns what is on disk.
         fetch: takes name and data root, downloads, and returns a line that says what is where.
+        settings: fields of a data set's configuration, beyond those of all sets, that this one has.
     """
 
     description: str
     size: str
     licence: str
     source: str
-    read: Callable[[str, Path, int | None], Contents]
+    read: Callable[..., Contents]
     fetch: Callable[[str, Path], str]
+    settings: tuple[str, ...] = ("image_px",)
 
 
 DATASETS: Mapping[str, CatalogueEntry] = {
@@ -105,15 +108,81 @@ DATASETS: Mapping[str, CatalogueEntry] = {
         read_folder,
         fetch_folder,
     ),
+    f"{films.PREFIX}PATH": CatalogueEntry(
+        "your own films, in class folders or loose, cut into clips; with their sound where all have some",
+        "what is there, in clips of 16 frames at 8 per second, cut to 112 px squares",
+        "yours",
+        "you",
+        films.read_films,
+        films.fetch_films,
+        ("image_px", "frames", "rate"),
+    ),
+    f"{sounds.PREFIX}PATH": CatalogueEntry(
+        "your own sounds, in class folders or loose, cut into pieces",
+        "what is there, in pieces of 1.28 seconds at 16 kHz, mono",
+        "yours",
+        "you",
+        sounds.read_sounds,
+        sounds.fetch_sounds,
+        ("seconds", "rate"),
+    ),
+    f"{voc.PREFIX}PATH": CatalogueEntry(
+        "PASCAL VOC: things of 20 classes in pictures, with boxes, and masks of some pictures",
+        "2007: 5,011 + 4,952; 2012: 5,717 + 5,823; cut to 224 px squares; 2 GB",
+        "flickr's terms of use",
+        "Everingham et al. (2010), The PASCAL Visual Object Classes (VOC) Challenge",
+        voc.read_voc,
+        voc.fetch_voc,
+    ),
+    f"{davis.PREFIX}PATH": CatalogueEntry(
+        "DAVIS 2017: films with a mask of what moves on each frame",
+        "60 + 30 films, in clips of 16 frames at 24 per second, cut to 112 px squares; 1 GB",
+        "BSD-3-Clause for the annotations; the films are of many authors",
+        "Pont-Tuset et al. (2017), The 2017 DAVIS Challenge on Video Object Segmentation, arXiv 1704.00675",
+        davis.read_davis,
+        davis.fetch_davis,
+        ("image_px", "frames", "rate"),
+    ),
+    f"{hub.PREFIX}PATH": CatalogueEntry(
+        "a Hugging Face data set of pictures on disk: what save_to_disk wrote, or Parquet files",
+        "what is there, cut to 224 px squares",
+        "the data set's own",
+        "the data set's own",
+        hub.read_hf,
+        hub.fetch_hf,
+    ),
+    "stamps": CatalogueEntry(
+        "pictures of things in 16 classes with their English names, of the Debian package tuxpaint-stamps-default",
+        "796 in all, of many sizes, brought to 64 px, colour; 220 MB installed",
+        "GPL-2",
+        "Tux Paint stamps 2022.06.04, Bill Kendrick and many others",
+        stamps.read_stamps,
+        stamps.fetch_stamps,
+    ),
+    "stamps-spoken": CatalogueEntry(
+        "those things' names, spoken in 9 languages, one voice each; with how they begin, their text and picture",
+        "7,190 in all, of 1.28 seconds at 16 kHz, mono; the same package",
+        "GPL-2",
+        "Tux Paint stamps 2022.06.04, Bill Kendrick and many others",
+        stamps.read_spoken,
+        stamps.fetch_stamps,
+        ("image_px", "seconds", "rate"),
+    ),
 }
+
+WITH_PATH: Mapping[str, str] = {
+    **{name.removesuffix("PATH"): name for name in DATASETS if name.endswith(":PATH")},
+    **{f"{name}:": name for name in stamps.NAMES},  # where they are not installed
+}
+"""What a name may begin with that goes on with a path, and the entry's name."""
 
 
 def find(name: str) -> CatalogueEntry:
-    """Return the entry for a data set's name or for ``folder:PATH``.
+    """Return the entry for a data set's name, or for a kind of folder and its path such as ``folder:PATH``.
 
     Raises:
         UserError: there is none; the nearest name is given.
     """
-    if name.startswith(PREFIX) and name != PREFIX:
-        return DATASETS[f"{PREFIX}PATH"]
-    return lookup("data set", name, DATASETS)
+    prefix, colon, path = name.partition(":")
+    kind = WITH_PATH.get(prefix + colon)
+    return DATASETS[kind] if kind is not None and path else lookup("data set", name, DATASETS)

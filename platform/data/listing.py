@@ -27,7 +27,20 @@ _SPLITS = {
     ),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_ABOUT_SPLITS = {"", "set", "split", "data", "image", "img", "picture"}  # as in "Training Set" or "test_images"
+_ABOUT_SPLITS = {
+    "",
+    "set",
+    "split",
+    "data",
+    "image",
+    "img",
+    "picture",
+    "film",
+    "video",
+    "clip",
+    "audio",
+    "sound",
+}  # as in "Training Set" or "test_images"
 _LEFT_BEHIND = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 
 
@@ -117,7 +130,7 @@ def path_of(name: str, root: Path) -> Path:
 def _splits(place: Path) -> Mapping[str, str]:
     """Return the folder of each split that the user made, below ``place``; "" is ``place`` itself."""
     folders = sorted(entry.name for entry in _entries(place) if entry.is_dir())
-    named = {folder: split for folder in folders if (split := _split_of(folder))}
+    named = {folder: split for folder in folders if (split := split_of(folder))}
     if not named:
         return {"train": ""}
     others = sorted(set(folders) - set(named))
@@ -133,7 +146,7 @@ def _splits(place: Path) -> Mapping[str, str]:
     return {split: folder for folder, split in named.items()}
 
 
-def _split_of(folder: str) -> str | None:
+def split_of(folder: str) -> str | None:
     """Return the split that a folder's name says, such as "Training", "val2017" or "test_images"; None for others."""
     words = {word.removesuffix("s") for word in re.split(r"[^a-z]+", folder.casefold())} - _ABOUT_SPLITS
     words = {word.removesuffix("set") for word in words}

@@ -117,7 +117,7 @@ def load(config: DataConfig, root: Path | None = None) -> Data:
         UserError: the set is missing, damaged, or too small for what is asked; the line says what to do.
     """
     entry = find(config.name)
-    contents = entry.read(config.name, data_root(root), config.image_px)
+    contents = config.read(data_root(root))
     rows = _Rows.of(config, contents)
     whole_train = contents.train.take(rows.train)
     train = whole_train if config.train_images is None else contents.train.take(rows.used)

@@ -21,7 +21,8 @@ def carve(rows: Tensor, labels: Tensor, groups: Tensor, fraction: float, purpose
 
     Args:
         rows: int64 [M], the rows to be cut; both results keep their order.
-        labels: int64 [N], the class of every row of the set, not -1 for ``rows``; a group has one class.
+        labels: int64 [N], the class of every row of the set, not -1 for ``rows``; a group of several classes counts as
+            of the one with the lowest number.
         groups: int64 [N], rows of equal group stay together.
         fraction: of each class's groups, rounded; at least one group and never all. A class of one group is not cut.
         purpose: names the cut; another purpose cuts elsewhere.
@@ -31,9 +32,8 @@ def carve(rows: Tensor, labels: Tensor, groups: Tensor, fraction: float, purpose
     """
     units, inverse = np.unique(groups[rows].numpy(), return_inverse=True)
     unit_of_row = torch.from_numpy(inverse)
-    unit_labels = torch.empty(len(units), dtype=torch.int64)
-    unit_labels[unit_of_row] = labels[rows]
-    assert torch.equal(unit_labels[unit_of_row], labels[rows]), "a group has rows of two classes"
+    unit_labels = torch.zeros(len(units), dtype=torch.int64)
+    unit_labels.scatter_reduce_(0, unit_of_row, labels[rows], "amin", include_self=False)
 
     order = shuffled(len(units), purpose)
     rank, size = torch.empty_like(order), torch.empty_like(order)

@@ -12,10 +12,14 @@ from unlabeled.platform.data.source import Field, Source
 
 @final
 class Classes(Source):
-    """The class of each item, as the field ``class``; some may have none."""
+    """The class of each item, as the field ``class`` or one of another name; some may have none."""
 
     def __init__(
-        self, numbers: npt.ArrayLike | Tensor, names: Sequence[str], known: npt.ArrayLike | Tensor | None = None
+        self,
+        numbers: npt.ArrayLike | Tensor,
+        names: Sequence[str],
+        known: npt.ArrayLike | Tensor | None = None,
+        field: str = "class",
     ) -> None:
         """Take whole numbers [N] from 0, the classes' names, and which items have one, bool [N]; None is all.
 
@@ -35,7 +39,7 @@ class Classes(Source):
         if len(told) and not 0 <= int(told.min()) <= int(told.max()) < len(names):
             low, high = int(told.min()), int(told.max())
             raise ValueError(f"labels go from {low} to {high}, but there are {len(names)} classes")
-        self.fields = {"class": Field(kind="class", classes=tuple(names))}
+        self.fields = {field: Field(kind="class", classes=tuple(names))}
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -59,20 +63,25 @@ class Classes(Source):
 
 @final
 class Texts(Source):
-    """A text for each item, as the field ``text``."""
+    """A text for each item, as the field ``text``; some may have none."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str | None]) -> None:
         self.fields = {"text": Field(kind="text")}
         self._texts = tuple(texts)
 
     def __len__(self) -> int:
         return len(self._texts)
 
+    def known(self, field: str) -> Tensor:
+        """Return which items have a text, bool [N]."""
+        self.check_has(field)
+        return torch.tensor([text is not None for text in self._texts], dtype=torch.bool)
+
     def read(self, index: Tensor, field: str) -> list[str]:
         """Return the texts of items ``index``."""
         self.check_has(field)
-        return [self._texts[i] for i in index.tolist()]
+        return [self._texts[i] or "" for i in index.tolist()]
 
     def take(self, rows: Tensor) -> "Texts":
         """Return the items ``rows`` in that order."""
-        return Texts(self.read(rows, "text"))
+        return Texts([self._texts[row] for row in rows.tolist()])

@@ -1,21 +1,9 @@
-"""A Hugging Face data set on disk, as ``hf:PATH``, read by PyArrow alone: no package ``datasets``, none of its scripts.
+"""Pictures in a column of Arrow or Parquet files."""
 
-PATH is what ``save_to_disk`` wrote (``dataset_dict.json`` or ``dataset_info.json`` with Arrow files, which are mapped
-into memory), or holds Parquet files as a repository on the hub does (``data/train-00000-of-00001.parquet``), which are
-read into memory whole.
-
-Fields are ``image``, the first column of pictures, decoded when it is read: the centre square, resized to
-``data.image_px`` (224); ``class``, the column of class labels that is called label or else the first; and ``text``, the
-first column that is called text, caption or sentence. A label of -1 is none. Splits go by the names that ``folder:``
-knows; ``unsupervised`` ones are pictures without a class. Nothing is ever unpickled or run.
-"""
-
-import functools
 import io
-import json
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -25,61 +13,125 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unlabeled.platform.data.contents import Contents
-from unlabeled.platform.data.digests import file_digests, shown
-from unlabeled.platform.data.images import centre_square, check_picture, picture_named, three_channels
-from unlabeled.platform.data.listing import existing_folder, path_of, split_of
-from unlabeled.platform.data.readers.measured import checksum
-from unlabeled.platform.data.source import Field, Joined, Source
-from unlabeled.platform.data.told import Classes, Texts
+from unlabeled.platform.data.contents import damage_named
+from unlabeled.platform.data.digests import shown
+from unlabeled.platform.data.images import centre_square, picture_named, three_channels
+from unlabeled.platform.data.source import Field, Source
 from unlabeled.platform.errors import UserError
 
-PREFIX = "hf:"
-PX = 224
 MOST_PARQUET = 4 * 2**30  # bytes, of one split
-_LABELS = ("label", "labels", "fine_label", "class")
-_TEXTS = ("text", "caption", "captions", "sentence", "sentences")
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which columns of a data set are read.
+@final
+class ArrowImages(Source):
+    """Pictures in a column of Arrow or Parquet files, decoded when they are read: the field ``image``."""
 
-    Attributes:
-        image: holds pictures.
-        label: holds class labels; "" for none.
-        classes: their names.
-        text: holds texts; "" for none.
-    """
+    def __init__(self, folder: Path, files: Sequence[str], column: str, px: int) -> None:
+        """Take files by their paths below ``folder``, and the column's name."""
+        self._place, self._px = (folder, tuple(files), column), px
+        self.fields: Mapping[str, Field] = {"image": Field(kind="image", shape=(3, px, px))}
+        self._column: Any = None
+        self._rows = torch.arange(len(self._pictures()))
 
-    image: str
-    label: str
-    classes: tuple[str, ...]
-    text: str
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, index: Tensor, field: str) -> Tensor:
+        """Decode pictures ``index`` to uint8 [B, 3, image_px, image_px], on as many threads as torch may use.
+
+        Raises:
+            UserError: a picture can't be read; its row is named.
+        """
+        self.check_has(field)
+        self._pictures()  # here rather than once a thread
+        x = torch.empty(len(index), *self.fields[field].shape, dtype=torch.uint8)
+        with ThreadPoolExecutor(max(1, min(len(index), torch.get_num_threads()))) as pool:
+            for row, pixels in enumerate(pool.map(self._decode, self._rows[index].tolist())):
+                x[row] = torch.from_numpy(pixels)
+        return x
+
+    def take(self, rows: Tensor) -> "ArrowImages":
+        """Return the pictures ``rows`` in that order, of the same files."""
+        part = object.__new__(ArrowImages)
+        part.__dict__.update(self.__dict__)
+        part._rows = self._rows[rows]
+        return part
+
+    def paths(self) -> list[str]:
+        """Return the paths below the folder of pictures that lie beside the table rather than in it.
+
+        Raises:
+            UserError: one leads out of the folder.
+        """
+        column = self._pictures()
+        if column.type.get_field_index("path") < 0:
+            return []
+        found = []
+        for chunk in column.chunks:
+            outside = chunk.filter(chunk.field("bytes").is_null())
+            found += [inside(self._place[0], each) for each in outside.field("path").to_pylist()]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the table where it is: whoever unpickles this opens it again."""
+        return {**self.__dict__, "_column": None}
+
+    def _pictures(self) -> Any:
+        if self._column is None:
+            folder, files, column = self._place
+            with damage_named(column, folder, "save or download it again"):
+                self._column = open_table(folder, files)[column]
+        return self._column
+
+    def _decode(self, row: int) -> npt.NDArray[np.uint8]:
+        folder, _, column = self._place
+        stored = self._column[row].as_py() or {}
+        if isinstance(stored, bytes):
+            stored = {"bytes": stored}
+        content, path = stored.get("bytes"), stored.get("path")
+        file = folder / (f"{column}[{row}]" if content is not None or path is None else inside(folder, path))
+        if content is None and path is None:
+            raise UserError(f"{shown(file)} has no picture; take that row out")
+        with picture_named(file), Image.open(file if content is None else io.BytesIO(content)) as picture:
+            picture.draft(None, (2 * self._px, 2 * self._px))  # as of picture files
+            return np.ascontiguousarray(centre_square(three_channels(picture), self._px).transpose(2, 0, 1))
 
 
-def read_hf(name: str, root: Path, image_px: int | None) -> Contents:
-    """Read tables, labels and texts; no picture is decoded yet.
+def open_table(place: Path, files: Sequence[str]) -> Any:
+    """Open Arrow files (mapped into memory) or Parquet files (read whole) as one table.
 
     Raises:
-        UserError: there is no such data set, or it has no column of pictures, or is damaged.
+        UserError: Parquet files are larger than is read into memory.
     """
-    place, px = existing_folder(name, root), image_px or PX
-    files = _files(place)
-    columns = None
-    splits = {}
-    for split, paths in files.items():
-        with _damage_named(place):
-            rows = table(place, tuple(paths))
-            found = _columns(rows, _features(place, paths, rows), place)
-            if columns is not None and columns != found:
-                raise UserError(f"the splits of {shown(place)} have other columns or classes; they must be the same")
-            columns = found
-            splits[split] = _items(place, tuple(paths), rows, columns, px)
-    flat = sorted({path for paths in files.values() for path in paths})
-    return Contents(
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-        checksum=checksum([(path, "") for path in flat], file_digests(place, flat, lambda path, content: None)),
-    )
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = []
+    if files[0].endswith(".parquet"):
+        size = sum((place / file).stat().st_size for file in files)
+        if size > MOST_PARQUET:
+            raise UserError(
+                f"the Parquet files in {shown(place)} are {size / 2**30:.0f} GiB, and up to {MOST_PARQUET / 2**30:.0f} "
+                "are read into memory; save the data set with `save_to_disk`, which is mapped instead"
+            )
+        parts = [pq.ParquetFile(place / file).read() for file in files]
+    else:
+        for file in files:
+            mapped = pa.memory_map(os.fspath(place / file))
+            is_file = mapped.read(6) == b"ARROW1"  # else a stream, which is what save_to_disk writes
+            mapped.seek(0)
+            parts.append((pa.ipc.open_file(mapped) if is_file else pa.ipc.open_stream(mapped)).read_all())
+    return pa.concat_tables(parts)
+
+
+def inside(place: Path, path: str) -> str:
+    """Return a path below a folder as it is.
+
+    Raises:
+        UserError: it leads out of it.
+    """
+    if os.path.isabs(path) or ".." in Path(path).parts:
+        raise UserError(
+            f"{shown(place)} has a picture in {shown(path)}, which is not below it; save the data set with its pictures"
+        )
+    return path

@@ -1,13 +1,13 @@
 """DAVIS in a folder, as ``davis:PATH``: films as pictures, with a mask of the things that move on each frame.
 
-    PATH/JPEGImages/480p/bear/00000.jpg  Annotations/480p/bear/00000.png  ImageSets/2017/train.txt  ImageSets/2017/val.txt
+    PATH/JPEGImages/480p/bear/00000.jpg  Annotations/480p/bear/00000.png  ImageSets/2017/{train,val}.txt
 
 Pont-Tuset et al. (2017), The 2017 DAVIS Challenge on Video Object Segmentation, arXiv 1704.00675.
 
 An item is a clip of ``data.frames`` frames (16), at 24 frames per second or, with ``data.rate``, a whole part of that:
-the centre square, resized to ``data.image_px`` (112), and masks with it. A film gives as many clips as fit into it; they
-are a group. Things are numbered as they are in a film, so a number means nothing between films. ``val`` is for testing,
-as in the literature.
+the centre square, resized to ``data.image_px`` (112), and masks with it. A film gives as many clips as fit into it;
+they are a group. Things are numbered as they are in a film, so a number means nothing between films. ``val`` is for
+testing, as in the literature.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """PASCAL VOC in a folder, as ``voc:PATH``: pictures, and what is in them: boxes, masks, a class.
 
-    PATH/JPEGImages/*.jpg  Annotations/*.xml  SegmentationClass/*.png  ImageSets/Main/*.txt  ImageSets/Segmentation/*.txt
+    PATH/JPEGImages/*.jpg  Annotations/*.xml  SegmentationClass/*.png  ImageSets/{Main,Segmentation}/*.txt
 
 Everingham, Van Gool, Williams, Winn, Zisserman (2010), The PASCAL Visual Object Classes (VOC) Challenge. PATH is the
 folder of a year, such as ``VOCdevkit/VOC2012``.
@@ -8,8 +8,8 @@ folder of a year, such as ``VOCdevkit/VOC2012``.
 Pictures are their centre square, resized to ``data.image_px`` (224); boxes and masks are moved with them, and a box
 outside it is gone. Objects that the annotators called difficult are left out, as in the challenge's scores. Of a
 picture's objects the largest in the square is its ``class``. A mask is known only of the pictures in
-``ImageSets/Segmentation``; 255, the seam around things, stays 255. Where the test pictures' annotations are there (2007),
-``val`` is for validation and ``test`` for testing; elsewhere ``val`` is for testing, as in the literature.
+``ImageSets/Segmentation``; 255, the seam around things, stays 255. Where the test pictures' annotations are there
+(2007), ``val`` is for validation and ``test`` for testing; elsewhere ``val`` is for testing, as in the literature.
 """
 
 from pathlib import Path
@@ -31,9 +31,27 @@ from unlabeled.platform.errors import UserError
 PREFIX = "voc:"
 PX = 224
 CLASSES = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
-    "sofa train tvmonitor"
-).split()
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
 _SHAPE = "PATH is a year's folder, such as VOCdevkit/VOC2012, with JPEGImages, Annotations and ImageSets"
 _LARGEST_XML = 2**20
 

@@ -1,0 +1,191 @@
+"""A Hugging Face data set on disk, as ``hf:PATH``, read by PyArrow alone: no package ``datasets``, none of its scripts.
+
+PATH is what ``save_to_disk`` wrote (``dataset_dict.json`` or ``dataset_info.json`` with Arrow files, which are mapped
+into memory), or holds Parquet files as a repository on the hub does (``data/train-00000-of-00001.parquet``), which are
+read into memory whole.
+
+Fields are ``image``, the first column of pictures, decoded when it is read: the centre square, resized to
+``data.image_px`` (224); ``class``, the column of class labels that is called label or else the first; and ``text``, the
+first column that is called text, caption or sentence. A label of -1 is none. Splits go by the names that ``folder:``
+knows, and others are left out. Nothing is ever unpickled or run.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlabeled.platform.data.contents import Contents, damage_named
+from unlabeled.platform.data.digests import file_digests, shown, unreadable
+from unlabeled.platform.data.listing import existing_folder, path_of, split_of
+from unlabeled.platform.data.readers.arrow import ArrowImages, inside, open_table
+from unlabeled.platform.data.readers.measured import checksum
+from unlabeled.platform.data.source import Joined, Source
+from unlabeled.platform.data.told import Classes, Texts
+from unlabeled.platform.errors import UserError
+
+PREFIX = "hf:"
+PX = 224
+_LABELS = ("label", "labels", "fine_label", "class")
+_TEXTS = ("text", "caption", "captions", "sentence", "sentences")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a data set are read.
+
+    Attributes:
+        image: holds pictures.
+        label: holds class labels; "" for none.
+        classes: their names.
+        text: holds texts; "" for none.
+    """
+
+    image: str
+    label: str
+    classes: tuple[str, ...]
+    text: str
+
+
+def read_hf(name: str, root: Path, image_px: int | None) -> Contents:
+    """Read tables, labels and texts; no picture is decoded yet.
+
+    Raises:
+        UserError: there is no such data set, or it has no column of pictures, or is damaged.
+    """
+    place, px = existing_folder(name, root), image_px or PX
+    columns, splits = None, {}
+    files = {split: tuple(paths) for split, paths in _files(place).items()}
+    pictures: set[str] = set()
+    for split, paths in files.items():
+        with damage_named(name, place, "save or download it again"):
+            table = open_table(place, paths)
+            found = _columns(table, place)
+            columns = columns or found
+            if columns != found:
+                raise UserError(f"the splits of {shown(place)} have other columns or classes; they must be the same")
+            images = ArrowImages(place, paths, found.image, px)
+            pictures.update(images.paths())
+            splits[split] = Joined(images, *_told(table, found))
+    flat = sorted({path for paths in files.values() for path in paths})
+    digests = file_digests(place, flat + sorted(pictures), lambda path, content: None)
+    return Contents(
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        checksum=checksum([(path, "") for path in flat + sorted(pictures)], digests),
+    )
+
+
+def fetch_hf(name: str, root: Path) -> str:
+    """Refuse: the hub has a client of its own."""
+    raise UserError(
+        f"Hugging Face data sets are not downloaded here; get one with `hf download --repo-type dataset NAME "
+        f"--local-dir {shown(path_of(name, root))}`, or put there what save_to_disk wrote"
+    )
+
+
+def _files(place: Path) -> dict[str, list[str]]:
+    """Return the table files of each split, below ``place``."""
+    splits: dict[str, list[str]] = {}
+    if (place / "dataset_dict.json").is_file():
+        said = _json(place / "dataset_dict.json").get("splits")
+        names = said if isinstance(said, list) else []
+        files = {str(name): _saved(place, inside(place, str(name))) for name in names}
+    elif (place / "state.json").is_file():
+        files = {"train": _saved(place, "")}
+    else:
+        files = {}
+        for path in sorted(place.rglob("*.parquet")):
+            below = path.relative_to(place)
+            words = re.split(r"-\d+-of-\d+$|-\d+$", below.stem)[0]
+            name = words if split_of(words) else below.parent.name or words
+            files.setdefault(name, []).append(below.as_posix())
+        if len(files) == 1 and split_of(next(iter(files))) is None:
+            files = {"train": next(iter(files.values()))}
+    for name, paths in files.items():
+        split = split_of(name)
+        if split is not None and paths:
+            if split in splits:
+                raise UserError(f"{shown(place)} has two {split} splits ({shown(name)} is one); take one out")
+            splits[split] = paths
+    if "train" not in splits:
+        raise UserError(
+            f"there is no train split in {shown(place)}{f', only {shown(chr(44).join(files))}' if files else ''}; PATH "
+            "holds what save_to_disk wrote, or Parquet files such as data/train-00000-of-00001.parquet"
+        )
+    return splits
+
+
+def _saved(place: Path, below: str) -> list[str]:
+    """Return the Arrow files of one split that was saved, in order."""
+    state = _json(place / below / "state.json")
+    files = [inside(place, str(Path(below) / str(each["filename"]))) for each in state.get("_data_files") or ()]
+    if not files or state.get("_indices_data_files"):
+        raise UserError(f"{shown(place / below)} names no data files, or rows of others; save it with save_to_disk")
+    return files
+
+
+def _json(file: Path) -> dict[str, Any]:
+    with damage_named(file.name, file.parent, "save or download it again"):
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise unreadable(file, error) from error
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+        return found
+
+
+def _columns(table: Any, place: Path) -> Columns:
+    """Choose columns by what the table's metadata says of them.
+
+    Raises:
+        UserError: none holds pictures.
+    """
+    import pyarrow as pa
+
+    said = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = said.get("info", {}).get("features", {})
+    kinds = {name: what.get("_type") for name, what in features.items() if isinstance(what, dict)}
+    images = [
+        field.name
+        for field in table.schema
+        if kinds.get(field.name) == "Image"
+        or (field.name not in kinds and pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
+    ]
+    if not images:
+        raise UserError(f"{shown(place)} has no column of pictures; its columns are {', '.join(table.column_names)}")
+    whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    named = [name for name in table.column_names if kinds.get(name) == "ClassLabel"]
+    labels = [name for name in _LABELS if name in (named or whole)] + named
+    classes: tuple[str, ...] = ()
+    if labels:
+        classes = tuple(map(str, features.get(labels[0], {}).get("names") or ()))
+        if not classes:
+            highest = max((number for number in table[labels[0]].to_pylist() if number is not None), default=-1)
+            classes = tuple(map(str, range(highest + 1)))
+    texts = [name for name in _TEXTS if name in table.column_names and _is_text(table.schema.field(name).type)]
+    return Columns(images[0], labels[0] if classes else "", classes, texts[0] if texts else "")
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _told(table: Any, columns: Columns) -> list[Source]:
+    """Return the class and the text of each row, as far as there are."""
+    told: list[Source] = []
+    if columns.label:
+        numbers = [-1 if number is None else number for number in table[columns.label].to_pylist()]
+        told.append(Classes(numbers, columns.classes, known=[number != -1 for number in numbers]))
+    if columns.text:
+        # Of several captions the first: an item has one text.
+        texts = [text[0] if isinstance(text, list) and text else text for text in table[columns.text].to_pylist()]
+        told.append(Texts([text or None for text in texts]))
+    return told
