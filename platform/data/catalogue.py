@@ -153,7 +153,7 @@ DATASETS: Mapping[str, CatalogueEntry] = {
     ),
     "stamps": CatalogueEntry(
         "pictures of things in 16 classes with their English names, of the Debian package tuxpaint-stamps-default",
-        "796 in all, of many sizes, brought to 64 px, colour; 220 MB installed",
+        "785 in all, of many sizes, brought to 64 px, colour; 220 MB installed",
         "GPL-2",
         "Tux Paint stamps 2022.06.04, Bill Kendrick and many others",
         stamps.read_stamps,

@@ -140,6 +140,7 @@ class FilmClips(Source):
 
     def sample(self, field: str) -> Iterator[Tensor]:
         """Yield what the field's statistics are taken from, in parts: the first 128 clips."""
+        self.check_has(field)
         for index in torch.split(self.rows[:SAMPLE], 8):
             yield self.read(index, field)
 

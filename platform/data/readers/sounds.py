@@ -3,13 +3,14 @@
 An item is a piece of ``data.seconds`` (1.28, which at 16 kHz are the 20,480 samples of Contrastive Predictive Coding:
 van den Oord, Li, Vinyals, 2018, arXiv 1807.03748), at ``data.rate`` samples per second (16,000), in mono: the mean of
 the channels. A sound of another rate is resampled. A longer one gives as many whole pieces as it has, which are a group
-and stay in one split; what is left over is left out. A shorter one gives a piece that ends in silence.
+and stay in one split; what is left over is left out. A shorter one gives a piece that ends in silence. Of an mp3 all that
+comes before a piece is decoded with it, so long ones are better kept as flac.
 
 A class is a folder right below PATH (or below its ``train/``), as everywhere: of LibriSpeech's ``train-clean-100`` a
 speaker. Splits are then cut file by file, so that every split has every speaker, as in the paper above.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, final
@@ -31,6 +32,7 @@ PREFIX = "sounds:"
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 SECONDS = 1.28
 RATE = 16_000
+SAMPLE = 512  # pieces that statistics are taken of
 
 
 def read_sounds(name: str, root: Path, seconds: float | None, rate: float | None) -> Contents:
@@ -150,6 +152,12 @@ class SoundPieces(Source):
         )
         return part
 
+    def sample(self, field: str) -> Iterator[Tensor]:
+        """Yield what the field's statistics are taken from, in parts: the first 512 pieces."""
+        self.check_has(field)
+        for index in torch.split(self.rows[:SAMPLE], 64):
+            yield self.read(index, field)
+
     def _decode(self, piece: int) -> Samples:
         folder, paths, sizes, length, rate, level = self._files
         file = int(self._file[piece])
@@ -159,8 +167,10 @@ class SoundPieces(Source):
             sf = soundfile()
             try:
                 with sf.SoundFile(path) as sound:
-                    sound.seek(start)
-                    samples = sound.read(count, dtype="float32", always_2d=True)
+                    # An mp3's frames lean on those before them: after a jump libsndfile decodes something else.
+                    passed = start if _is_mp3(path) else 0
+                    sound.seek(start - passed)
+                    samples = sound.read(passed + count, dtype="float32", always_2d=True)[passed:]
             except (OSError, RuntimeError, ValueError) as error:
                 raise _damaged(path, error) from error
             if len(samples) < count or not np.isfinite(samples).all():
@@ -204,6 +214,8 @@ def _measure(path: Path) -> tuple[int, int]:
         with sf.SoundFile(path) as sound:
             frames, rate = int(sound.frames), int(sound.samplerate)
             if 0 < frames < 2**62:
+                if _is_mp3(path):
+                    return frames, rate
                 sound.seek(frames - 1)
                 if len(sound.read(1)) == 1:
                     return frames, rate
@@ -212,6 +224,10 @@ def _measure(path: Path) -> tuple[int, int]:
     except (RuntimeError, ValueError) as error:
         raise _damaged(path, error) from error
     raise _damaged(path, "it has no samples, or is cut off")
+
+
+def _is_mp3(path: Path) -> bool:
+    return path.suffix.lower() == ".mp3"
 
 
 def _damaged(path: Path, reason: object) -> UserError:

@@ -15,7 +15,9 @@ or the package's file itself, which is then unpacked into the user's cache. Ther
 What numbers of them can mean: each language has one voice's pitch, so "which language" is "whose voice and microphone",
 as CPC's speakers are; loudness, which differs tenfold between them, is made equal, but noise and echo are not.
 ``initial`` is what is said, whoever says it: the test of whether features hold more than the voice. ``category`` can
-hardly be heard from a word that was never trained on, so chance is what to expect.
+hardly be heard in a word that was never trained on. Logistic regression of test from training sounds, on the log mel
+spectrum's mean and deviation over time, tells 0.95 of the languages (the largest class is 0.13), 0.47 of the initials
+(0.39) and 0.28 of the categories (0.24); on 480 ms from the onset, 40 ms at a time, 0.96, 0.58 and 0.31.
 """
 
 import hashlib
