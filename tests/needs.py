@@ -54,6 +54,7 @@ NEEDS = {
     "postgresql": Need(
         "PostgreSQL and psycopg2", postgresql() is not None, "apt-get install postgresql; pip install -e '.[dev]'"
     ),
+    "stamps": Need("the Debian package tuxpaint-stamps-default", Path("/usr/share/tuxpaint/stamps").is_dir()),
     "linux": Need("Linux, where a process's peak of memory can be reset", sys.platform == "linux"),
     "shared memory": Need(
         "an x86-64 processor and /dev/shm", platform.machine() in ("x86_64", "AMD64") and Path("/dev/shm").is_dir()

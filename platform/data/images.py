@@ -145,7 +145,8 @@ def picture_named(file: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(file, error) from error
         if isinstance(error, UnidentifiedImageError):  # whose own message names an object in memory
-            reason = "it is empty" if file.stat().st_size == 0 else "it is none, or of a kind that Pillow does not know"
+            is_empty = file.is_file() and file.stat().st_size == 0
+            reason = "it is empty" if is_empty else "it is none, or of a kind that Pillow does not know"
         else:
             reason = (str(error).replace(str(file), "the file").splitlines() or [type(error).__name__])[0]
         raise UserError(f"can't read the picture {shown(file)}: {reason}; repair it or take it out") from error

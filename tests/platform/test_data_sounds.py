@@ -84,7 +84,9 @@ def test_pitch_and_place_survive(tmp_path: Path, suffix: str, rate: int, channel
     assert pieces.shape in ((6, 8_000), (7, 8_000)), "mp3 may add a few samples"
     loudness = np.sqrt(np.square(pieces[:, 800:-800]).mean(axis=1))
     expected = 0.5 / 2**0.5 * (1 if channels == 1 else 0.75)
-    assert loudness[[0, 1, 4, 5]] == pytest.approx(np.full(4, expected), rel=0.05), "the mean of the channels"
+    assert loudness[[0, 1, 4, 5]] == pytest.approx(np.full(4, expected), rel=0.1 if suffix == ".mp3" else 0.02), (
+        "the mean of the channels"
+    )
     assert loudness[[2, 3]].max() < 0.02
     assert [pitch(pieces[n]) for n in (0, 1, 4, 5)] == pytest.approx([440, 440, 1_500, 1_500], abs=5)
 

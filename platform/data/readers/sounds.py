@@ -3,8 +3,8 @@
 An item is a piece of ``data.seconds`` (1.28, which at 16 kHz are the 20,480 samples of Contrastive Predictive Coding:
 van den Oord, Li, Vinyals, 2018, arXiv 1807.03748), at ``data.rate`` samples per second (16,000), in mono: the mean of
 the channels. A sound of another rate is resampled. A longer one gives as many whole pieces as it has, which are a group
-and stay in one split; what is left over is left out. A shorter one gives a piece that ends in silence. Of an mp3 all that
-comes before a piece is decoded with it, so long ones are better kept as flac.
+and stay in one split; what is left over is left out. A shorter one gives a piece that ends in silence. Of an mp3 all
+that comes before a piece is decoded with it, so long ones are better kept as flac.
 
 A class is a folder right below PATH (or below its ``train/``), as everywhere: of LibriSpeech's ``train-clean-100`` a
 speaker. Splits are then cut file by file, so that every split has every speaker, as in the paper above.
