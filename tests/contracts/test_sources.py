@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from media import davis, film, sound, tone, voc
 from PIL import Image
 from sources import images_of
 from torch import Tensor
@@ -23,9 +26,27 @@ from unlabeled.platform.data import (
     load,
 )
 from unlabeled.platform.data.format import measure
+from unlabeled.platform.data.readers.arrow import ArrowImages
+from unlabeled.platform.data.readers.davis import read_davis
+from unlabeled.platform.data.readers.films import read_films
+from unlabeled.platform.data.readers.sounds import read_sounds
+from unlabeled.platform.data.readers.stamps import PaddedImages
+from unlabeled.platform.data.readers.voc import read_voc
+from unlabeled.platform.data.source import IGNORED
 from unlabeled.platform.errors import UserError
 
 N = 11
+DTYPES = {
+    "image": torch.uint8,
+    "clip": torch.uint8,
+    "wave": torch.float32,
+    "class": torch.int64,
+    "text": None,
+    "mask": torch.uint8,
+    "boxes": torch.float32,
+    "points": torch.float32,
+    "pose": torch.float32,
+}
 NAMES = ("a", "b", "c")
 
 
@@ -51,6 +72,38 @@ def joined(folder: Path) -> Joined:
     return Joined(files(folder), some_classes(folder), texts(folder))
 
 
+def film_clips(folder: Path) -> Source:
+    for number in range(2):
+        film(folder / f"{number}.mkv", frames=12, sound=tone(300, 1.2))
+    return read_films(f"films:{folder}", folder, image_px=16, frames=2, rate=10).train.take(torch.arange(N))
+
+
+def sound_pieces(folder: Path) -> Source:
+    for number in range(N):
+        sound(folder / "ab"[number % 2] / f"{number}.ogg", tone(300 + number, 0.05 + 0.02 * number, 22_050), 22_050)
+    return read_sounds(f"sounds:{folder}", folder, seconds=0.3, rate=8_000).train
+
+
+def marked_pictures(folder: Path) -> Source:
+    return read_voc(f"voc:{voc(folder, {'train': N, 'val': 1}, masked=7)}", folder, image_px=12).train
+
+
+def marked_clips(folder: Path) -> Source:
+    davis(folder, {"a": 1, "b": 2, "c": 1}, test=["c"], frames=12)
+    (folder / "Annotations/480p/a/00001.png").unlink()
+    return read_davis(f"davis:{folder}", folder, image_px=12, frames=2, rate=24).train.take(torch.arange(N))
+
+
+def arrow_images(folder: Path) -> Source:
+    stored = [(folder / f"{number}.png").read_bytes() for number in range(len(files(folder)))]
+    pq.write_table(pa.table({"image": [{"bytes": each, "path": None} for each in stored]}), folder / "x.parquet")
+    return ArrowImages(folder, ["x.parquet"], "image", 6)
+
+
+def padded_images(folder: Path) -> Source:
+    return PaddedImages(folder, [path if number != 4 else "" for number, path in enumerate(files(folder).paths)], 6)
+
+
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "arrays": arrays,
     "arrays, resized": lambda folder: arrays(folder, 5),
@@ -58,6 +111,13 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "classes": lambda folder: Classes([number % 3 for number in range(N)], NAMES),
     "classes of some": some_classes,
     "texts": texts,
+    "texts of some": lambda folder: Texts([None if number == 2 else f"text {number}" for number in range(N)]),
+    "films": film_clips,
+    "sounds": sound_pieces,
+    "marked pictures": marked_pictures,
+    "marked clips": marked_clips,
+    "arrow": arrow_images,
+    "padded files": padded_images,
     "joined": joined,
     "grey": lambda folder: InChannels(joined(folder), 1),
     "of a part": lambda folder: Joined(arrays(folder), texts(folder)).take(torch.arange(N - 1, -1, -1)),
@@ -72,7 +132,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
 
 def same(one: Tensor | list[str], other: Tensor | list[str]) -> bool:
     if isinstance(one, Tensor):
-        return isinstance(other, Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+        same_kind = isinstance(other, Tensor) and (one.dtype, one.shape) == (other.dtype, other.shape)
+        return same_kind and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
     return one == other
 
 
@@ -85,8 +146,11 @@ def test_it_has_a_length_and_fields(source: Source) -> None:
     assert source.rows.tolist() == list(range(N))
     assert source.fields
     for field in source.fields.values():
-        assert field.kind in ("image", "class", "text")
-        assert bool(field.classes) == (field.kind == "class")
+        assert field.kind in DTYPES
+        assert bool(field.classes) == (field.kind in ("class", "mask", "boxes"))
+        assert (field.rate is not None) == (field.kind in ("clip", "wave"))
+        if field.kind in ("mask", "boxes", "points"):
+            assert source.fields[field.of].kind in ("image", "clip") if field.of in source.fields else field.of
 
 
 def test_which_items_have_a_field_is_said(source: Source) -> None:
@@ -109,9 +173,15 @@ def test_what_is_read_is_as_the_field_says(source: Source, count: int) -> None:
             continue
         assert isinstance(values, Tensor)
         assert (values.shape, values.device.type) == ((count, *field.shape), "cpu")
-        assert values.dtype == (torch.uint8 if field.kind == "image" else torch.int64)
-        if field.kind == "class" and count:
-            assert 0 <= values.min() <= values.max() < len(field.classes)
+        assert values.dtype == DTYPES[field.kind]
+        if field.kind == "wave":
+            assert values.abs().max() <= 1 if count else True
+        if field.kind in ("class", "mask", "boxes") and count:
+            numbers = values[..., 4][~values[..., 4].isnan()] if field.kind == "boxes" else values[values != IGNORED]
+            assert 0 <= numbers.min() <= numbers.max() < len(field.classes)
+        if field.kind == "boxes" and count:
+            assert (values[..., :2] < values[..., 2:4])[~values[..., 0].isnan()].all()
+            assert values.isnan().any(dim=-1).equal(values.isnan().all(dim=-1))
 
 
 def test_what_is_read_is_in_the_order_asked_for_and_may_repeat(source: Source) -> None:
@@ -176,8 +246,8 @@ def test_it_survives_a_pickle(source: Source) -> None:
 def test_a_field_that_it_lacks_is_one_clear_line(source: Source) -> None:
     index = torch.tensor([0])
     for ask in (source.known, lambda field: source.read(index, field), lambda field: list(source.sample(field))):
-        with pytest.raises(UserError, match=r"^no field of the data is called 'wave'; .*There are: ") as caught:
-            ask("wave")
+        with pytest.raises(UserError, match=r"^no field of the data is called 'smell'; .*There are: ") as caught:
+            ask("smell")
         assert all(field in str(caught.value) for field in source.fields)
 
 
