@@ -30,6 +30,7 @@ def film(
     pictures: npt.NDArray[np.uint8] | None = None,
     sound: npt.NDArray[np.float32] | None = None,
     aspect: Fraction | None = None,
+    b_frames: int | None = None,
 ) -> Path:
     """Write a film whose frames are grey, each lighter than the one before, or the pictures [T, H, W, 3].
 
@@ -44,6 +45,7 @@ def film(
         pictures: instead of grey ones.
         sound: samples [S] at 16 kHz.
         aspect: how much wider than high a pixel is.
+        b_frames: how many frames may lean on later ones, and are stored after them; the format's own if None.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     width, height = size
@@ -53,6 +55,8 @@ def film(
         stream.codec_context.gop_size = 6
         if aspect is not None:
             stream.codec_context.sample_aspect_ratio = aspect
+        if b_frames is not None:
+            stream.codec_context.max_b_frames = b_frames
         base = Fraction(1, rate) if times is None else Fraction(1, 1000)
         stream.codec_context.time_base = base
         audio: Any = None

@@ -57,6 +57,17 @@ def test_a_film_shows_what_is_on_the_screen_at_a_time(tmp_path: Path, suffix: st
         assert np.abs(np.subtract(found, expected)).max() <= CLOSE
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_frames_that_are_stored_in_another_order(tmp_path: Path, suffix: str) -> None:
+    path = film(tmp_path / f"x{suffix}", frames=40, rate=20, codec="mpeg4", b_frames=2)
+    start, end, _ = span(path)
+    assert end - start == pytest.approx(2, abs=0.11)
+    times = [start + n / 20 for n in range(38)]
+    assert np.abs(np.subtract(levels(path, times), [grey(n) for n in range(38)])).max() <= CLOSE
+    late = times[25:29]
+    assert levels(path, late) == levels(path, times)[25:29], "also where decoding begins at a keyframe"
+
+
 def test_frames_of_a_changing_rate_are_read_at_their_times(tmp_path: Path) -> None:
     times = [0, 40, 80, 500, 520, 540, 1500, 1540, 1580, 1900]
     path = film(tmp_path / "x.mkv", frames=len(times), times=times)

@@ -140,6 +140,14 @@ def test_labels_without_names_are_numbers(tmp_path: Path) -> None:
     check(data)
 
 
+def test_classes_without_names_are_those_of_all_splits(tmp_path: Path) -> None:
+    features = {name: what for name, what in FEATURES.items() if name != "label"}
+    rows = table(20, features=features, label=pa.array([n % 5 for n in range(20)], pa.int64()))
+    data = read(save_all(tmp_path / "saved", train=rows, test=table(4, features=features)))
+    assert data.classes == tuple("01234")
+    assert classes_of(data.test).max() == 1
+
+
 def test_pictures_beside_the_table_are_read_and_are_in_the_checksum(tmp_path: Path) -> None:
     place = tmp_path / "saved"
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -110,6 +110,14 @@ def test_voc_leaves_out_difficult_things_and_pictures_without_any_have_no_class(
     assert counts == [0, 2], "none is not the same as nothing told"
 
 
+def test_splits_of_voc_have_boxes_of_one_shape(tmp_path: Path) -> None:
+    place = voc(tmp_path / "VOC2012", {"train": 6, "val": 3})
+    annotation(place / "Annotations/val001.xml", *(("dog", 20, n, 40, n + 3) for n in range(1, 6)))
+    data = read("voc", place, image_px=20)
+    assert data.train.fields["boxes"].shape == data.test.fields["boxes"].shape == (5, 5)
+    assert int((~data.test.tensor(data.test.rows, "boxes")[..., 0].isnan()).sum()) == 5 + 2 + 2
+
+
 def test_a_checksum_of_voc_is_of_annotations_and_masks_too(tmp_path: Path) -> None:
     place = voc(tmp_path / "VOC2012", {"train": 6, "val": 3})
     seen = [read("voc", place, image_px=20).checksum]

@@ -1,5 +1,6 @@
 """Sounds, cut into pieces."""
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -160,13 +161,17 @@ def test_a_file_that_is_swapped_for_another_is_measured_anew(tmp_path: Path) -> 
     assert [pitch(piece) for piece in pieces] == pytest.approx([300, 300], abs=5)
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
-@pytest.mark.parametrize("what", ["garbage", "empty", "cut off", "no samples"])
+@pytest.mark.parametrize(
+    ("suffix", "what"),
+    [
+        *itertools.product([".wav", ".flac", ".ogg"], ["garbage", "empty", "no samples"]),
+        (".wav", "cut off"),
+        (".flac", "cut off"),  # an Ogg is pages, and as whole as the last of them
+    ],
+)
 def test_a_damaged_sound_is_one_line_that_names_it(tmp_path: Path, suffix: str, what: str) -> None:
     path = sound(tmp_path / f"x{suffix}", np.random.default_rng(0).normal(size=40_000).astype(np.float32) / 8)
     whole = path.read_bytes()
-    if what == "cut off" and suffix == ".ogg":
-        pytest.skip("an Ogg is pages, and as whole as the last of them")
     if what == "no samples":
         sound(path, np.zeros(0, np.float32))
     else:

@@ -12,6 +12,7 @@ knows, and others are left out. Nothing is ever unpickled or run.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,19 +56,15 @@ def read_hf(name: str, root: Path, image_px: int | None) -> Contents:
         UserError: there is no such data set, or it has no column of pictures, or is damaged.
     """
     place, px = existing_folder(name, root), image_px or PX
-    columns, splits = None, {}
     files = {split: tuple(paths) for split, paths in _files(place).items()}
-    pictures: set[str] = set()
-    for split, paths in files.items():
-        with damage_named(name, place, "save or download it again"):
-            table = open_table(place, paths)
-            found = _columns(table, place)
-            columns = columns or found
-            if columns != found:
-                raise UserError(f"the splits of {shown(place)} have other columns or classes; they must be the same")
-            images = ArrowImages(place, paths, found.image, px)
+    splits, pictures = {}, set[str]()
+    with damage_named(name, place, "save or download it again"):
+        tables = {split: open_table(place, paths) for split, paths in files.items()}
+        columns = _columns(list(tables.values()), place)
+        for split, paths in files.items():
+            images = ArrowImages(place, paths, columns.image, px)
             pictures.update(images.paths())
-            splits[split] = Joined(images, *_told(table, found))
+            splits[split] = Joined(images, *_told(tables[split], columns))
     flat = sorted({path for paths in files.values() for path in paths})
     digests = file_digests(place, flat + sorted(pictures), lambda path, content: None)
     return Contents(
@@ -138,36 +135,44 @@ def _json(file: Path) -> dict[str, Any]:
         return found
 
 
-def _columns(table: Any, place: Path) -> Columns:
-    """Choose columns by what the table's metadata says of them.
+def _columns(tables: Sequence[Any], place: Path) -> Columns:
+    """Choose columns by what the tables' metadata say of them.
 
     Raises:
-        UserError: none holds pictures.
+        UserError: none holds pictures, or the tables differ in columns or classes.
     """
     import pyarrow as pa
 
-    said = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = said.get("info", {}).get("features", {})
+    schema = tables[0].schema
+    said = [_features(table) for table in tables]
+    if any(table.schema.names != schema.names or other != said[0] for table, other in zip(tables, said, strict=True)):
+        raise UserError(f"the splits of {shown(place)} have other columns or classes; they must be the same")
+    features = said[0]
     kinds = {name: what.get("_type") for name, what in features.items() if isinstance(what, dict)}
     images = [
         field.name
-        for field in table.schema
+        for field in schema
         if kinds.get(field.name) == "Image"
         or (field.name not in kinds and pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
     ]
     if not images:
-        raise UserError(f"{shown(place)} has no column of pictures; its columns are {', '.join(table.column_names)}")
-    whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
-    named = [name for name in table.column_names if kinds.get(name) == "ClassLabel"]
+        raise UserError(f"{shown(place)} has no column of pictures; its columns are {', '.join(schema.names)}")
+    whole = [field.name for field in schema if pa.types.is_integer(field.type)]
+    named = [name for name in schema.names if kinds.get(name) == "ClassLabel"]
     labels = [name for name in _LABELS if name in (named or whole)] + named
     classes: tuple[str, ...] = ()
     if labels:
         classes = tuple(map(str, features.get(labels[0], {}).get("names") or ()))
         if not classes:
-            highest = max((number for number in table[labels[0]].to_pylist() if number is not None), default=-1)
+            highest = max((n for table in tables for n in table[labels[0]].to_pylist() if n is not None), default=-1)
             classes = tuple(map(str, range(highest + 1)))
-    texts = [name for name in _TEXTS if name in table.column_names and _is_text(table.schema.field(name).type)]
+    texts = [name for name in _TEXTS if name in schema.names and _is_text(schema.field(name).type)]
     return Columns(images[0], labels[0] if classes else "", classes, texts[0] if texts else "")
+
+
+def _features(table: Any) -> dict[str, Any]:
+    said = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+    return dict(said.get("info", {}).get("features", {}))
 
 
 def _is_text(kind: Any) -> bool:

@@ -83,16 +83,17 @@ class FileMasks(Source):
 class Boxed(Source):
     """Boxes, in memory: the field ``boxes``; some items may have none told."""
 
-    def __init__(self, boxes: Sequence[Boxes | None], classes: Sequence[str], of: str = "image") -> None:
-        """Take float32 [K, 5] of each item, in pixels as they are read; None where nothing is told."""
-        most = max((len(each) for each in boxes if each is not None), default=0)
-        self._boxes = torch.full((len(boxes), max(1, most), 5), torch.nan)
+    def __init__(self, boxes: Sequence[Boxes | None], classes: Sequence[str], most: int) -> None:
+        """Take float32 [k, 5] of each item, k up to ``most``, in pixels as read; None where nothing is told."""
+        self._boxes = torch.full((len(boxes), most, 5), torch.nan)
         for row, each in enumerate(boxes):
             if each is not None and len(each):
                 self._boxes[row, : len(each)] = torch.from_numpy(each)
         self._known = torch.tensor([each is not None for each in boxes], dtype=torch.bool)
         shape = tuple(self._boxes.shape[1:])
-        self.fields: Mapping[str, Field] = {"boxes": Field(kind="boxes", shape=shape, classes=tuple(classes), of=of)}
+        self.fields: Mapping[str, Field] = {
+            "boxes": Field(kind="boxes", shape=shape, classes=tuple(classes), of="image")
+        }
 
     def __len__(self) -> int:
         return len(self._boxes)

@@ -12,6 +12,7 @@ picture's objects the largest in the square is its ``class``. A mask is known on
 (2007), ``val`` is for validation and ``test`` for testing; elsewhere ``val`` is for testing, as in the literature.
 """
 
+from collections.abc import Container, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -76,7 +77,17 @@ def read_voc(name: str, root: Path, image_px: int | None) -> Contents:
     ]
     digests = file_digests(place, files + told, _check)
     masked = set(_listed(place, "Segmentation", ("train", "val", "trainval", "test")))
-    splits = {split: _items(place, chosen, masked, px) for split, chosen in names.items()}
+    boxes = {each: _boxes(place / f"Annotations/{each}.xml", px) for chosen in names.values() for each in chosen}
+    most = max(1, *(len(found) for found in boxes.values() if found is not None))  # the same for every split
+    splits = {
+        split: Joined(
+            FileImages(place / "JPEGImages", [f"{each}.jpg" for each in chosen], px),
+            Boxed([boxes[each] for each in chosen], CLASSES, most),
+            _masks(place, chosen, masked, px),
+            _largest([boxes[each] for each in chosen]),
+        )
+        for split, chosen in names.items()
+    }
     return Contents(
         train=splits["train"],
         validation=splits.get("validation"),
@@ -113,26 +124,24 @@ def _listed(place: Path, task: str, parts: tuple[str, ...]) -> list[str]:
     return [each for part in parts for each in names_in(place, f"ImageSets/{task}/{part}.txt") or ()]
 
 
-def _items(place: Path, names: list[str], masked: set[str], px: int) -> Joined:
-    boxes = [_boxes(place / f"Annotations/{each}.xml", px) for each in names]
-    largest = [_largest(each) for each in boxes]
-    masks = [
+def _masks(place: Path, names: Sequence[str], masked: Container[str], px: int) -> FileMasks:
+    files = [
         [f"{each}.png"] if each in masked and (place / f"SegmentationClass/{each}.png").is_file() else []
         for each in names
     ]
-    return Joined(
-        FileImages(place / "JPEGImages", [f"{each}.jpg" for each in names], px),
-        Boxed(boxes, CLASSES),
-        FileMasks(place / "SegmentationClass", masks, px, ("background", *CLASSES)),
-        Classes([max(0, number) for number in largest], CLASSES, known=[number >= 0 for number in largest]),
-    )
+    return FileMasks(place / "SegmentationClass", files, px, ("background", *CLASSES))
 
 
-def _largest(boxes: Boxes | None) -> int:
-    if boxes is None or not len(boxes):
-        return -1
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return int(boxes[areas.argmax(), 4])
+def _largest(boxes: Sequence[Boxes | None]) -> Classes:
+    """Return the class of each picture's largest thing; none where it has no thing, or nothing is told."""
+    known = [each is not None and len(each) > 0 for each in boxes]
+    numbers = [
+        int(each[((each[:, 2] - each[:, 0]) * (each[:, 3] - each[:, 1])).argmax(), 4])
+        if each is not None and len(each)
+        else 0
+        for each in boxes
+    ]
+    return Classes(numbers, CLASSES, known=known)
 
 
 def _boxes(file: Path, px: int) -> Boxes | None:
