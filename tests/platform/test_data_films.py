@@ -12,6 +12,7 @@ import torch
 from media import CODECS, film, grey, pitch, tone, turned
 from sources import classes_of
 
+from unlabeled.platform.cli.options import from_here
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.data.readers import films
 from unlabeled.platform.data.readers.decoded import frames_at, sound_at, span
@@ -290,3 +291,11 @@ def test_what_a_data_set_was_called_before_is_its_identity_still() -> None:
     assert DataConfig().identity() == {}
     assert DataConfig(name="emoji", image_px=64).identity() == {"name": "emoji", "image_px": 64}
     assert DataConfig(name="films:x", rate=4).identity() == {"name": "films:x", "rate": 4.0}
+
+
+def test_a_path_starts_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for kind in ("folder", "films", "sounds", "voc", "davis", "hf", "stamps", "stamps-spoken"):
+        assert from_here(f"{kind}:mine") == f"{kind}:{tmp_path}/mine"
+    for other in ("emoji", "http:mine", "films:", "stamps"):
+        assert from_here(other) == other
