@@ -63,8 +63,8 @@ def film(
         if sound is not None:
             audio = container.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=16_000, layout="mono")
         for number in range(frames if pictures is None else len(pictures)):
-            level = np.full((height, width, 3), grey(number), np.uint8)
-            frame = av.VideoFrame.from_ndarray(level if pictures is None else pictures[number], "rgb24")
+            pixels = np.full((height, width, 3), grey(number), np.uint8) if pictures is None else pictures[number]
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
             frame.pts = number if times is None else times[number]
             frame.time_base = base
             container.mux(stream.encode(frame))
