@@ -38,12 +38,12 @@ EMOJI_CLASSES = (
     "Symbols",
     "Flags",
 )
-_REMEDY = "install Unlabeled again"
+REMEDY = "install Unlabeled again"
 
 
 def read_fashion(name: str, root: Path, image_px: int | None) -> Contents:
     """Read Fashion-MNIST's 12,000: 10,000 to train on, 2,000 to test, 28 px, grey."""
-    with damage_named(name, BUNDLED / FASHION_FILE, _REMEDY):
+    with damage_named(name, BUNDLED / FASHION_FILE, REMEDY):
         keys = ("train_images", "train_labels", "test_images", "test_labels")
         train, train_labels, test, test_labels = arrays = _arrays(BUNDLED / FASHION_FILE, keys)
         return Contents(
@@ -55,11 +55,8 @@ def read_fashion(name: str, root: Path, image_px: int | None) -> Contents:
 
 def read_emoji(name: str, root: Path, image_px: int | None) -> Contents:
     """Read the emoji: each drawn by two vendors, 32 px, in colour; the two drawings of one emoji are a group."""
-    with damage_named(name, BUNDLED / EMOJI_FILE, _REMEDY):
-        keys = ("images", "labels", "captions", "vendor", "emoji")
-        images, labels, captions, vendor, emoji = _arrays(BUNDLED / EMOJI_FILE, keys)
-        if emoji.shape != labels.shape:
-            raise ValueError(f"{len(labels)} pictures have emoji numbers {list(emoji.shape)}")
+    with damage_named(name, BUNDLED / EMOJI_FILE, REMEDY):
+        images, labels, captions, vendor, emoji = emoji_arrays()
         return Contents(
             train=Joined(
                 ArrayImages(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), image_px),
@@ -69,6 +66,19 @@ def read_emoji(name: str, root: Path, image_px: int | None) -> Contents:
             checksum=array_checksum((images, labels, captions, vendor, emoji)),
             groups=torch.from_numpy(emoji.astype(np.int64)),
         )
+
+
+def emoji_arrays() -> list[npt.NDArray[Any]]:
+    """Return the emoji's pictures [N, 32, 32, 3], classes [N], captions [N], vendors [N] and emoji numbers [N].
+
+    Raises:
+        ValueError, OSError and others: the file is damaged; see :func:`damage_named`.
+    """
+    arrays = _arrays(BUNDLED / EMOJI_FILE, ("images", "labels", "captions", "vendor", "emoji"))
+    _, labels, _, _, emoji = arrays
+    if emoji.shape != labels.shape:
+        raise ValueError(f"{len(labels)} pictures have emoji numbers {list(emoji.shape)}")
+    return arrays
 
 
 def fetch_nothing(name: str, root: Path) -> str:
