@@ -9,6 +9,7 @@ from unlabeled.platform.data.contents import Contents
 from unlabeled.platform.data.folder import PREFIX, fetch_folder, read_folder
 from unlabeled.platform.data.readers import davis, films, hub, sounds, stamps, voc
 from unlabeled.platform.data.shipped import fetch_nothing, read_emoji, read_fashion
+from unlabeled.platform.data.worlds import read_films, read_scenes
 from unlabeled.platform.errors import lookup
 
 
@@ -35,6 +36,9 @@ class CatalogueEntry:
     settings: tuple[str, ...] = ("image_px",)
 
 
+_EMOJI_LICENCE = "Twemoji graphics CC-BY 4.0, Noto emoji Apache-2.0, names and categories MIT"
+_EMOJI_SOURCE = "emoji-datasource-twitter and emoji-datasource-google 16.0.0, Cal Henderson"
+
 DATASETS: Mapping[str, CatalogueEntry] = {
     "fashion-mnist-12k": CatalogueEntry(
         "articles of clothing in 10 classes: a class-balanced part of Fashion-MNIST",
@@ -47,9 +51,25 @@ DATASETS: Mapping[str, CatalogueEntry] = {
     "emoji": CatalogueEntry(
         "emoji in 9 classes, each drawn by two vendors, with their names as captions; split by emoji",
         "3,048 + 764 of 32 px, colour; ships with Unlabeled",
-        "Twemoji graphics CC-BY 4.0, Noto emoji Apache-2.0, names and categories MIT",
-        "emoji-datasource-twitter and emoji-datasource-google 16.0.0, Cal Henderson",
+        _EMOJI_LICENCE,
+        _EMOJI_SOURCE,
         read_emoji,
+        fetch_nothing,
+    ),
+    "emoji-scenes": CatalogueEntry(
+        "one to five emoji that overlap on a textured ground, with masks, boxes, captions and their number",
+        "20,000 + 1,000 + 2,000 of 64 px, colour; composed as they are read; test emoji are in no other split",
+        _EMOJI_LICENCE,
+        _EMOJI_SOURCE,
+        read_scenes,
+        fetch_nothing,
+    ),
+    "emoji-films": CatalogueEntry(
+        "emoji thrown and bouncing, by two cameras that pan, with sound, masks, boxes, points and captions",
+        "6,000 + 500 + 1,000 of 16 frames of 48 px, colour; made as they are read; test emoji are in no other split",
+        _EMOJI_LICENCE,
+        _EMOJI_SOURCE,
+        read_films,
         fetch_nothing,
     ),
     "fashion-mnist": CatalogueEntry(

@@ -12,7 +12,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
 
 from unlabeled.platform.data.shipped import EMOJI_CLASSES, emoji_arrays
 from unlabeled.platform.data.splits import carve
@@ -48,11 +47,9 @@ class Drawings:
     @property
     def px(self) -> int:
         """Height and width of a drawing."""
-        return self.pixels.shape[-1]
+        return int(self.pixels.shape[-1])
 
-    def pick(
-        self, split: str, group: npt.NDArray[np.int64], luck: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int64]:
+    def pick(self, split: str, group: npt.NDArray[np.int64], luck: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return a drawing of the split for each group; luck, 0 .. 2**24 - 1 and of group's shape, says which."""
         members = self.split[split]
         starts = np.searchsorted(self.group[members], np.arange(len(EMOJI_CLASSES) + 1))
@@ -82,38 +79,40 @@ def drawings() -> Drawings:
 
 def cut_out(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Take drawings on white, uint8 [N, H, W, 3], off their paper: uint8 [N, 4, H, W] as in :class:`Drawings`."""
-    count, height, width, _ = images.shape
-    white = np.pad(images.min(axis=3) >= _PAPER, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    from scipy import ndimage  # here, as whoever composes nothing need not wait for it
+
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    red, green, blue = (255 - padded[..., channel].astype(np.int32) for channel in range(3))
+    ink = red * red + green * green + blue * blue  # squared distance from white
     touching = np.zeros((3, 3, 3), np.int64)
     touching[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]  # within a picture, not between two
-    parts, _ = ndimage.label(white, touching)
+    parts, _ = ndimage.label(np.maximum(np.maximum(red, green), blue) <= 255 - _PAPER, touching)
     paper = parts == parts[:, :1, :1]
-    beside = np.zeros((count, height, width), np.bool_)
-    for y, x in np.ndindex(3, 3):
-        beside |= paper[:, y : y + height, x : x + width]
-    beside &= ~paper[:, 1:-1, 1:-1]
+    beside = np.zeros_like(paper)
+    for shift in np.ndindex(3, 3):
+        beside |= np.roll(paper, np.array(shift) - 1, axis=(1, 2))
+    beside &= ~paper
 
-    alpha = np.where(paper[:, 1:-1, 1:-1], 0, 255).astype(np.uint8)
-    ink = np.pad(255 - images, ((0, 0), (1, 1), (1, 1), (0, 0))).astype(np.int32)
-    inside = np.pad(~beside, ((0, 0), (1, 1), (1, 1)))
-    n, y, x = np.nonzero(beside)
-    own = ink[n, y + 1, x + 1]
-    drawn, best = own, np.zeros(len(n), np.int32)
-    for down, right in np.ndindex(3, 3):  # the darkest neighbour, one of the inside if there is any
-        place = (n, y + down, x + right)
-        rank = np.where(paper[place], 0, (ink[place] ** 2).sum(axis=1) + (inside[place] << 20))
-        drawn, best = np.where((rank > best)[:, None], ink[place], drawn), np.maximum(rank, best)
-    full = (drawn**2).sum(axis=1)
-    share = np.clip(255 * (own * drawn).sum(axis=1) // np.maximum(full, 1), 0, 255)
-    share = np.maximum(np.where(full >= _INK, share, 255), own.max(axis=1))  # colour times alpha is not below 0
-    alpha[n, y, x] = share.astype(np.uint8)
-    colour = images.transpose(0, 3, 1, 2) - (255 - alpha[:, None])
-    colour[np.broadcast_to(alpha[:, None] == 0, colour.shape)] = 0
-    return np.concatenate([colour, alpha[:, None]], axis=1)
+    rank = np.where(paper, 0, ink + np.where(beside, 0, 1 << 20)).ravel()  # the darkest, of the inside if there is any
+    places = np.flatnonzero(beside)
+    steps = [down * padded.shape[2] + right for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    ranks = np.stack([rank[places + step] for step in steps])
+    drawn = places + np.array(steps)[ranks.argmax(axis=0)]
+    full, along = ink.ravel()[drawn], np.zeros_like(places)
+    for channel in (red, green, blue):
+        along += channel.ravel()[places] * channel.ravel()[drawn]
+    share = np.clip(255 * along // np.maximum(full, 1), 0, 255)
+    least = np.maximum(np.maximum(red, green), blue).ravel()[places]  # colour times alpha is not below 0
+    alpha = np.where(paper, 0, 255).astype(np.uint8)
+    alpha.ravel()[places] = np.maximum(np.where(full >= _INK, share, 255), least)
+    alpha = alpha[:, None, 1:-1, 1:-1]
+    colour = images.transpose(0, 3, 1, 2) - (255 - alpha)
+    colour[np.broadcast_to(alpha == 0, colour.shape)] = 0
+    return np.concatenate([colour, alpha], axis=1)
 
 
 def _extents(solid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    columns, rows = solid.any(axis=1), solid.any(axis=2)
+    columns, rows = np.any(solid, axis=1), np.any(solid, axis=2)
     left, top = columns.argmax(axis=1), rows.argmax(axis=1)
     right, bottom = (side.shape[1] - side[:, ::-1].argmax(axis=1) for side in (columns, rows))
     return np.stack([left, top, right, bottom], axis=1).astype(np.int64)
@@ -121,7 +120,7 @@ def _extents(solid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
 
 def _splits(group: npt.NDArray[np.int64], emoji: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
     labels, groups = torch.from_numpy(group), torch.from_numpy(emoji)
-    train, test = carve(torch.arange(len(group)), labels, groups, _TEST, "test")
+    train, test = carve(torch.arange(len(group), device="cpu"), labels, groups, _TEST, "test")
     train, validation = carve(train, labels, groups, _VALIDATION, "validation")
     found = dict(zip(SPLITS, (train.numpy(), validation.numpy(), test.numpy()), strict=True))
     return {split: rows[group[rows].argsort(kind="stable")] for split, rows in found.items()}

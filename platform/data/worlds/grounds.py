@@ -26,9 +26,7 @@ _TURN = (  # 256 times cosine and sine of sixteenths of half a turn
 Amount = npt.NDArray[np.int32]
 
 
-def grounds(
-    rows: Tensor, scope: tuple[int | str, ...], height: int, width: int, frame: int
-) -> npt.NDArray[np.uint8]:
+def grounds(rows: Tensor, scope: tuple[int | str, ...], height: int, width: int, frame: int) -> npt.NDArray[np.uint8]:
     """Draw a ground for each row.
 
     Args:
@@ -66,7 +64,8 @@ def _amount(name: str, draws: Draws, height: int, width: int, frame: int) -> Amo
     if name == "slope":  # once from end to end, across the whole ground
         along = cos * right + sin * down
         low, high = (ends(axis=(1, 2), keepdims=True) for ends in (along.min, along.max))
-        return (along - low) * 255 // np.maximum(high - low, 1)
+        slope: Amount = (along - low) * 255 // np.maximum(high - low, 1)
+        return slope
     pitch = (between(draws, "pitch", frame * 8, frame * 24) // 64).clip(4).astype(np.int32)[:, None, None]
     phases = between(draws, "phase", 0, 511, 2).astype(np.int32)[:, :, None, None]
     first = _wave((cos * right + sin * down) * 2 // pitch + phases[:, 0])
@@ -119,10 +118,11 @@ def _grain(draws: Draws, height: int, width: int) -> Amount:
     down = (top[:, None] + np.arange(height)) % _SHEET
     right = (left[:, None] + np.arange(width)) % _SHEET
     strength = between(draws, "strength", 3, 24).astype(np.int32)
-    return (_sheet()[down[:, :, None], right[:, None, :]] * strength[:, None, None]) >> 7
+    grain: Amount = (_sheet()[down[:, :, None], right[:, None, :]] * strength[:, None, None]) >> 7
+    return grain
 
 
 @lru_cache(maxsize=1)
 def _sheet() -> Amount:
-    sheet: Whole = between(Draws(torch.arange(_SHEET), "worlds", "grain"), "sheet", -128, 127, _SHEET)
+    sheet: Whole = between(Draws(torch.arange(_SHEET, device="cpu"), "worlds", "grain"), "sheet", -128, 127, _SHEET)
     return sheet.astype(np.int32)

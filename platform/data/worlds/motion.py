@@ -136,4 +136,5 @@ def _camera(draws: Draws) -> Real:
     place = np.concatenate([np.zeros_like(steps[:, :1]), steps.cumsum(axis=1)], axis=1)
     middle = (place.min(axis=1, keepdims=True) + place.max(axis=1, keepdims=True)) // 2
     seen = np.array([WIDTH - SIDE, HEIGHT - SIDE]) * _FINE // 2
-    return (place - middle + seen) / _FINE
+    corner: Real = (place - middle + seen) / _FINE
+    return corner

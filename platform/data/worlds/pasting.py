@@ -60,7 +60,7 @@ def claim(owner: Pixels, cutout: Cutout, left: int, top: int, number: int) -> No
 
 def box_of(mine: npt.NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
     """Return left, top, right and bottom edge of what is true in bool [H, W]; None where nothing is."""
-    columns, rows = mine.any(axis=0).nonzero()[0], mine.any(axis=1).nonzero()[0]
+    columns, rows = (np.flatnonzero(mine.any(axis=axis)) for axis in (0, 1))
     if not len(columns):
         return None
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

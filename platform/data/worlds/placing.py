@@ -101,7 +101,8 @@ def place(draws: Draws, drawn: Drawings, split: str) -> Placed:
 def _shared(one: Whole, other: Whole) -> Whole:
     """Return the area that boxes [..., 4] have in common."""
     low, high = np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])
-    return (high - low).clip(0).prod(axis=-1)
+    area: Whole = (high - low).clip(0).prod(axis=-1)
+    return area
 
 
 def _in_order(placed: Placed, order: npt.NDArray[np.int64]) -> Placed:

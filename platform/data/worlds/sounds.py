@@ -61,7 +61,7 @@ def waves(draws: Draws, motion: Motion, drawn: Drawings) -> npt.NDArray[np.float
 def _strike(emoji: int, group: int) -> Whole:
     """Return what one bounce of an emoji sounds like at its loudest, int64 [4,000]."""
     partials, shares, halves, knock = _GROUPS[group]
-    draws = Draws(torch.tensor([emoji]), "worlds", "timbre")
+    draws = Draws(torch.tensor([emoji], device="cpu"), "worlds", "timbre")
     pitch, start = int(between(draws, "pitch", 180, 640)[0]), int(between(draws, "knock", 0, 1 << 14)[0])
     n = np.arange(_RINGS)
     tone = np.zeros(_RINGS, np.int64)
@@ -70,16 +70,18 @@ def _strike(emoji: int, group: int) -> Whole:
         tone += _SINE[(turns >> 20) & 4095] * share
     sound = _falling(tone, halves) + _falling(_noise()[start : start + _RINGS] * 256 * knock, 60)
     fade = np.minimum(_RISE, np.minimum(n, _RINGS - n))
-    return (sound // 32 * fade) // _RISE
+    faded: Whole = (sound // 32 * fade) // _RISE
+    return faded
 
 
 def _falling(sound: Whole, halves: int) -> Whole:
     """Let a sound die away: it halves in so many samples."""
     octaves = np.arange(len(sound)) * 1024 // halves
-    return (sound * (_FALL[octaves & 1023] >> (octaves >> 10).clip(0, 31))) >> 15
+    fallen: Whole = (sound * (_FALL[octaves & 1023] >> (octaves >> 10).clip(0, 31))) >> 15
+    return fallen
 
 
 @lru_cache(maxsize=1)
 def _noise() -> Whole:
     """White noise, int64 [65,536] of -128 .. 127."""
-    return between(Draws(torch.arange(256), "worlds", "noise"), "noise", -128, 127, 256).reshape(-1)
+    return between(Draws(torch.arange(256, device="cpu"), "worlds", "noise"), "noise", -128, 127, 256).reshape(-1)
