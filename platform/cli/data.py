@@ -1,12 +1,15 @@
-"""``unlabeled data``: list and download data sets."""
+"""``unlabeled data``: list, show and download data sets."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from unlabeled.platform.cli.options import DataRoot, from_here, use_data_root
+from unlabeled.platform.errors import UserError, lookup
 
-app = typer.Typer(help="List and download data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, show and download data sets.", no_args_is_help=True)
+SPLITS = ("pretrain", "train", "validation", "test")
 
 
 @app.command("list")
@@ -16,6 +19,37 @@ def data_list() -> None:
 
     for name, entry in DATASETS.items():
         print(f"{name:24} {entry.description}\n{'':24} {entry.size}; {entry.licence}")
+
+
+@app.command("show")
+def data_show(
+    name: Annotated[str, typer.Argument(help="Data set's name; `unlabeled data list` lists them.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("data.png"),
+    count: Annotated[int, typer.Option(min=1, max=1_000, help="How many items.")] = 8,
+    split: Annotated[str, typer.Option(help="Of which: pretrain, train, validation or test.")] = "test",
+    image_px: Annotated[
+        int | None, typer.Option(min=1, help="Height and width of pictures.", show_default="own")
+    ] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Draw the first items of a split, with all that they hold: masks, boxes, points, films, sounds, words."""
+    use_data_root(data_root)
+    from unlabeled.platform.data import DataConfig, load
+    from unlabeled.platform.data.page import draw_items
+
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out takes the path of a .png file, got {str(out)!r}")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
+    lookup("split", split, dict.fromkeys(SPLITS))
+    data = load(DataConfig.checked(name=from_here(name), image_px=image_px))
+    items = getattr(data, split)
+    page = draw_items(items, items.rows[:count], f"{data.name}, {split}: {min(count, len(items))} of {len(items):,}")
+    try:
+        page.save(out)
+    except OSError as error:
+        raise UserError(f"{out} can't be written: {error.strerror or error}; give another path with --out") from None
+    print(f"{out}: {data.summary()}")
 
 
 @app.command("download")

@@ -21,18 +21,18 @@ WAVE_RATE = 8_000
 SAMPLES = int(FRAMES / RATE * WAVE_RATE)
 
 _RINGS = 4_000  # samples that a strike takes at most
-_RISE = 16  # samples in which it starts, so that it does not crack
+_RISE, _FADE = 16, 1_024  # samples in which it starts and ends, so that neither cracks
 _SINE = np.array([round(32767 * math.sin(2 * math.pi * k / 4096)) for k in range(4096)], np.int64)
 _FALL = np.array([round(32768 * 2.0 ** (-k / 1024)) for k in range(1024)], np.int64)
 _GROUPS = (  # partials in 16ths of the pitch, how loud each is, samples in which the sound halves, how loud the knock
     ((16, 32), (8, 3), 420, 2),
     ((16, 24, 36), (7, 4, 2), 260, 4),
-    ((16, 33, 51), (8, 5, 3), 600, 1),
+    ((16, 33, 51), (8, 5, 3), 500, 1),
     ((16, 47), (9, 2), 160, 8),
-    ((16, 38, 67), (6, 5, 4), 1200, 2),
+    ((16, 38, 67), (6, 5, 4), 700, 2),
     ((16, 25), (8, 6), 300, 10),
-    ((16, 44, 86, 141), (6, 5, 4, 3), 800, 3),
-    ((16, 48, 80), (7, 5, 4), 1600, 0),
+    ((16, 44, 86, 141), (6, 5, 4, 3), 600, 3),
+    ((16, 48, 80), (7, 5, 4), 900, 0),
     ((16,), (4,), 90, 14),
 )
 
@@ -69,8 +69,8 @@ def _strike(emoji: int, group: int) -> Whole:
         turns = n * (pitch * partial * (1 << 28) // WAVE_RATE)  # in 2**32nds of a turn
         tone += _SINE[(turns >> 20) & 4095] * share
     sound = _falling(tone, halves) + _falling(_noise()[start : start + _RINGS] * 256 * knock, 60)
-    fade = np.minimum(_RISE, np.minimum(n, _RINGS - n))
-    faded: Whole = (sound // 32 * fade) // _RISE
+    fade = np.minimum(n * (_FADE // _RISE), _RINGS - n).clip(max=_FADE)
+    faded: Whole = (sound // 32 * fade) // _FADE
     return faded
 
 
