@@ -21,6 +21,7 @@ SOLID = 128  # alpha from which on a pixel counts as the drawing's
 
 _TEST, _VALIDATION = 0.2, 0.1  # of each class's emoji, as `emoji` is split, so that its test emoji are these
 _PAPER = 250  # the darkest channel of paper is at least this
+_LEAST = 128  # solid pixels that a drawing must have to be used: an eighth
 _INK = 3 * 9**2  # squared distance from white below which a colour is too light to tell an alpha by
 
 
@@ -34,7 +35,8 @@ class Drawings:
         group: int64 [N], number of EMOJI_CLASSES.
         emoji: int64 [N], equal for the two drawings of one emoji.
         names: of what is drawn, in lower case unless it is a flag's.
-        split: of each split's name, the drawings [n] in it, class by class.
+        split: of each split's name, the drawings [n] in it, class by class, without those that show next to nothing:
+            scaled down, dots and thin lines could not be seen.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -66,14 +68,15 @@ def drawings() -> Drawings:
     """
     images, labels, captions, _, emoji = emoji_arrays()
     pixels = cut_out(images)
+    solid = pixels[:, 3] >= SOLID
     group, identity = labels.astype(np.int64), emoji.astype(np.int64)
     return Drawings(
         pixels=pixels,
-        extent=_extents(pixels[:, 3] >= SOLID),
+        extent=_extents(solid),
         group=group,
         emoji=identity,
         names=tuple(str(name).lower() if str(name).isupper() else str(name) for name in captions),
-        split=_splits(group, identity),
+        split=_splits(group, identity, solid.sum(axis=(1, 2)) >= _LEAST),
     )
 
 
@@ -118,9 +121,12 @@ def _extents(solid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     return np.stack([left, top, right, bottom], axis=1).astype(np.int64)
 
 
-def _splits(group: npt.NDArray[np.int64], emoji: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
+def _splits(
+    group: npt.NDArray[np.int64], emoji: npt.NDArray[np.int64], used: npt.NDArray[np.bool_]
+) -> dict[str, npt.NDArray[np.int64]]:
     labels, groups = torch.from_numpy(group), torch.from_numpy(emoji)
     train, test = carve(torch.arange(len(group), device="cpu"), labels, groups, _TEST, "test")
     train, validation = carve(train, labels, groups, _VALIDATION, "validation")
     found = dict(zip(SPLITS, (train.numpy(), validation.numpy(), test.numpy()), strict=True))
-    return {split: rows[group[rows].argsort(kind="stable")] for split, rows in found.items()}
+    by_class = {split: rows[group[rows].argsort(kind="stable")] for split, rows in found.items()}
+    return {split: rows[used[rows]] for split, rows in by_class.items()}

@@ -44,7 +44,7 @@ def waves(draws: Draws, motion: Motion, drawn: Drawings) -> npt.NDArray[np.float
     loudness = between(draws, "hiss is loud", 1, 6)
     total = np.empty((count, SAMPLES), np.int64)
     moments = np.floor(motion.struck * WAVE_RATE).astype(np.int64)
-    strength = np.floor(motion.speed * motion.size[:, :, None] / 8.0).astype(np.int64).clip(0, 256)
+    strength = np.floor(motion.speed * motion.size[:, :, None] / 6.0).astype(np.int64).clip(0, 256)
     for film in range(count):
         total[film] = (_noise()[start[film] : start[film] + SAMPLES] * loudness[film]) >> 3
         for slot in range(motion.count[film]):
