@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import augmentation, demo, memory, orchestration, search, startup, store, studies, training, workers
+from benchmarks import (
+    augmentation,
+    demo,
+    memory,
+    orchestration,
+    search,
+    startup,
+    store,
+    studies,
+    training,
+    workers,
+    worlds,
+)
 from benchmarks.compare import Row
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
@@ -16,6 +28,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "training": training.rows,
     "memory": memory.rows,
     "augmentation": augmentation.rows,
+    "worlds": worlds.rows,
     "orchestration": orchestration.rows,
     "store": store.rows,
     "demo": demo.rows,

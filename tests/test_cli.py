@@ -161,6 +161,13 @@ MISTAKES = {
     "policy": (["augment", "--policy", "simlcr"], r"no policy is called 'simlcr'; did you mean 'simclr'\?"),
     "data to augment": (["augment", "--data", "emojii"], r"no data set is called 'emojii'; did you mean 'emoji'\?"),
     "no pictures": (["augment", "--images", "0"], r"'--images': .*equal to 1|'--images': 0 is not in the range"),
+    "split to show": (
+        ["data", "show", "emoji", "--split", "tests"],
+        r"no split is called 'tests'; did you mean 'test'\?",
+    ),
+    "data to show": (["data", "show", "emojii"], r"no data set is called 'emojii'; did you mean 'emoji'\?"),
+    "page that is no PNG": (["data", "show", "emoji", "--out", "x"], r"--out takes the path of a \.png file, got 'x'"),
+    "page nowhere": (["data", "show", "emoji", "--out", "gone/x.png"], r"can't be written: there is no folder .*gone"),
     "not a PNG": (["augment", "--out", "views.txt"], r"--out takes the path of a \.png file, got 'views\.txt'"),
     "no suffix": (["augment", "--out", "views"], r"--out takes the path of a \.png file, got 'views'"),
     "no such folder": (
@@ -370,6 +377,18 @@ def test_augment_draws_a_page(unlabeled: Unlabeled, data: str) -> None:
         assert len(page.convert("RGB").getcolors(maxcolors=1_000_000) or []) > 100
 
 
+@pytest.mark.parametrize("data", ["emoji", "fashion-mnist-12k", "emoji-scenes", "emoji-films"])
+def test_data_show_draws_a_page(unlabeled: Unlabeled, data: str) -> None:
+    answer = unlabeled(
+        "data", "show", data, "--count", "2", "--split", "train", "--image-px", "32", "--out", "page.png"
+    )
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"page.png: {data}: ")
+    with Image.open("page.png") as page:
+        assert page.width > 450
+        assert page.height > 200
+
+
 def test_augment_names_a_file_that_can_not_be_written(unlabeled: Unlabeled) -> None:
     Path("page.png").mkdir()
     line = r"page\.png can't be written: Is a directory; give another path with --out"
@@ -402,7 +421,7 @@ COMMANDS = ["", "run", "report", "ui", "augment", "methods", "study", "study lis
 COMMANDS += ["search", "search list", "search show", "search run"]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "data", "data list", "data download"])
+@pytest.mark.parametrize("command", [*COMMANDS, "data", "data list", "data show", "data download"])
 def test_every_help_is_whole(command: str) -> None:
     result = typer.testing.CliRunner().invoke(cli.app, [*command.split(), "--help"], env={"COLUMNS": "160"})
     assert result.exit_code == 0

@@ -105,8 +105,10 @@ def _words(fields: Mapping[str, Field], values: Values, number: int) -> list[Lin
 
 
 def _numbers(pose: Tensor) -> str:
+    if pose.ndim == 0:
+        return f"{float(pose):.3g}"
     rows = [" ".join(f"{number:.3g}" for number in row) for row in pose.reshape(len(pose), -1).tolist()]
-    return f"({', '.join(rows)})" if pose.ndim else f"{float(pose):.3g}"
+    return f"({', '.join(rows)})"
 
 
 def _bands(fields: Mapping[str, Field], values: Values, name: str) -> "Iterator[Band]":

@@ -32,7 +32,9 @@ from unlabeled.platform.data.readers.films import read_films
 from unlabeled.platform.data.readers.sounds import read_sounds
 from unlabeled.platform.data.readers.stamps import PaddedImages
 from unlabeled.platform.data.readers.voc import read_voc
-from unlabeled.platform.data.source import IGNORED
+from unlabeled.platform.data.source import IGNORED, Field
+from unlabeled.platform.data.worlds.films import Films
+from unlabeled.platform.data.worlds.scenes import Scenes
 from unlabeled.platform.errors import UserError
 
 N = 11
@@ -122,7 +124,10 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "grey": lambda folder: InChannels(joined(folder), 1),
     "of a part": lambda folder: Joined(arrays(folder), texts(folder)).take(torch.arange(N - 1, -1, -1)),
     "emoji": lambda folder: load(DataConfig(name="emoji", train_images=40)).validation.take(torch.arange(N)),
+    "emoji-scenes": lambda folder: Scenes("validation", torch.arange(N), px=32),
+    "emoji-films": lambda folder: Films("validation", torch.arange(N), px=24),
 }
+DIMS = {"image": 3, "clip": 4, "wave": 2, "class": 0, "text": 0, "mask": 2, "boxes": 2, "points": 2}
 
 
 @pytest.fixture(params=SOURCES)
@@ -147,10 +152,17 @@ def test_it_has_a_length_and_fields(source: Source) -> None:
     assert source.fields
     for field in source.fields.values():
         assert field.kind in DTYPES
+        frames = 0
+        if field.of:
+            whole = source.fields[field.of]
+            assert whole.kind in ("image", "clip")
+            frames = whole.kind == "clip"
+            assert not frames or field.shape[0] == whole.shape[0]
+            assert field.kind != "mask" or field.shape[-2:] == whole.shape[-2:]
+        assert bool(field.of) == (field.kind in ("mask", "boxes", "points"))
+        assert field.kind == "pose" or len(field.shape) == DIMS[field.kind] + frames
         assert bool(field.classes) == (field.kind in ("class", "mask", "boxes"))
-        assert (field.rate is not None) == (field.kind in ("clip", "wave"))
-        if field.kind in ("mask", "boxes", "points"):
-            assert source.fields[field.of].kind in ("image", "clip") if field.of in source.fields else field.of
+        assert bool(field.rate) == (field.kind in ("clip", "wave"))
 
 
 def test_which_items_have_a_field_is_said(source: Source) -> None:
@@ -174,14 +186,24 @@ def test_what_is_read_is_as_the_field_says(source: Source, count: int) -> None:
         assert isinstance(values, Tensor)
         assert (values.shape, values.device.type) == ((count, *field.shape), "cpu")
         assert values.dtype == DTYPES[field.kind]
-        if field.kind == "wave":
-            assert values.abs().max() <= 1 if count else True
-        if field.kind in ("class", "mask", "boxes") and count:
-            numbers = values[..., 4][~values[..., 4].isnan()] if field.kind == "boxes" else values[values != IGNORED]
-            assert 0 <= numbers.min() <= numbers.max() < len(field.classes)
-        if field.kind == "boxes" and count:
-            assert (values[..., :2] < values[..., 2:4])[~values[..., 0].isnan()].all()
-            assert values.isnan().any(dim=-1).equal(values.isnan().all(dim=-1))
+        if count:
+            check_values(field, values)
+
+
+def check_values(field: Field, values: Tensor) -> None:
+    if field.kind == "class":
+        assert 0 <= values.min() <= values.max() < len(field.classes)
+    elif field.kind == "mask":
+        assert values[values != IGNORED].max() < len(field.classes)
+    elif field.kind == "wave":
+        assert values.abs().max() <= 1
+    elif field.kind == "boxes":
+        there = ~values.isnan().any(dim=-1)
+        assert torch.equal(there, there.long().cummin(dim=-1).values.bool()), "no box comes after none"
+        left, top, right, bottom, number = values[there].T
+        assert (left < right).all()
+        assert (top < bottom).all()
+        assert torch.isin(number, torch.arange(len(field.classes))).all()
 
 
 def test_what_is_read_is_in_the_order_asked_for_and_may_repeat(source: Source) -> None:
@@ -246,8 +268,8 @@ def test_it_survives_a_pickle(source: Source) -> None:
 def test_a_field_that_it_lacks_is_one_clear_line(source: Source) -> None:
     index = torch.tensor([0])
     for ask in (source.known, lambda field: source.read(index, field), lambda field: list(source.sample(field))):
-        with pytest.raises(UserError, match=r"^no field of the data is called 'smell'; .*There are: ") as caught:
-            ask("smell")
+        with pytest.raises(UserError, match=r"^no field of the data is called 'taste'; .*There are: ") as caught:
+            ask("taste")
         assert all(field in str(caught.value) for field in source.fields)
 
 

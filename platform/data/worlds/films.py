@@ -29,7 +29,7 @@ from unlabeled.platform.data.worlds.chance import between
 from unlabeled.platform.data.worlds.drawings import drawings
 from unlabeled.platform.data.worlds.filming import Camera, Taken, clips, layers, owners, recoloured
 from unlabeled.platform.data.worlds.motion import FRAMES, MAX_EMOJI, RATE, Motion, move
-from unlabeled.platform.data.worlds.pasting import Pixels, box_of
+from unlabeled.platform.data.worlds.pasting import Pixels, box_of, groups_at
 from unlabeled.platform.data.worlds.scenes import GROUND, world_checksum
 from unlabeled.platform.data.worlds.sounds import SAMPLES, WAVE_RATE, waves
 from unlabeled.platform.data.worlds.words import bounces, with_article
@@ -129,8 +129,7 @@ class Films(Source):
             return _boxes(owner, group)
         if field == "points":
             return _points(draws.within("points"), motion, taken, owner)
-        groups = np.concatenate([np.zeros_like(group[:, :1]), group + 1], axis=1).astype(np.uint8)
-        return np.take_along_axis(groups, owner.reshape(len(owner), -1), axis=1).reshape(owner.shape)
+        return groups_at(owner, group)
 
 
 def _boxes(owner: Pixels, group: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

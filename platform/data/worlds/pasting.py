@@ -58,6 +58,19 @@ def claim(owner: Pixels, cutout: Cutout, left: int, top: int, number: int) -> No
     np.copyto(owner[there], np.uint8(number), where=cutout.solid[inside])
 
 
+def groups_at(owner: Pixels, group: Whole) -> Pixels:
+    """Return the group at each pixel and one, 0 where nobody is, as uint8.
+
+    Args:
+        owner: uint8 [B, ...], 0 nobody, else which and one.
+        group: int64 [B, N], of each.
+    """
+    table = np.zeros((len(group), group.shape[1] + 1), np.uint8)
+    table[:, 1:] = group + 1
+    found: Pixels = table[np.arange(len(group)).reshape(-1, *[1] * (owner.ndim - 1)), owner]
+    return found
+
+
 def box_of(mine: npt.NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
     """Return left, top, right and bottom edge of what is true in bool [H, W]; None where nothing is."""
     columns, rows = (np.flatnonzero(mine.any(axis=axis)) for axis in (0, 1))

@@ -22,7 +22,7 @@ from unlabeled.platform.data.shipped import BUNDLED, EMOJI_CLASSES, EMOJI_FILE, 
 from unlabeled.platform.data.source import Field, Source
 from unlabeled.platform.data.worlds.drawings import drawings
 from unlabeled.platform.data.worlds.grounds import grounds
-from unlabeled.platform.data.worlds.pasting import Cutout, Pixels, box_of, claim, cutouts, paste
+from unlabeled.platform.data.worlds.pasting import Cutout, Pixels, box_of, claim, cutouts, groups_at, paste
 from unlabeled.platform.data.worlds.placing import MAX_EMOJI, Placed, place
 from unlabeled.platform.data.worlds.words import side, with_article
 from unlabeled.platform.draws import Draws
@@ -83,13 +83,9 @@ class Scenes(Source):
         if field == "image":
             pixels = grounds(numbers, (*scope, "ground"), self._px, self._px, self._px)
             return torch.from_numpy(_pictures(placed, pixels))
-        return torch.from_numpy(self._mask(placed) if field == "mask" else self._boxes(placed))
-
-    def _mask(self, placed: Placed) -> Pixels:
-        groups = np.zeros((len(placed.count), MAX_EMOJI + 1), np.uint8)
-        groups[:, 1:] = 1 + drawings().group[placed.drawing]
-        owner = _owners(placed, self._px)
-        return np.take_along_axis(groups, owner.reshape(len(owner), -1), axis=1).reshape(owner.shape)
+        if field == "mask":
+            return torch.from_numpy(groups_at(_owners(placed, self._px), drawings().group[placed.drawing]))
+        return torch.from_numpy(self._boxes(placed))
 
     def _boxes(self, placed: Placed) -> npt.NDArray[np.float32]:
         boxes = np.full((len(placed.count), MAX_EMOJI, 5), np.nan, np.float32)
