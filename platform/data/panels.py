@@ -25,7 +25,7 @@ _COLOURS: tuple[Colour, ...] = (
     (70, 240, 240), (240, 50, 230), (170, 110, 40), (210, 245, 60), (250, 190, 212), (0, 128, 128),
 )  # fmt: skip
 _GREY: Colour = (110, 110, 110)
-_SIDE = {"image": 192, "clip": 96}  # pixels of the page that a picture or a frame gets at most, if enlarged or shrunk
+_SIDE = {"image": 256, "clip": 128}  # pixels of the page that a picture or a frame gets at most, if enlarged or shrunk
 _GAP = 2
 _WAVE_PX = (512, 96)  # width and height of each of the two pictures of a sound
 _STFT, _STEP = 256, 64  # samples of a window of the spectrogram, and between two
@@ -90,9 +90,10 @@ def draw_points(picture: "Image", points: Tensor, by: float) -> None:
     from PIL.ImageDraw import Draw
 
     pen = Draw(picture)
+    radius = 3 if by >= 3 else 2
     for number, (x, y) in enumerate(points.tolist()):
         if x == x and y == y:  # not NaN: it is seen
-            place = (x * by - 3, y * by - 3, x * by + 3, y * by + 3)
+            place = (x * by - radius, y * by - radius, x * by + radius, y * by + radius)
             pen.ellipse(place, fill=colour_of(number), outline="black")
 
 

@@ -75,21 +75,21 @@ def test_items_with_any_fields_some_of_them_lacking_are_drawn() -> None:
 def test_a_boxs_edges_lie_on_the_outermost_pixels_that_belong_to_it() -> None:
     picture = tile(torch.zeros(1, 16, 16, dtype=torch.uint8), "image")
     by = scale_of(16, 16, "image")
-    assert by == 12
+    assert by == 16
     boxes = torch.tensor([[3.0, 5.0, 9.0, 14.0, 1.0], [torch.nan] * 5])
     draw_boxes(picture, boxes, BOXES, by, named=False)
     drawn = np.asarray(picture).any(axis=2)
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-    assert (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) == (3 * 12, 5 * 12, 9 * 12, 14 * 12)
+    assert (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) == (3 * 16, 5 * 16, 9 * 16, 14 * 16)
     assert tuple(np.asarray(picture)[rows[0], columns[0]]) == colour_of(1)
     assert not drawn[rows[0] + 4 : rows[-1] - 4, columns[0] + 4 : columns[-1] - 4].any()
 
 
 def test_a_point_lies_in_the_middle_of_its_pixel() -> None:
     picture = tile(torch.zeros(1, 16, 16, dtype=torch.uint8), "image")
-    draw_points(picture, torch.tensor([[torch.nan, torch.nan], [4.5, 7.5]]), 12)
+    draw_points(picture, torch.tensor([[torch.nan, torch.nan], [4.5, 7.5]]), 16)
     y, x = np.nonzero((np.asarray(picture) == colour_of(1)).all(axis=2))
-    assert (x.mean(), y.mean()) == (4.5 * 12, 7.5 * 12)
+    assert (x.mean(), y.mean()) == (4.5 * 16, 7.5 * 16)
 
 
 def test_a_mask_shows_classes_in_the_colours_of_boxes_and_white_where_nothing_is_told() -> None:
@@ -113,7 +113,7 @@ def test_a_sound_is_drawn_with_its_pitch_where_it_is() -> None:
 
 def test_large_pictures_are_shrunk_and_strips_are_as_wide_as_their_parts() -> None:
     large = tile(torch.zeros(3, 600, 300, dtype=torch.uint8), "image")
-    assert large.size == (96, 192)
+    assert large.size == (128, 256)
     small = tile(torch.zeros(1, 48, 48, dtype=torch.uint8), "clip")
     assert small.size == (96, 96)
-    assert strip([small, large]).size == (96 + 2 + 96, 192)
+    assert strip([small, large]).size == (96 + 2 + 128, 256)
