@@ -15,9 +15,9 @@ SPLITS = ("pretrain", "train", "validation", "test")
 @app.command("list")
 def data_list() -> None:
     """List the data sets."""
-    from unlabeled.platform.data import DATASETS
+    from unlabeled.platform.data.catalogue import datasets
 
-    for name, entry in DATASETS.items():
+    for name, entry in datasets().items():
         print(f"{name:24} {entry.description}\n{'':24} {entry.size}; {entry.licence}")
 
 

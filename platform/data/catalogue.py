@@ -1,5 +1,9 @@
-"""Every data set by name: what it is, where it comes from, who reads it."""
+"""Every data set by name: what it is, where it comes from, who reads it.
 
+Other packages bring theirs by the entry point group ``unlabeled.data``: a :class:`CatalogueEntry` under the set's name.
+"""
+
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +15,7 @@ from unlabeled.platform.data.readers import davis, films, hub, sounds, stamps, v
 from unlabeled.platform.data.shipped import fetch_nothing, read_emoji, read_fashion
 from unlabeled.platform.data.worlds import read_films, read_scenes
 from unlabeled.platform.errors import lookup
+from unlabeled.platform.settings import brought
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,13 @@ WITH_PATH: Mapping[str, str] = {
 """What a name may begin with that goes on with a path, and the entry's name."""
 
 
+@functools.cache
+def datasets() -> Mapping[str, CatalogueEntry]:
+    """Return all entries by name: ours, and after them those that installed packages bring under other names."""
+    others = {name: entry for name, entry in brought("unlabeled.data", CatalogueEntry) if name not in DATASETS}
+    return {**DATASETS, **others}
+
+
 def find(name: str) -> CatalogueEntry:
     """Return the entry for a data set's name, or for a kind of folder and its path such as ``folder:PATH``.
 
@@ -205,4 +217,4 @@ def find(name: str) -> CatalogueEntry:
     """
     prefix, colon, path = name.partition(":")
     kind = WITH_PATH.get(prefix + colon)
-    return DATASETS[kind] if kind is not None and path else lookup("data set", name, DATASETS)
+    return DATASETS[kind] if kind is not None and path else lookup("data set", name, datasets())

@@ -9,6 +9,8 @@ import torch
 
 from unlabeled.platform import settings
 from unlabeled.platform.augment import Op, Policy
+from unlabeled.platform.data import DATASETS, DataConfig, load
+from unlabeled.platform.data.catalogue import datasets
 from unlabeled.platform.encoder import EncoderConfig
 from unlabeled.platform.evaluate import ProbeConfig
 from unlabeled.platform.optim import OptimizerConfig
@@ -42,6 +44,11 @@ class Constant(FeatureProbe):
 class Slow(SGD):
     name = "brought-slow"
 
+from unlabeled.platform.data.catalogue import CatalogueEntry
+from unlabeled.platform.data.shipped import fetch_nothing, read_emoji
+
+PICTURES = CatalogueEntry("emoji by another name", "few", "theirs", "them", read_emoji, fetch_nothing)
+
 class Twice(Op):
     name = "flip"
 """
@@ -66,13 +73,16 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     points = [f"[unlabeled.{group}]\n{kind} = {name}:{cls}\n" for group, (_, kind, cls) in KINDS.items()]
     points[0] += f"gone = {name}:Gone\nflip = {name}_twice:Twice\nno-op = {name}:Wide\n"
+    points.append(f"[unlabeled.data]\nbrought-pictures = {name}:PICTURES\nemoji = {name}:PICTURES\nno = {name}:Wide\n")
     (about / "entry_points.txt").write_text("".join(points))
     families = [family for family, _, _ in KINDS.values()]
     before = [dict(family.family) for family in families]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         patch.setattr(settings, "_LOADED", set())
+        datasets.cache_clear()
         yield
+    datasets.cache_clear()
     for family, kinds in zip(families, before, strict=True):
         family.family.clear()
         family.family.update(kinds)
@@ -109,3 +119,14 @@ def test_an_op_of_a_package_stands_in_a_policy() -> None:
     (op,) = policy.ops
     assert torch.equal(op.apply(torch.ones(1, 1, 2, 2)), torch.full((1, 1, 2, 2), 0.75))
     assert policy.summary == "Invert"
+
+
+def test_a_data_set_of_a_package_is_loaded_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert list(datasets()) == [*DATASETS, "brought-pictures"]
+    assert caplog.messages == [
+        "the data 'no' of a_package_of_kinds can't be used: a_package_of_kinds:Wide is no CatalogueEntry"
+    ]
+    data = load(DataConfig(name="brought-pictures"))
+    assert data.checksum == load(DataConfig(name="emoji")).checksum
+    assert datasets()["emoji"] is DATASETS["emoji"]
