@@ -1,4 +1,4 @@
-"""Parts that several methods need: heads, momentum copies, key queues, and a shuffled pass.
+"""Parts that several methods need: small views, heads, momentum copies, key queues, and a shuffled pass.
 
 Shapes: B rows on each worker, N rows of the global batch, C channels, D width, K keys in a queue.
 """
@@ -12,8 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.collective import gather, row_ids
 from unlabeled.platform.draws import Draws
+
+SMALL = Policy(ops=(Crop(area=(0.3, 1.0)), Flip()))  # what examples see of small pictures
+SMALL_JITTER = Policy(ops=(*SMALL.ops, ColorJitter.of_strength(0.5)))
+
+
+def one_view(policy: Policy) -> ViewPlan:
+    """Plan one view by a policy."""
+    return ViewPlan(views=(policy,))
 
 
 def projection_head(

@@ -9,10 +9,11 @@ from pydantic import field_validator
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import POLICIES, ViewPlan
-from unlabeled.platform.data import Data, Format
+from unlabeled.platform.data import Data, DataConfig, Format
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT
+from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, ViT
 from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.optim import Group
 from unlabeled.platform.settings import Variant
 
 
@@ -48,6 +49,56 @@ class StepResult:
     logs: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+class Survey(ABC):
+    """All pretraining items, for a method to look at between epochs.
+
+    Attributes:
+        draws: random numbers of each item, in the order of their index, and of this epoch: the same on all workers.
+    """
+
+    draws: Draws
+
+    @abstractmethod
+    def features(self, module: nn.Module) -> Tensor:
+        """Return what a module makes of every item, float32 [N, D] on the device, in the order of ``Batch.index``.
+
+        Items are shown as probes see them: whole, clean, pixels in [0, 1]. Workers share the work, and all get the same
+        numbers, whatever their number: so all have to ask. The module, [B, C, H, W] to [B, D], runs in eval mode,
+        without gradient, and is left as it was.
+
+        Raises:
+            NotFiniteError: a feature is NaN or infinite, which ends the run.
+        """
+
+
+_SMALL_ENCODER = ConvNetConfig(width=8)
+_FEW_ITEMS = DataConfig(name="fashion-mnist-12k", train_images=256)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A small run of a method, of seconds on a CPU: contract suites train it, and costs are counted of it.
+
+    Attributes:
+        method: with small views and widths.
+        encoder: what it trains.
+        data: what of; whoever takes more or fewer items than ``train_images`` says so.
+        batch_size: the global batch.
+        learning: fields of a run by dotted path, such as "epochs", where the suite's (2,048 items, five epochs, AdamW
+            at 5e-3) show too little of what the method learns.
+        others: further settings of the method that workers have to agree on, each by what is particular about it.
+        decays: parameters that weight decay is meant for, though they are no layer's weight.
+    """
+
+    method: "MethodConfig"
+    encoder: EncoderConfig = _SMALL_ENCODER
+    data: DataConfig = _FEW_ITEMS
+    batch_size: int = 64
+    learning: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, "MethodConfig"] = field(default_factory=dict)
+    decays: tuple[str, ...] = ()
+
+
 class MethodConfig(Variant):
     """Hyperparameters of one method, and how to build it. A kind's ``name`` is the method's name everywhere.
 
@@ -74,15 +125,20 @@ class MethodConfig(Variant):
         return ViewPlan(views=(POLICIES[views],) * (cls.num_views or 2))
 
     @property
+    def field(self) -> str:
+        """What of an item encoders are shown, in training and by probes: the field of the first view."""
+        return self.views.views[0].field
+
+    @property
     def plan(self) -> ViewPlan:
         """All that batches bring: the views, the targets that the method needs, and those that ``views`` names."""
         targets = tuple(dict.fromkeys((*self.targets, *self.views.targets)))
         return self.views.model_copy(update={"targets": targets})
 
-    @property
-    def field(self) -> str:
-        """What the encoder is shown: the field of the first view."""
-        return self.views.views[0].field
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run of the method, which every contract is tried on; by default its own settings."""
+        return Example(method=cls.checked())
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the method can't train on this data in a global batch shared by so many workers."""
@@ -118,14 +174,14 @@ class Method(nn.Module, ABC):
     """A pretext task around an encoder. Abstract; every subclass is final.
 
     Attributes:
-        split: how a batch may be cut into micro-batches: "per-sample", the loss is a mean over samples; "cached", it
+        cut: how a batch may be cut into micro-batches: "per-sample", the loss is a mean over samples; "cached", it
             looks at embeddings only, see :class:`EmbeddingMethod`; "whole", it may not be cut.
 
     A method holds no optimiser, device, data, logger, or number of workers. Rows of other workers reach it through
     :func:`unlabeled.platform.collective.gather`.
     """
 
-    split: ClassVar[Literal["per-sample", "cached", "whole"]] = "whole"
+    cut: ClassVar[Literal["per-sample", "cached", "whole"]] = "whole"
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -151,6 +207,24 @@ class Method(nn.Module, ABC):
             outside is clipped.
         """
         return {}
+
+    def encoders(self) -> Mapping[str, Encoder]:
+        """Return every encoder that it trains, by name; "" is the one that is kept, measured and handed on."""
+        return {"": self.encoder}
+
+    def groups(self) -> Sequence[Group]:
+        """Return parameters that train at a rate of their own, or without decay; the rest, by default all, as usual.
+
+        A discriminator ten times as fast as its generator: ``[Group(self.discriminator.parameters(), rate=10.0)]``.
+        """
+        return ()
+
+    def before_epoch(self, epoch: int, survey: Survey) -> None:
+        """Look at all items before the 0-based ``epoch``, without gradient; default: nothing.
+
+        What it sets has to be in its parameters and buffers: a run that resumes within an epoch has those of its
+        checkpoint, and does not come here again. Chance comes from ``survey.draws``.
+        """
 
     def before_step(self, progress: float) -> None:
         """Look at the gradients between backward and the optimiser's step; default: nothing.
@@ -178,7 +252,7 @@ class ImageTextMethod(Method):
 class EmbeddingMethod(Method):
     """A method whose loss looks at embeddings and no further, so that a large batch can be cut exactly. Abstract."""
 
-    split = "cached"
+    cut = "cached"
 
     @abstractmethod
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:

@@ -14,6 +14,8 @@ steps. MoCo's ``main_moco.py`` decays biases and norms too.
 
 import math
 from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -21,10 +23,29 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from unlabeled.platform.errors import UserError
 from unlabeled.platform.settings import Variant
 
 REFERENCE_BATCH = 256
 STEPS = (0.6, 0.8)  # shares of all steps after which the schedule "steps" takes a tenth
+
+
+class Group:
+    """Parameters of a method that train otherwise than the rest: at a rate of their own, or without decay.
+
+    Attributes:
+        parameters: those of them that take a gradient; what does not is left out, as everywhere.
+        rate: what the learning rate is multiplied by, above 0.
+        decay: false keeps weight decay, and LARS's adaptation, from all of them; true decays what is decayed anyway.
+
+    Raises:
+        ValueError: the rate is not above 0. What is not to be trained at all has ``requires_grad_(False)``.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], rate: float = 1.0, decay: bool = True) -> None:
+        if not 0.0 < rate < math.inf:
+            raise ValueError(f"a group's rate is above 0, got {rate}; what should stay has requires_grad_(False)")
+        self.parameters, self.rate, self.decay = tuple(parameters), rate, decay
 
 
 class OptimizerConfig(Variant):
@@ -49,8 +70,15 @@ class OptimizerConfig(Variant):
     clip_norm: float | None = Field(default=None, gt=0.0)
 
     @abstractmethod
-    def build(self, module: nn.Module) -> torch.optim.Optimizer:
-        """Make the optimiser of the module's trainable parameters: the decayed, then the undecayed group."""
+    def build(self, module: nn.Module, groups: Sequence[Group] = ()) -> torch.optim.Optimizer:
+        """Make the optimiser of the module's trainable parameters.
+
+        Its groups are those that train as usual, the decayed and the undecayed; then, in the same way, those of each of
+        ``groups``. Each has its ``rate``, by which whoever sets its learning rate multiplies it.
+
+        Raises:
+            UserError: a parameter is in two groups, or is none of the module's.
+        """
 
     def learning_rate_at(self, step: int, steps_per_epoch: int, total_steps: int, batch_size: int) -> float:
         """Return the learning rate of the 0-based ``step``.
@@ -71,13 +99,36 @@ class OptimizerConfig(Variant):
         progress = (step - warmup_steps) / max(1.0, total_steps - warmup_steps)
         return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
 
-    def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
-        trainable = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-        spared = undecayed(module)
-        return [
-            {"params": [p for name, p in trainable.items() if name not in spared], "weight_decay": self.weight_decay},
-            {"params": [p for name, p in trainable.items() if name in spared], "weight_decay": 0.0},
-        ]
+    def _groups(self, module: nn.Module, groups: Sequence[Group]) -> list[dict[str, Any]]:
+        names = {parameter: name for name, parameter in module.named_parameters()}
+        _check_groups(groups, names)
+        special = {parameter for group in groups for parameter in group.parameters}
+        usual = Group(parameter for parameter in names if parameter not in special)
+        spared, found = undecayed(module), []
+        for group in (usual, *groups):
+            kept = [parameter for parameter in group.parameters if parameter.requires_grad]
+            decayed = [parameter for parameter in kept if group.decay and names[parameter] not in spared]
+            others = [parameter for parameter in kept if not group.decay or names[parameter] in spared]
+            for parameters, weight_decay in ((decayed, self.weight_decay), (others, 0.0)):
+                if parameters or group is usual:
+                    found.append(
+                        {
+                            "params": parameters,
+                            "weight_decay": weight_decay,
+                            "lr": self.learning_rate * group.rate,
+                            "rate": group.rate,
+                            "decays": parameters is decayed,
+                        }
+                    )
+        return found
+
+
+def _check_groups(groups: Sequence[Group], names: dict[nn.Parameter, str]) -> None:
+    counts = Counter(parameter for group in groups for parameter in set(group.parameters))
+    if strange := sum(parameter not in names for parameter in counts):
+        raise UserError(f"{strange} parameters of a method's groups are none of its own; name those of its parts")
+    if twice := [names[parameter] for parameter, count in counts.items() if count > 1]:
+        raise UserError(f"{twice[0]} is in two of its method's groups; leave it in one")
 
 
 def undecayed(module: nn.Module) -> set[str]:
@@ -110,9 +161,9 @@ class SGD(OptimizerConfig):
     weight_decay: float = Field(default=1e-4, ge=0.0)
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
 
-    def build(self, module: nn.Module) -> torch.optim.Optimizer:
+    def build(self, module: nn.Module, groups: Sequence[Group] = ()) -> torch.optim.Optimizer:
         """Make torch's SGD."""
-        return torch.optim.SGD(self._groups(module), lr=self.learning_rate, momentum=self.momentum)
+        return torch.optim.SGD(self._groups(module, groups), lr=self.learning_rate, momentum=self.momentum)
 
 
 class AdamW(OptimizerConfig):
@@ -123,9 +174,9 @@ class AdamW(OptimizerConfig):
     weight_decay: float = Field(default=1e-4, ge=0.0)
     betas: tuple[float, float] = (0.9, 0.999)
 
-    def build(self, module: nn.Module) -> torch.optim.Optimizer:
+    def build(self, module: nn.Module, groups: Sequence[Group] = ()) -> torch.optim.Optimizer:
         """Make torch's AdamW in its fused form."""
-        return torch.optim.AdamW(self._groups(module), lr=self.learning_rate, betas=self.betas, fused=True)
+        return torch.optim.AdamW(self._groups(module, groups), lr=self.learning_rate, betas=self.betas, fused=True)
 
 
 class LARS(OptimizerConfig):
@@ -137,11 +188,10 @@ class LARS(OptimizerConfig):
     weight_decay: float = Field(default=1e-6, ge=0.0)
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
 
-    def build(self, module: nn.Module) -> torch.optim.Optimizer:
+    def build(self, module: nn.Module, groups: Sequence[Group] = ()) -> torch.optim.Optimizer:
         """Make timm's Lars, adapting only the weights that are decayed."""
         from timm.optim.lars import Lars  # here, because it takes seconds to import
 
-        weights, others = self._groups(module)
-        groups = [{**weights, "always_adapt": True}, {**others, "always_adapt": False}]
-        optimizer: torch.optim.Optimizer = Lars(groups, lr=self.learning_rate, momentum=self.momentum)
+        parts = [{**part, "always_adapt": part["decays"]} for part in self._groups(module, groups)]
+        optimizer: torch.optim.Optimizer = Lars(parts, lr=self.learning_rate, momentum=self.momentum)
         return optimizer

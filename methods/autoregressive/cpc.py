@@ -30,7 +30,7 @@ from unlabeled.platform.data import Data, Format, PictureFormat
 from unlabeled.platform.data.format import taken
 from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, EmbeddingMethod, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, EmbeddingMethod, Example, MethodConfig, StepResult
 
 choose = in_full_precision(choose_positive)
 
@@ -59,6 +59,13 @@ class CPCConfig(MethodConfig):
     stride_px: int | None = Field(default=None, ge=1)
     num_steps: int = Field(default=5, ge=1)
     context: int = Field(default=256, ge=1)
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(
+            method=cls(patch_px=14, stride_px=7, num_steps=2, context=64), learning={"data.name": "emoji", "epochs": 6}
+        )
 
     def patches(self, image_px: int) -> tuple[int, int]:
         """Return side and stride of the patches of a picture, in pixels."""

@@ -21,14 +21,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.methods.losses import Contrast, info_nce_with_top1
-from unlabeled.methods.parts import KeyQueue, MomentumCopy, projection_head, shuffled
+from unlabeled.methods.parts import SMALL_JITTER, KeyQueue, MomentumCopy, projection_head, shuffled
 from unlabeled.platform.augment import MOCO_V1, MOCO_V2, ViewPlan, two_views
 from unlabeled.platform.collective.batch_norm import check_groups, group_batch_norms
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 
 class MoCoConfig(MethodConfig):
@@ -62,6 +62,18 @@ class MoCoConfig(MethodConfig):
     def v1(cls) -> "MoCoConfig":
         """Return version 1's ResNet-50 settings."""
         return cls(views=two_views(MOCO_V1), temperature=0.07, head=(128,))
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(
+            method=(small := cls(views=two_views(SMALL_JITTER), head=(32, 16), queue=150, momentum=0.99)),
+            others={  # the queue is not a multiple of the batch
+                "symmetric": small.with_field("symmetric", True),
+                "unshuffled": (unshuffled := small.with_field("shuffle_bn", False)),
+                "synchronised": unshuffled.with_field("bn_groups", 1),
+            },
+        )
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the batch overflows the queue, its groups don't fit, or shuffling does nothing."""

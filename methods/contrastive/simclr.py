@@ -20,11 +20,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from unlabeled.methods.losses import Mining, margin_triplet, nt_logistic, nt_xent_with_top1
-from unlabeled.methods.parts import projection_head
+from unlabeled.methods.parts import SMALL_JITTER, projection_head
 from unlabeled.platform.augment import SIMCLR, ViewPlan, two_views
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.method import Batch, EmbeddingMethod, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, EmbeddingMethod, Example, MethodConfig, StepResult
 
 
 class SimCLRConfig(MethodConfig):
@@ -64,6 +64,19 @@ class SimCLRConfig(MethodConfig):
                 "last_batch_norm ends a head, and head () is none; make it false, or head one width or more"
             )
         return self
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(
+            method=(small := cls(views=two_views(SMALL_JITTER), head=(32, 16), temperature=0.2)),
+            others={
+                "head that ends in batch norm": small.with_field("last_batch_norm", True),
+                "dot product": small.with_field("cosine", False).with_field("temperature", 10.0),
+                "logistic": small.with_field("loss", "nt-logistic"),
+                "margin": small.with_field("loss", "margin-triplet").with_field("mining", "semi-hard"),
+            },
+        )
 
     def build(self, encoder: Encoder, data: Data) -> "SimCLR":
         """Make SimCLR around an encoder."""

@@ -29,12 +29,13 @@ from unlabeled.methods.cross_channel.lab import (
     rgb_to_lab,
     soft_cross_entropy,
 )
+from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.data import Data, Format, PictureFormat
+from unlabeled.platform.data import Data, DataConfig, Format, PictureFormat
 from unlabeled.platform.data.format import taken
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, EncoderConfig
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 
 class ColorizationConfig(MethodConfig):
@@ -52,6 +53,11 @@ class ColorizationConfig(MethodConfig):
     views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
     decoder: int = Field(default=256, ge=1)
     uniform: float = Field(default=0.5, gt=0.0, le=1.0)
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(method=cls(views=one_view(SMALL), decoder=32), data=DataConfig(name="emoji", train_images=256))
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the pictures are grey."""
@@ -77,7 +83,7 @@ class Colorization(Method):
         counts: int64 [Q], how often the data has each colour; the weights are made of it, in any precision.
     """
 
-    split = "per-sample"
+    cut = "per-sample"
     counts: Tensor
 
     def __init__(self, config: ColorizationConfig, encoder: LabEncoder, side: int, counts: Tensor) -> None:

@@ -29,13 +29,14 @@ from unlabeled.methods.cross_channel.lab import (
     soft_cross_entropy,
 )
 from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.data import Data, Format, PictureFormat
+from unlabeled.platform.data import Data, DataConfig, Format, PictureFormat
 from unlabeled.platform.data.format import taken
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, ViTConfig
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 cross_entropy = in_full_precision(F.cross_entropy)
 
@@ -53,6 +54,11 @@ class SplitBrainConfig(MethodConfig):
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
     lightness_bins: int = Field(default=100, ge=2)
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(method=cls(views=one_view(SMALL)), data=DataConfig(name="emoji", train_images=256))
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the pictures are grey."""
@@ -79,7 +85,7 @@ class SplitBrainConfig(MethodConfig):
 class SplitBrain(Method):
     """Two halves of an encoder, and a linear layer on each that tells what the other half sees."""
 
-    split = "per-sample"
+    cut = "per-sample"
 
     def __init__(self, config: SplitBrainConfig, encoder: LabEncoder) -> None:
         super().__init__(encoder)

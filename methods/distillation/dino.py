@@ -23,7 +23,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import MomentumCopy, PrototypeHead, by_size
+from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, PrototypeHead, by_size
 from unlabeled.platform import augment
 from unlabeled.platform.augment import Crop, GaussianBlur, Policy, ViewPlan
 from unlabeled.platform.collective import mean_over_workers
@@ -31,7 +31,7 @@ from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, ViT
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 
 def multi_crop(num_local: int = 8, local_px: int = 96, area: float = 0.4) -> ViewPlan:
@@ -74,6 +74,27 @@ class DINOConfig(MethodConfig):
     center_momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     momentum: float = Field(default=0.996, ge=0.0, le=1.0)
     frozen: float = Field(default=0.01, ge=0.0, lt=1.0)
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(
+            method=(
+                small := cls(
+                    views=ViewPlan(
+                        views=(SMALL_JITTER,) * 2 + (SMALL_JITTER.replacing(Crop(area=(0.15, 0.5), size=16)),)
+                    ),
+                    head=(64, 32),
+                    prototypes=64,
+                    teacher_temperature=(0.02, 0.03),
+                    center_momentum=0.5,
+                    momentum=0.99,
+                    frozen=0.0,
+                )
+            ),
+            learning={"epochs": 10},
+            others={"frozen": small.with_field("frozen", 0.3)},
+        )
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the plan has not even the global views."""

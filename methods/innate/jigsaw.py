@@ -27,13 +27,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import projection_head
+from unlabeled.methods.parts import SMALL_JITTER, one_view, projection_head
 from unlabeled.platform.augment import ColorDrop, Crop, Policy, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, StandardisingEncoder, ViT
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 SIDE, TILES = 3, 9
 SMALLEST_PX = 4  # smaller tiles show next to nothing
@@ -59,6 +59,19 @@ class JigsawConfig(MethodConfig):
     tile_px: int | None = Field(default=None, ge=SMALLEST_PX)
     tile_features: int = Field(default=512, ge=1)
     head: tuple[int, ...] = (4096,)
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(
+            method=cls(
+                views=one_view(SMALL_JITTER.replacing(Crop(area=(0.5, 1.0)))),
+                num_permutations=10,
+                tile_features=32,
+                head=(64,),
+            ),
+            learning={"method.num_permutations": 200, "data.image_px": 56, "epochs": 16},  # a tile of 28 px is 8
+        )
 
     def sizes(self, image_px: int) -> tuple[int, int]:
         """Return the sides of a picture's view and of a tile of it, pixels."""
@@ -94,7 +107,7 @@ class JigsawConfig(MethodConfig):
 class Jigsaw(Method):
     """The context-free network: an encoder that sees one tile at a time, and a head on what it makes of all nine."""
 
-    split = "per-sample"
+    cut = "per-sample"
     encoder: StandardisingEncoder
     permutations: Tensor
 

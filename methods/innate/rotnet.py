@@ -19,11 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.parts import SMALL_JITTER, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 ROTATIONS = 4  # by 0, 90, 180 and 270 degrees
 
@@ -42,6 +43,11 @@ class RotNetConfig(MethodConfig):
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.08, 1.0)), Flip())),))
 
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(method=cls(views=one_view(SMALL_JITTER)))
+
     def build(self, encoder: Encoder, data: Data) -> "RotNet":
         """Make the classifier of rotations around an encoder."""
         return RotNet(encoder)
@@ -50,7 +56,7 @@ class RotNetConfig(MethodConfig):
 class RotNet(Method):
     """An encoder and a linear classifier of the four rotations, trained together."""
 
-    split = "per-sample"
+    cut = "per-sample"
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)

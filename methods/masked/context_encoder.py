@@ -19,13 +19,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, StandardisingEncoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.features import in_eval_mode
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 WEIGHTS = {"reconstruction": (1.0, 0.0), "adversarial": (0.0, 1.0), "joint": (0.999, 0.001)}  # lambda_rec, lambda_adv
 softplus = in_full_precision(F.softplus)
@@ -53,6 +54,18 @@ class ContextEncoderConfig(MethodConfig):
     loss: Literal["reconstruction", "adversarial", "joint"] = "reconstruction"
     width: int = Field(default=256, ge=32)
 
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(
+            method=(blocks := cls(views=one_view(Policy(ops=(Flip(),))), region="blocks", width=32)),
+            learning={"epochs": 10},
+            others={
+                "joint": blocks.with_field("loss", "joint"),
+                "adversarial": cls(views=one_view(SMALL), region="centre", width=32, loss="adversarial"),
+            },
+        )
+
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the hole is too small to paint, or leaves too little to paint it from."""
         side = round(self.hole * (px := self.views.views[0].output_px(data.image_px)))
@@ -68,7 +81,7 @@ class ContextEncoderConfig(MethodConfig):
 class ContextEncoder(Method):
     """An encoder, a decoder that paints what the encoder was not shown, and, if wanted, a discriminator."""
 
-    split = "per-sample"
+    cut = "per-sample"
     encoder: StandardisingEncoder
 
     def __init__(self, config: ContextEncoderConfig, encoder: StandardisingEncoder, channels: int, px: int) -> None:

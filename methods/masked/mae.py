@@ -20,13 +20,15 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.data import Data, Format, PictureFormat
 from unlabeled.platform.data.format import taken
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT
+from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT, ViTConfig
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
+from unlabeled.platform.optim import AdamW
 
 
 class MAEConfig(MethodConfig):
@@ -49,6 +51,16 @@ class MAEConfig(MethodConfig):
     normalised_targets: bool = True
     decoder_width: int = Field(default=512, ge=32, multiple_of=32)
     decoder_depth: int = Field(default=8, ge=1)
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(
+            method=(pixels := cls(views=one_view(SMALL), decoder_width=32, decoder_depth=1, normalised_targets=False)),
+            encoder=ViTConfig(width=4, depth=2, patch_px=4),
+            learning={"encoder": ViTConfig(width=8, depth=2), "optimizer": AdamW(learning_rate=2e-3), "batch_size": 32},
+            others={"normalised": pixels.with_field("normalised_targets", True)},
+        )
 
     def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
         """Make a ViT that pools by the mean; UserError where it is none, or its patches are too large or too small."""
@@ -80,7 +92,7 @@ class MAEConfig(MethodConfig):
 class MAE(Method):
     """A ViT that sees some patches, and a transformer that predicts the others from what it makes of them."""
 
-    split = "per-sample"
+    cut = "per-sample"
     encoder: ViT
 
     def __init__(self, config: MAEConfig, encoder: ViT, channels: int) -> None:

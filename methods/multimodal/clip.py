@@ -24,11 +24,12 @@ from unlabeled.methods.losses import Contrast
 from unlabeled.methods.losses.chunked import choose_positive
 from unlabeled.methods.losses.numerics import check_vectors, in_full_precision, unit
 from unlabeled.methods.multimodal.text import TextTower, tokenize
-from unlabeled.platform.augment import Crop, Policy, ViewPlan
+from unlabeled.methods.parts import one_view
+from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.collective import gather, row_ids
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.method import Batch, EmbeddingMethod, ImageTextMethod, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, EmbeddingMethod, Example, ImageTextMethod, MethodConfig, StepResult
 
 LARGEST_SCALE = 100.0  # sec. 2.5: logits are never scaled by more
 
@@ -67,6 +68,22 @@ class CLIPConfig(MethodConfig):
         if self.text_width % self.text_heads:
             raise ValueError(f"text_heads {self.text_heads} does not divide text_width {self.text_width}")
         return self
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(
+            method=cls(
+                views=one_view(Policy(ops=(Crop(area=(0.5, 1.0)), Flip()))),
+                embedding=64,
+                context=24,
+                text_width=64,
+                text_depth=1,
+                text_heads=4,
+            ),
+            data=DataConfig(name="emoji", train_images=256),
+            decays=("text.places",),  # sec. 2.5
+        )
 
     def build(self, encoder: Encoder, data: Data) -> "CLIP":
         """Make CLIP around an encoder."""

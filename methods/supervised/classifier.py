@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.parts import SMALL_JITTER, one_view
 from unlabeled.platform.augment import SIMCLR, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 cross_entropy = in_full_precision(F.cross_entropy)
 
@@ -33,6 +34,11 @@ class SupervisedConfig(MethodConfig):
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(SIMCLR,))
 
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(method=cls(views=one_view(SMALL_JITTER)))
+
     def build(self, encoder: Encoder, data: Data) -> "Supervised":
         """Make the classifier of the data's classes around an encoder."""
         return Supervised(encoder, len(data.classes))
@@ -41,7 +47,7 @@ class SupervisedConfig(MethodConfig):
 class Supervised(Method):
     """An encoder and a linear classifier, trained together."""
 
-    split = "per-sample"
+    cut = "per-sample"
 
     def __init__(self, encoder: Encoder, classes: int) -> None:
         super().__init__(encoder)

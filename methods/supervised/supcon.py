@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from unlabeled.methods.losses.labelled import sup_con_with_top1
 from unlabeled.methods.losses.numerics import unit
-from unlabeled.methods.parts import projection_head
+from unlabeled.methods.parts import SMALL_JITTER, projection_head
 from unlabeled.platform.augment import SIMCLR, ViewPlan, two_views
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.method import Batch, EmbeddingMethod, MethodConfig, StepResult
+from unlabeled.platform.method import Batch, EmbeddingMethod, Example, MethodConfig, StepResult
 
 
 class SupConConfig(MethodConfig):
@@ -42,6 +42,11 @@ class SupConConfig(MethodConfig):
     views: ViewPlan = two_views(SIMCLR)
     temperature: float = Field(default=0.1, gt=0.0)
     head: tuple[int, ...] = (2048, 128)
+
+    @classmethod
+    def example(cls) -> Example:
+        """Return a small run."""
+        return Example(method=cls(views=two_views(SMALL_JITTER), head=(32, 16)))
 
     def build(self, encoder: Encoder, data: Data) -> "SupCon":
         """Make SupCon around an encoder."""

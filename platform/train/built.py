@@ -118,7 +118,7 @@ def check_method(method: Method, run: RunConfig) -> None:
             probe that can't measure it; or it has dropout.
     """
     check_no_dropout(method, run.method.name)
-    if run.micro_batch is not None and method.split == "whole":
+    if run.micro_batch is not None and method.cut == "whole":
         raise UserError(f"{run.method.name} needs its batch whole, so micro_batch can't cut it; leave it out")
     known = layers(method)
     for layer in run.evaluation.layers:

@@ -20,6 +20,7 @@ from unlabeled.platform.collective.batch_norm import has_batch_norm, synchronise
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws, key
+from unlabeled.platform.evaluate.features import NotFiniteError
 from unlabeled.platform.method import Batch, EmbeddingMethod, StepResult
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.randomness import keyed_only
@@ -28,6 +29,7 @@ from unlabeled.platform.train.built import build_method, check_fits, check_metho
 from unlabeled.platform.train.checkpoint import State
 from unlabeled.platform.train.meter import EpochMeter
 from unlabeled.platform.train.metric_names import of_logs
+from unlabeled.platform.train.survey import TrainingSurvey
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
 # Every worker keeps buffers of its own; torch 2.11 has the older name for it.
@@ -62,7 +64,8 @@ class Training:
             synchronise(self.method)
         if collective.world_size() > 1 and run.micro_batch is None:
             self._forward = DistributedDataParallel(self.method, **_OWN_BUFFERS)
-        self.optimizer = run.optimizer.build(self.method)
+        self.optimizer = run.optimizer.build(self.method, self.method.groups())
+        self._rates = [group["rate"] for group in self.optimizer.param_groups]
         self.steps_per_epoch = len(data.pretrain) // run.batch_size
         self.total_steps = run.epochs * self.steps_per_epoch
         self.step = 0
@@ -91,6 +94,8 @@ class Training:
         self.method.train()
         while self.step < self.total_steps:
             started = time.perf_counter()
+            if self.step % self.steps_per_epoch == 0:
+                self._begin_epoch()
             self._take_step()
             if self.step % CHECK_EVERY == 0 or self.step % self.steps_per_epoch == 0:
                 self._check_finite()
@@ -136,13 +141,23 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.meter = EpochMeter(**state["meter"])
 
+    @torch.no_grad()
+    def _begin_epoch(self) -> None:
+        items, run = self.data.pretrain, self.run
+        draws = Draws(self.processor.put(items.rows), run.seed, "epoch", self.epoch)
+        with keyed_only(run.method.name, self.processor.device):
+            try:
+                self.method.before_epoch(self.epoch, TrainingSurvey(items, self.processor, draws, run.method.field))
+            except NotFiniteError as error:
+                raise NonFiniteLossError(f"before epoch {self.epoch + 1}, {error}") from None
+
     def _take_step(self) -> None:
         run = self.run
         learning_rate = run.optimizer.learning_rate_at(
             self.step, self.steps_per_epoch, self.total_steps, run.batch_size
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = learning_rate * rate
         self.optimizer.zero_grad(set_to_none=True)
         with keyed_only(run.method.name, self.processor.device):
             result = self._gradients_of_whole() if not run.micro_batch else self._gradients_of_parts(run.micro_batch)

@@ -26,7 +26,7 @@ def accumulate(method: Method, parts: Sequence[Tensor], make_batch: MakeBatch, p
     """Add the gradients of a per-sample loss over micro-batches, as if it were one batch.
 
     Args:
-        method: one whose ``split`` is "per-sample"; its parameters' gradients are added to.
+        method: one whose ``cut`` is "per-sample"; its parameters' gradients are added to.
         parts: int64 [b] rows of each micro-batch.
         make_batch: see there.
         processor: what to compute on.
@@ -50,7 +50,7 @@ def accumulate(method: Method, parts: Sequence[Tensor], make_batch: MakeBatch, p
 def cache(method: EmbeddingMethod, parts: Sequence[Tensor], make_batch: MakeBatch, processor: Processor) -> StepResult:
     """Add the exact gradients of a loss over all embeddings, one micro-batch in memory at a time.
 
-    Args and result as :func:`accumulate`, for a method whose ``split`` is "cached".
+    Args and result as :func:`accumulate`, for a method whose ``cut`` is "cached".
     """
     with torch.no_grad(), still_statistics(method):
         embedded = [_embed(method, make_batch(rows, True), processor) for rows in parts]

@@ -1,4 +1,4 @@
-"""What every method owes the engine. A new method adds one row to ``SMALL`` and passes."""
+"""What every method owes the engine, on its own example."""
 
 import io
 import json
@@ -17,23 +17,12 @@ from sources import classes_of, with_fields
 from torch import Tensor, nn
 
 from unlabeled.methods import METHODS
-from unlabeled.methods.autoregressive.cpc import CPCConfig
-from unlabeled.methods.contrastive.moco import MoCoConfig
-from unlabeled.methods.contrastive.simclr import SimCLRConfig
-from unlabeled.methods.cross_channel.colorization import ColorizationConfig
-from unlabeled.methods.cross_channel.split_brain import SplitBrainConfig
-from unlabeled.methods.distillation.dino import DINOConfig
-from unlabeled.methods.innate.jigsaw import JigsawConfig
-from unlabeled.methods.innate.rotnet import RotNetConfig
-from unlabeled.methods.masked.context_encoder import ChannelwiseLinear, ContextEncoderConfig
-from unlabeled.methods.masked.mae import MAEConfig
-from unlabeled.methods.multimodal.clip import CLIPConfig
-from unlabeled.methods.supervised.classifier import SupervisedConfig
-from unlabeled.methods.supervised.supcon import SupConConfig
-from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, View, ViewPlan, two_views
+from unlabeled.methods.masked.context_encoder import ChannelwiseLinear
+from unlabeled.methods.parts import SMALL_JITTER
+from unlabeled.platform.augment import View, ViewPlan, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Classes, Data, DataConfig, load
-from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, StandardisingEncoder, ViTConfig
+from unlabeled.platform.encoder import Encoder, StandardisingEncoder, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, Features, deviation, extract
 from unlabeled.platform.method import MethodConfig
@@ -48,86 +37,12 @@ from unlabeled.platform.train.loop import Training
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("methods_worker.py")
 
-ONE_VIEW = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
-VIEWS = two_views(Policy(ops=(Crop(area=(0.3, 1.0)), Flip(), ColorJitter.of_strength(0.5))))
-SMALL: dict[str, MethodConfig] = {  # each method for 28 px, batches of 64 and a hundred steps
-    "rotnet": RotNetConfig(views=ViewPlan(views=VIEWS.views[:1])),
-    "jigsaw": JigsawConfig(
-        views=ViewPlan(views=(VIEWS.views[0].policy.replacing(Crop(area=(0.5, 1.0))),)),
-        num_permutations=10,
-        tile_features=32,
-        head=(64,),
-    ),
-    "context-encoder": ContextEncoderConfig(views=ViewPlan(views=(Policy(ops=(Flip(),)),)), region="blocks", width=32),
-    "colorization": ColorizationConfig(views=ONE_VIEW, decoder=32),
-    "split-brain": SplitBrainConfig(views=ONE_VIEW),
-    "mae": MAEConfig(views=ONE_VIEW, decoder_width=32, decoder_depth=1, normalised_targets=False),
-    "cpc": CPCConfig(patch_px=14, stride_px=7, num_steps=2, context=64),
-    "simclr": SimCLRConfig(views=VIEWS, head=(32, 16), temperature=0.2),
-    "moco": MoCoConfig(
-        views=VIEWS,
-        head=(32, 16),
-        queue=150,  # not a multiple of the batch
-        momentum=0.99,
-    ),
-    "dino": DINOConfig(
-        views=ViewPlan(views=(*VIEWS.views, VIEWS.views[0].policy.replacing(Crop(area=(0.15, 0.5), size=16)))),
-        head=(64, 32),
-        prototypes=64,
-        teacher_temperature=(0.02, 0.03),
-        center_momentum=0.5,
-        momentum=0.99,
-        frozen=0.0,
-    ),
-    "clip": CLIPConfig(
-        views=ViewPlan(views=(Policy(ops=(Crop(area=(0.5, 1.0)), Flip())),)),
-        embedding=64,
-        context=24,
-        text_width=64,
-        text_depth=1,
-        text_heads=4,
-    ),
-    "supcon": SupConConfig(views=VIEWS, head=(32, 16)),
-    "supervised": SupervisedConfig(views=ViewPlan(views=VIEWS.views[:1])),
-}
-ENCODERS: dict[str, EncoderConfig] = {
-    "mae": ViTConfig(width=4, depth=2, patch_px=4)
-}  # where it can't be a small convnet
-DATA: dict[str, str] = {
-    "colorization": "emoji",
-    "split-brain": "emoji",
-    "clip": "emoji",
-}  # where grey pictures without captions are not enough
-MORE: dict[str, MethodConfig] = {  # settings that change what workers tell each other
-    "context-encoder, joint": SMALL["context-encoder"].with_field("loss", "joint"),
-    "mae, normalised": SMALL["mae"].with_field("normalised_targets", True),
-    "dino, frozen": SMALL["dino"].with_field("frozen", 0.3),
-    "moco, symmetric": SMALL["moco"].with_field("symmetric", True),
-    "moco, unshuffled": SMALL["moco"].with_field("shuffle_bn", False),
-    "moco, synchronised": SMALL["moco"].with_field("shuffle_bn", False).with_field("bn_groups", 1),
-}
-OTHERS: dict[str, MethodConfig] = {  # losses that are not the method's default
-    "context-encoder, adversarial": ContextEncoderConfig(views=ONE_VIEW, region="centre", width=32, loss="adversarial"),
-    "simclr, head that ends in batch norm": SMALL["simclr"].with_field("last_batch_norm", True),
-    "simclr, dot product": SMALL["simclr"].with_field("cosine", False).with_field("temperature", 10.0),
-    "simclr, logistic": SMALL["simclr"].with_field("loss", "nt-logistic"),
-    "simclr, margin": SMALL["simclr"].with_field("loss", "margin-triplet").with_field("mining", "semi-hard"),
-}
-SHARED = {**SMALL, **MORE, **OTHERS}
-LEARNING: dict[str, dict[str, object]] = {  # what of the usual settings would show too little of a method
-    "jigsaw": {  # a tile of 28 px is 8
-        "method": SMALL["jigsaw"].with_field("num_permutations", 200),
-        "data": DataConfig(train_images=2048, image_px=56),
-        "epochs": 16,
-    },
-    "context-encoder": {"epochs": 10},
-    "mae": {
-        "encoder": ViTConfig(width=8, depth=2),
-        "optimizer": AdamW(learning_rate=2e-3),
-        "batch_size": 32,
-    },
-    "cpc": {"data": DataConfig(name="emoji", train_images=2048), "epochs": 6},
-    "dino": {"epochs": 10},
+VIEWS = two_views(SMALL_JITTER)
+EXAMPLES = {name: config.example() for name, config in METHODS.items()}
+SMALL = {name: example.method for name, example in EXAMPLES.items()}
+SHARED = {
+    **SMALL,
+    **{f"{name}, {what}": other for name, example in EXAMPLES.items() for what, other in example.others.items()},
 }
 IN_PARTS = "simclr, in micro-batches"  # with batch norm, whose micro-batches must be the same on any number of workers
 COMPARED = (*SHARED, IN_PARTS)
@@ -139,13 +54,14 @@ every_method = pytest.mark.parametrize("name", SMALL)
 
 def run_of(method: MethodConfig, **fields: object) -> RunConfig:
     """Return eight steps in two epochs."""
-    small = {"data": data_for(method.name, 256), "encoder": ENCODERS.get(method.name, ConvNetConfig(width=8))}
+    example = EXAMPLES[method.name]
+    small = {"data": example.data, "encoder": example.encoder}
     return RunConfig.checked(method=method, **{**small, "epochs": 2, "batch_size": 64, **fields})
 
 
 def data_for(name: str, train_images: int) -> DataConfig:
     """Return so many pictures that the method can learn from."""
-    return DataConfig(name=DATA.get(name, "fashion-mnist-12k"), train_images=train_images)
+    return EXAMPLES[name].data.with_field("train_images", train_images)
 
 
 def tensors(state: object, path: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -169,10 +85,6 @@ def assert_same(one: object, other: object) -> None:
     ours, theirs = dict(tensors(one)), dict(tensors(other))
     assert ours.keys() == theirs.keys()
     assert not [path for path in ours if not torch.equal(ours[path], theirs[path])]
-
-
-def test_every_method_is_here() -> None:
-    assert list(SMALL) == list(METHODS)
 
 
 @every_method
@@ -312,7 +224,9 @@ def test_learns_from_real_pictures_without_collapse(name: str, processor: Proces
     asks of all that it doesn't know.
     """
     usual = {"data": data_for(name, 2048), "optimizer": AdamW(learning_rate=5e-3), "epochs": 5}
-    run = run_of(**{"method": SMALL[name], **usual, **LEARNING.get(name, {})})
+    run = run_of(SMALL[name], **usual)
+    for path, value in EXAMPLES[name].learning.items():
+        run = run.with_field(path, value)
     data = load(run.data)
 
     def features(encoder: Encoder) -> Features:

@@ -193,7 +193,7 @@ def test_a_change_without_a_raised_version_is_seen(monkeypatch: pytest.MonkeyPat
     before = recorded()[f"{name}@1"]
     kind = KINDS[name]
     monkeypatch.setattr(
-        kind, "_groups", lambda self, module: [{"params": list(module.parameters()), "weight_decay": 0.1}]
+        kind, "_groups", lambda self, module, groups: [{"params": list(module.parameters()), "weight_decay": 0.1}]
     )
     with pytest.raises(AssertionError, match="raise its version"):
         _compare(name, numbers(kind), before["numbers"])

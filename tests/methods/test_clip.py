@@ -133,7 +133,7 @@ def test_it_is_both_kinds_of_method() -> None:
     clip = build(small())
     assert isinstance(clip, EmbeddingMethod)
     assert isinstance(clip, ImageTextMethod)
-    assert clip.split == "cached"
+    assert clip.cut == "cached"
 
 
 def test_micro_batches_give_the_whole_batchs_gradient(processor: Processor) -> None:

@@ -30,13 +30,13 @@ class DistanceConfig(MethodConfig):
 
 
 class Distance(Method):
-    split = "per-sample"
+    cut = "per-sample"
 
     def __init__(self, whole: bool, encoder: Encoder) -> None:
         super().__init__(encoder)
         self.head = nn.Linear(encoder.dim, 4)
         if whole:
-            self.split = "whole"  # type: ignore[misc]
+            self.cut = "whole"  # type: ignore[misc]
 
     def forward(self, batch: Batch) -> StepResult:
         target = batch.draws.uniform("target", 4)

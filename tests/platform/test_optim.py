@@ -1,10 +1,14 @@
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from timm.optim.lars import Lars
 from torch import nn
 
-from unlabeled.platform.optim import LARS, SGD, AdamW, OptimizerConfig, undecayed
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.optim import LARS, SGD, AdamW, Group, OptimizerConfig, undecayed
 
 
 @pytest.mark.parametrize("config", [SGD(weight_decay=0.1), AdamW(weight_decay=0.1), LARS(weight_decay=0.1)])
@@ -66,3 +70,85 @@ def test_the_learning_rate_rises_then_follows_half_a_cosine() -> None:
 def test_the_peak_scales_with_the_batch_as_written(scaling: str, factor: float) -> None:
     rule = SGD.checked(learning_rate=0.1, scaling=scaling)
     assert rule.learning_rate_at(0, 10, 100, 4096) == pytest.approx(0.1 * factor)
+
+
+class Players(nn.Module):
+    """Three parts, two of which may have groups of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.fast, self.bare = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.bare(self.fast(self.body(x).tanh()).tanh())
+        return out
+
+    def groups(self) -> list[Group]:
+        return [Group(self.fast.parameters(), rate=10.0), Group(self.bare.parameters(), rate=0.5, decay=False)]
+
+
+def players() -> Players:
+    torch.manual_seed(0)
+    return Players().double()
+
+
+@pytest.mark.parametrize(
+    ("config", "by_hand"),
+    [
+        (SGD(weight_decay=0.1), lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9)),
+        (AdamW(weight_decay=0.1), lambda groups: torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.999))),
+        (LARS(weight_decay=0.1), lambda groups: Lars(groups, lr=1.0, momentum=0.9)),
+    ],
+)
+def test_a_group_trains_at_a_rate_of_its_own(
+    config: OptimizerConfig, by_hand: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+) -> None:
+    """Against torch's own groups, written down one by one."""
+    ours, theirs = players(), players()
+    optimizer = config.build(ours, ours.groups())
+    rates = [group["rate"] for group in optimizer.param_groups]
+    rows: list[dict[str, Any]] = []
+    for part, rate, decays in ((theirs.body, 1.0, True), (theirs.fast, 10.0, True), (theirs.bare, 0.5, False)):
+        decay, adapts = (0.1 if decays else 0.0), {"always_adapt": decays}
+        rows.append({"params": [part.weight], "weight_decay": decay, "rate": rate, **adapts})
+        rows.append({"params": [part.bias], "weight_decay": 0.0, "rate": rate, "always_adapt": False})
+    other, x = by_hand(rows), torch.linspace(-1.0, 1.0, 12, dtype=torch.float64).view(3, 4)
+    for step in range(3):
+        learning_rate = 0.01 * (step + 1)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = learning_rate * rate
+        for group in other.param_groups:
+            group["lr"] = learning_rate * group["rate"]
+        for net, rule in ((ours, optimizer), (theirs, other)):
+            rule.zero_grad()
+            net(x).square().sum().backward()
+            rule.step()
+    for (name, one), two in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-14, msg=name)
+
+
+def test_what_is_in_no_group_trains_as_usual_and_nothing_is_left_out() -> None:
+    module = players()
+    module.fast.weight.requires_grad_(False)
+    found = SGD(weight_decay=0.1).build(module, module.groups()).param_groups
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    assert [
+        (group["rate"], group["weight_decay"], [names[parameter] for parameter in group["params"]]) for group in found
+    ] == [
+        (1.0, 0.1, ["body.weight"]),
+        (1.0, 0.0, ["body.bias"]),
+        (10.0, 0.0, ["fast.bias"]),
+        (0.5, 0.0, ["bare.weight", "bare.bias"]),
+    ]
+    alone = SGD().build(module, [Group(module.parameters(), rate=2.0)])
+    assert sum(len(group["params"]) for group in alone.param_groups) == 5
+
+
+def test_groups_that_do_not_fit_are_one_clear_line() -> None:
+    module = players()
+    with pytest.raises(UserError, match=r"^body\.weight is in two of its method's groups; leave it in one$"):
+        SGD().build(module, [Group([module.body.weight]), Group(module.body.parameters(), rate=2.0)])
+    with pytest.raises(UserError, match=r"^2 parameters of a method's groups are none of its own; name those of"):
+        SGD().build(module, [Group(nn.Linear(2, 2).parameters())])
+    with pytest.raises(ValueError, match=r"^a group's rate is above 0, got 0\.0; what should stay has requires_grad_"):
+        Group(module.parameters(), rate=0.0)
