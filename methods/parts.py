@@ -1,4 +1,4 @@
-"""Parts that several methods need: small views, heads, momentum copies, key queues, and a shuffled pass.
+"""Parts that several methods need: small views, classification, heads, momentum copies, key queues, a shuffled pass.
 
 Shapes: B rows on each worker, N rows of the global batch, C channels, D width, K keys in a queue.
 """
@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.collective import gather, row_ids
 from unlabeled.platform.draws import Draws
 
+_cross_entropy = in_full_precision(F.cross_entropy)
 SMALL = Policy(ops=(Crop(area=(0.3, 1.0)), Flip()))  # what examples see of small pictures
 SMALL_JITTER = Policy(ops=(*SMALL.ops, ColorJitter.of_strength(0.5)))
 
@@ -23,6 +25,16 @@ SMALL_JITTER = Policy(ops=(*SMALL.ops, ColorJitter.of_strength(0.5)))
 def one_view(policy: Policy) -> ViewPlan:
     """Plan one view by a policy."""
     return ViewPlan(views=(policy,))
+
+
+def classify(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean cross-entropy, computed in full precision, and how often the largest logit is right, detached.
+
+    Args:
+        logits: [B, classes] or [B, classes, ...].
+        labels: int64 [B] or [B, ...].
+    """
+    return _cross_entropy(logits, labels), logits.detach().argmax(dim=1).eq(labels).float().mean()
 
 
 def projection_head(

@@ -9,6 +9,7 @@ from pydantic import field_validator
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import POLICIES, ViewPlan
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data, DataConfig, Format
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, ViT
@@ -192,19 +193,21 @@ class Method(nn.Module, ABC):
         """Return the loss of one batch, and what to log of it."""
 
     def layers(self) -> Mapping[str, nn.Module]:
-        """Return places behind the encoder's output that probes may read: name -> [B, C, H, W] to [B, D]."""
-        return {}
+        """Return places behind the encoder's output that probes may read: name -> [B, C, H, W] to [B, D].
 
-    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
-        """Return what the method makes of some pictures, for people to look at.
+        By default that is ``self.head``, on the encoder, where there is one.
+        """
+        head = getattr(self, "head", None)
+        return {"head": nn.Sequential(self.encoder, head)} if isinstance(head, nn.Module) else {}
+
+    def figures(self, batch: Batch) -> Mapping[str, Figure]:
+        """Return what the method makes of a few test items, for people to look at, by the figures' file names.
+
+        It runs in eval mode, without gradient. The helpers are in ``augment/figure.py``.
 
         Args:
-            images: float [B, C, H, W], pixels in [0, 1].
-            draws: of these rows.
-
-        Returns:
-            name -> the columns of a figure, in order: title -> [B, C, h, w], pixels in [0, 1]; what lies
-            outside is clipped.
+            batch: of test items: its views are those of the plan, but by no policy, so they are whole and clean; with
+                the targets and draws of these rows.
         """
         return {}
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from unlabeled.methods.losses.chunked import choose_positive
 from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.parts import one_view
 from unlabeled.platform.augment import ColorDrop, Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.collective import gather, row_ids
 from unlabeled.platform.data import Data, Format, PictureFormat
@@ -54,7 +55,7 @@ class CPCConfig(MethodConfig):
     name = "cpc"
     paper = "van den Oord et al. 2018, arXiv:1807.03748"
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(VIEW,))
+    views: ViewPlan = one_view(VIEW)
     patch_px: int | None = Field(default=None, ge=1)
     stride_px: int | None = Field(default=None, ge=1)
     num_steps: int = Field(default=5, ge=1)

@@ -13,7 +13,6 @@ decayed, where their ``main_moco.py`` decays all parameters.
 at first from random directions, so it is an estimate of the bound, no proof.
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -125,7 +124,3 @@ class MoCo(Method):
     def after_step(self, progress: float) -> None:
         """Let the key network follow: eq. 2."""
         self.key_net.follow(nn.Sequential(self.encoder, self.head))
-
-    def layers(self) -> Mapping[str, nn.Module]:
-        """Return the projection, which pretraining ends with and probes usually leave out."""
-        return {"head": nn.Sequential(self.encoder, self.head)}

@@ -12,12 +12,11 @@ contrast goes about each channel's mean, ours about the grey mean; their crops a
 with a bilinear one; their LARS has the learning rate inside the momentum (see ``platform/optim.py``).
 """
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlabeled.methods.losses import Mining, margin_triplet, nt_logistic, nt_xent_with_top1
 from unlabeled.methods.parts import SMALL_JITTER, projection_head
@@ -107,7 +106,3 @@ class SimCLR(EmbeddingMethod):
             return StepResult(loss=margin_triplet(z1_BD, z2_BD, config.margin, config.mining))
         contrast = nt_xent_with_top1(z1_BD, z2_BD, temperature, cosine=config.cosine)
         return StepResult(loss=contrast.loss, logs=contrast.logs())
-
-    def layers(self) -> Mapping[str, nn.Module]:
-        """Return the projection, which pretraining ends with and probes usually leave out."""
-        return {"head": nn.Sequential(self.encoder, self.head)}

@@ -31,9 +31,9 @@ from unlabeled.methods.cross_channel.lab import (
 )
 from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data, DataConfig, Format, PictureFormat
 from unlabeled.platform.data.format import taken
-from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
@@ -50,7 +50,7 @@ class ColorizationConfig(MethodConfig):
     name = "colorization"
     paper = "Zhang et al. 2016, arXiv:1603.08511"
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
+    views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())))
     decoder: int = Field(default=256, ge=1)
     uniform: float = Field(default=0.5, gt=0.0, le=1.0)
 
@@ -109,15 +109,16 @@ class Colorization(Method):
         loss = (weights[nearest] * soft_cross_entropy(logits, bins, shares)).mean()
         return StepResult(loss=loss, logs={"color/top1": logits.detach().argmax(dim=1).eq(nearest).float().mean()})
 
-    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+    def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return the pictures, what the encoder sees of them, and that in the colours that it tells."""
+        (images,) = batch.views
         lab = rgb_to_lab(images)
         ab = self.bins.annealed_mean(self._predict(lab))
         ab = F.interpolate(ab, size=images.shape[2:], mode="bilinear")
         grey = torch.cat([lab[:, :1], torch.zeros_like(ab)], dim=1)
         colorized = torch.cat([lab[:, :1], ab], dim=1)
-        shown = {"original": images, "lightness": lab_to_rgb(grey), "colorized": lab_to_rgb(colorized)}
-        return {"colorization": shown}
+        columns = {"original": images, "lightness": lab_to_rgb(grey), "colorized": lab_to_rgb(colorized)}
+        return {"colorization": Figure(columns)}
 
     def _predict(self, lab: Tensor) -> Tensor:
         """Return logits [B, Q, h, w] of pictures in Lab."""

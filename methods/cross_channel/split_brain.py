@@ -28,17 +28,14 @@ from unlabeled.methods.cross_channel.lab import (
     rgb_to_lab,
     soft_cross_entropy,
 )
-from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import SMALL, one_view
+from unlabeled.methods.parts import SMALL, classify, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data, DataConfig, Format, PictureFormat
 from unlabeled.platform.data.format import taken
-from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
-
-cross_entropy = in_full_precision(F.cross_entropy)
 
 
 class SplitBrainConfig(MethodConfig):
@@ -52,7 +49,7 @@ class SplitBrainConfig(MethodConfig):
     name = "split-brain"
     paper = "Zhang et al. 2017, arXiv:1611.09842"
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
+    views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())))
     lightness_bins: int = Field(default=100, ge=2)
 
     @classmethod
@@ -103,15 +100,16 @@ class SplitBrain(Method):
         bins, shares = self.bins.encode(F.adaptive_avg_pool2d(lab[:, 1:], (color.shape[2], color.shape[3])))
         level = F.adaptive_avg_pool2d(lab[:, 0], (lightness.shape[2], lightness.shape[3])) * (self.lightness_bins / 100)
         level = level.long().clamp(0, self.lightness_bins - 1)
-        loss = soft_cross_entropy(color, bins, shares).mean() + cross_entropy(lightness, level)
-        logs = {
-            "color/top1": color.detach().argmax(dim=1).eq(bins[:, 0]).float().mean(),
-            "lightness/top1": lightness.detach().argmax(dim=1).eq(level).float().mean(),
-        }
-        return StepResult(loss=loss, logs=logs)
+        of_lightness, lightness_top1 = classify(lightness, level)
+        color_top1 = color.detach().argmax(dim=1).eq(bins[:, 0]).float().mean()
+        return StepResult(
+            loss=soft_cross_entropy(color, bins, shares).mean() + of_lightness,
+            logs={"color/top1": color_top1, "lightness/top1": lightness_top1},
+        )
 
-    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+    def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return the pictures, and their halves with what is told of the other: the annealed mean of each place."""
+        (images,) = batch.views
         lab = rgb_to_lab(images)
         color, lightness = self._predict(lab)
         ab = self.bins.annealed_mean(color)
@@ -119,12 +117,12 @@ class SplitBrain(Method):
         share = (lightness.to(lab.dtype) / TEMPERATURE).softmax(dim=1)
         level = (share * centers.to(lab.dtype).view(1, -1, 1, 1)).sum(dim=1, keepdim=True)
         ab, level = (F.interpolate(told, size=images.shape[2:], mode="bilinear") for told in (ab, level))
-        shown = {
+        columns = {
             "original": images,
             "colours from lightness": lab_to_rgb(torch.cat([lab[:, :1], ab], dim=1)),
             "lightness from colours": lab_to_rgb(torch.cat([level, lab[:, 1:]], dim=1)),
         }
-        return {"cross-channel": shown}
+        return {"cross-channel": Figure(columns)}
 
     def _predict(self, lab: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [B, Q, h, w] of colours, from lightness, and [B, levels, h, w] of lightness, from colours."""

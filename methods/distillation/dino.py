@@ -26,9 +26,9 @@ from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, PrototypeHead, by_size
 from unlabeled.platform import augment
 from unlabeled.platform.augment import Crop, GaussianBlur, Policy, ViewPlan
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.collective import mean_over_workers
 from unlabeled.platform.data import Data
-from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, ViT
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
@@ -149,19 +149,20 @@ class DINO(Method):
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Return the student's outputs, and the features of the teacher."""
-        return {"head": nn.Sequential(self.encoder, self.head), "teacher": self.teacher.twin[0]}  # type: ignore[index]
+        return {**super().layers(), "teacher": self.teacher.twin[0]}  # type: ignore[index]
 
-    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+    def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return where a plain ViT's class token looks, by each head and their mean; white is a picture's highest."""
         if not isinstance(self.encoder, ViT) or not self.encoder.shows_attention:
             return {}
+        images = batch.views[0]
         columns, grid = {"picture": images}, [side // self.encoder.patch_px for side in images.shape[2:]]
         heads = self.encoder.attention(images)[:, :, 0, self.encoder.prefix :]
         maps = {f"head {number}": head for number, head in enumerate(heads.unbind(dim=1), start=1)}
         for title, weights in {**maps, "mean": heads.mean(dim=1)}.items():
             grey = (weights / weights.amax(dim=1, keepdim=True)).view(-1, 1, *grid)
             columns[title] = F.interpolate(grey, images.shape[2:], mode="nearest-exact")
-        return {"attention": columns}
+        return {"attention": Figure(columns)}
 
 
 @in_full_precision

@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import SMALL_JITTER, one_view, projection_head
+from unlabeled.methods.parts import SMALL_JITTER, classify, one_view, projection_head
 from unlabeled.platform.augment import ColorDrop, Crop, Policy, ViewPlan
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, StandardisingEncoder, ViT
@@ -37,7 +37,6 @@ from unlabeled.platform.method import Batch, Example, Method, MethodConfig, Step
 
 SIDE, TILES = 3, 9
 SMALLEST_PX = 4  # smaller tiles show next to nothing
-cross_entropy = in_full_precision(F.cross_entropy)
 
 
 class JigsawConfig(MethodConfig):
@@ -54,7 +53,7 @@ class JigsawConfig(MethodConfig):
     name = "jigsaw"
     paper = "Noroozi, Favaro 2016, arXiv:1603.09246"
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.77, 0.77), aspect=(1.0, 1.0)), ColorDrop(p=0.3))),))
+    views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.77, 0.77), aspect=(1.0, 1.0)), ColorDrop(p=0.3))))
     num_permutations: int = Field(default=1000, ge=2, le=10_000)
     tile_px: int | None = Field(default=None, ge=SMALLEST_PX)
     tile_features: int = Field(default=512, ge=1)
@@ -124,8 +123,8 @@ class Jigsaw(Method):
         """Return the cross-entropy of the permutations that the tiles are in, and how often the likeliest is right."""
         tiles, label_B = self.puzzles(batch.views[0], batch.draws)
         logits_BP = self.head(self.tile_layer(self.encoder(tiles.flatten(0, 1))).view(len(tiles), -1))
-        top1 = logits_BP.detach().argmax(dim=1).eq(label_B).float().mean()
-        return StepResult(loss=cross_entropy(logits_BP, label_B), logs={"permutation/top1": top1})
+        loss, top1 = classify(logits_BP, label_B)
+        return StepResult(loss=loss, logs={"permutation/top1": top1})
 
     def puzzles(self, images: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Cut, normalise and shuffle [B, C, H, H]: tiles [B, 9, C, t, t], and which permutation they are in, [B].
@@ -138,11 +137,16 @@ class Jigsaw(Method):
         tiles = self.encoder.pixels(normal).reshape(tiles.shape)
         return tiles[torch.arange(len(tiles), device=tiles.device)[:, None], self.permutations[label_B]], label_B
 
-    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+    def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return each picture, and its tiles as the network sees them."""
-        tiles, _ = self.puzzles(F.interpolate(images, size=2 * [self.view_px], mode="bilinear", antialias=True), draws)
+        images, size = batch.views[0], 2 * [self.view_px]
+        tiles, _ = self.puzzles(F.interpolate(images, size=size, mode="bilinear", antialias=True), batch.draws)
         rows = [torch.cat(tiles[:, start : start + SIDE].unbind(1), dim=3) for start in range(0, TILES, SIDE)]
-        return {"puzzles": {"picture": images, "tiles": torch.cat(rows, dim=2)}}
+        return {"puzzles": Figure({"picture": images, "tiles": torch.cat(rows, dim=2)})}
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Return none: the head reads nine tiles, not a picture."""
+        return {}
 
 
 def cut(images: Tensor, tile_px: int, draws: Draws) -> Tensor:

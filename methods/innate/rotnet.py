@@ -15,20 +15,16 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import SMALL_JITTER, one_view
+from unlabeled.methods.parts import SMALL_JITTER, classify, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data
-from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 ROTATIONS = 4  # by 0, 90, 180 and 270 degrees
-
-cross_entropy = in_full_precision(F.cross_entropy)
 
 
 class RotNetConfig(MethodConfig):
@@ -41,7 +37,7 @@ class RotNetConfig(MethodConfig):
     name = "rotnet"
     paper = "Gidaris et al. 2018, arXiv:1803.07728"
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.08, 1.0)), Flip())),))
+    views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.08, 1.0)), Flip())))
 
     @classmethod
     def example(cls) -> Example:
@@ -67,14 +63,14 @@ class RotNet(Method):
         (view,) = batch.views
         turned, turns = all_rotations(view)
         logits = self.classifier(self.encoder(turned))
-        top1 = logits.detach().argmax(dim=1).eq(turns).float().mean()
-        return StepResult(loss=cross_entropy(logits, turns), logs={"rotation/top1": top1})
+        loss, top1 = classify(logits, turns)
+        return StepResult(loss=loss, logs={"rotation/top1": top1})
 
-    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+    def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return each picture in its four rotations."""
-        turned, _ = all_rotations(images)
+        turned, _ = all_rotations(batch.views[0])
         columns = turned.chunk(ROTATIONS)
-        return {"rotations": {f"{90 * turns} degrees": column for turns, column in enumerate(columns)}}
+        return {"rotations": Figure({f"{90 * turns} degrees": column for turns, column in enumerate(columns)})}
 
 
 def all_rotations(images: Tensor) -> tuple[Tensor, Tensor]:

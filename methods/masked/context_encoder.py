@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder, StandardisingEncoder
@@ -48,7 +49,7 @@ class ContextEncoderConfig(MethodConfig):
     name = "context-encoder"
     paper = "Pathak et al. 2016, arXiv:1604.07379"
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())),))
+    views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())))
     region: Literal["centre", "blocks"] = "blocks"
     hole: float = Field(default=0.5, gt=0.0, lt=1.0)
     loss: Literal["reconstruction", "adversarial", "joint"] = "reconstruction"
@@ -132,14 +133,14 @@ class ContextEncoder(Method):
         """Give hidden pixels the mean colour."""
         return torch.where(hidden, self.encoder.mean, x)
 
-    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+    def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return pictures, with the hole, and with the hole painted."""
-        hidden, painted = self.hidden(images, draws), images.clone()
+        (images,) = batch.views
+        hidden, painted = self.hidden(images, batch.draws), images.clone()
         painting = self.encoder.pixels(self.paint(images, hidden))
         self.part(painted).copy_(torch.where(self.part(hidden), painting, self.part(images)))
-        return {
-            "inpainting": {"original": images, "hole": self.with_hole(images, hidden), "inpainted": painted},
-        }
+        columns = {"original": images, "hole": self.with_hole(images, hidden), "inpainted": painted}
+        return {"inpainting": Figure(columns)}
 
 
 class ChannelwiseLinear(nn.Module):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data, Format, PictureFormat
 from unlabeled.platform.data.format import taken
 from unlabeled.platform.draws import Draws
@@ -46,7 +47,7 @@ class MAEConfig(MethodConfig):
     name = "mae"
     paper = "He et al. 2021, arXiv:2111.06377"
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.2, 1.0)), Flip())),))
+    views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.2, 1.0)), Flip())))
     mask_ratio: float = Field(default=0.75, gt=0.0, lt=1.0)
     normalised_targets: bool = True
     decoder_width: int = Field(default=512, ge=32, multiple_of=32)
@@ -145,12 +146,13 @@ class MAE(Method):
             mean, deviation = torch.zeros_like(mean), torch.ones_like(mean)
         return (patches_BTP - mean) / deviation, deviation, mean
 
-    def pictures(self, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
+    def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return pictures with more and more hidden, in the mean colour, and with the hidden patches as predicted."""
+        (images,) = batch.views
         columns, patches_BTP = {"original": images}, self.patches(images)
         _, deviation, mean = self.standardised(patches_BTP)  # the true patches': the network doesn't know them
         for percent in (75, 85, 95):
-            kept_BK, hidden = random_masks(draws, patches_BTP.shape[1], percent / 100)
+            kept_BK, hidden = random_masks(batch.draws, patches_BTP.shape[1], percent / 100)
             predicted_BTP = self.predict(images, kept_BK).to(images.dtype) * deviation + mean
             is_hidden = torch.zeros_like(mean, dtype=torch.bool).scatter(1, hidden[:, :, None], True)
             where, predicted = (
@@ -158,7 +160,7 @@ class MAE(Method):
             )
             columns[f"{percent} % hidden"] = torch.where(where, self.encoder.mean, images)
             columns[f"made of {100 - percent} %"] = torch.where(where, self.encoder.pixels(predicted), images)
-        return {"reconstruction": columns}
+        return {"reconstruction": Figure(columns)}
 
 
 def patchify(images: Tensor, patch_px: int) -> Tensor:

@@ -13,7 +13,7 @@ comes twice, a batch of a tenth of the data has a tenth of such pairs, and ``con
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import torch
@@ -54,7 +54,7 @@ class CLIPConfig(MethodConfig):
     paper = "Radford et al. 2021, arXiv:2103.00020"
     targets: ClassVar[tuple[str, ...]] = ("text",)
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(Policy(ops=(Crop(area=(0.5, 1.0), aspect=(1.0, 1.0)),)),))
+    views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.5, 1.0), aspect=(1.0, 1.0)),)))
     embedding: int = Field(default=1024, ge=1)
     context: int = Field(default=76, ge=3)
     text_width: int = Field(default=512, ge=1)
@@ -127,10 +127,6 @@ class CLIP(EmbeddingMethod, ImageTextMethod):
     def after_step(self, progress: float) -> None:
         """Keep the scale of the logits at 100 or less."""
         self.log_scale.clamp_(max=math.log(LARGEST_SCALE))
-
-    def layers(self) -> Mapping[str, nn.Module]:
-        """Return the common space, which texts are compared in and probes usually leave out."""
-        return {"head": nn.Sequential(self.encoder, self.head)}
 
 
 @in_full_precision

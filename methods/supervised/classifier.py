@@ -8,17 +8,13 @@ Shapes: B images per worker.
 
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import nn
 
-from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import SMALL_JITTER, one_view
+from unlabeled.methods.parts import SMALL_JITTER, classify, one_view
 from unlabeled.platform.augment import SIMCLR, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
-
-cross_entropy = in_full_precision(F.cross_entropy)
 
 
 class SupervisedConfig(MethodConfig):
@@ -32,7 +28,7 @@ class SupervisedConfig(MethodConfig):
     paper = "SimCLR's table 1, arXiv:2002.05709"
     targets: ClassVar[tuple[str, ...]] = ("class",)
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = ViewPlan(views=(SIMCLR,))
+    views: ViewPlan = one_view(SIMCLR)
 
     @classmethod
     def example(cls) -> Example:
@@ -57,5 +53,5 @@ class Supervised(Method):
         """Return the cross-entropy of the labels, and how often the largest logit is right."""
         (view,), classes = batch.views, batch.targets["class"]
         logits = self.classifier(self.encoder(view))
-        top1 = logits.detach().argmax(dim=1).eq(classes).float().mean()
-        return StepResult(loss=cross_entropy(logits, classes), logs={"classify/top1": top1})
+        loss, top1 = classify(logits, classes)
+        return StepResult(loss=loss, logs={"classify/top1": top1})

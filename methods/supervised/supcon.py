@@ -10,7 +10,6 @@ trains afterwards, on the frozen features, is the linear probe. The loss is not 
 4.5; by tau / 0.07 in the authors' code): under SGD, tau times their learning rate does the same.
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -79,7 +78,3 @@ class SupCon(EmbeddingMethod):
         classes = torch.cat([batch.targets["class"]] * 2)
         loss, top1 = sup_con_with_top1(torch.cat(embeddings), classes, self.temperature)
         return StepResult(loss=loss, logs={"contrast/top1": top1})
-
-    def layers(self) -> Mapping[str, nn.Module]:
-        """Return the projection, which pretraining ends with and probes usually leave out."""
-        return {"head": nn.Sequential(self.encoder, self.head)}

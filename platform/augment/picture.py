@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.augment.policy import ViewPlan, as_float
 from unlabeled.platform.draws import Draws
 
@@ -45,6 +46,45 @@ def draw_views(items: Mapping[str, Tensor], plan: ViewPlan, columns: int = 8, se
     return draw_columns([*originals, *views[:columns]], plan.summary)
 
 
+def draw_figure(figure: Figure, header: str) -> "Image":
+    """Draw a figure under a header and its columns' titles.
+
+    Raises:
+        ValueError: it has no columns, or they are not pictures of equally many items.
+    """
+    shapes = {title: tuple(made.shape) for title, made in figure.columns.items()}
+    if not shapes or any(len(shape) != 4 or shape[1] not in (1, 3) for shape in shapes.values()):
+        raise ValueError(f"a figure's columns are pictures [B, 1 or 3, h, w], one or more; got {shapes}")
+    if len({shape[0] for shape in shapes.values()}) > 1:
+        raise ValueError(f"a figure's columns show equally many items; got {shapes}")
+    columns = [(title, made.float().clamp(0.0, 1.0).cpu()) for title, made in figure.columns.items()]
+    page = draw_columns(columns, header)
+    if figure.lines is not None:
+        _draw_lines(page, columns, figure.lines.float().cpu())
+    return page
+
+
+def _draw_lines(page: "Image", columns: Sequence[tuple[str, Tensor]], lines_BK4: Tensor) -> None:
+    from PIL import ImageDraw
+
+    sizes = [tuple(images.shape[2:]) for _, images in columns]
+    pitch = max(_GAP_PX + round(_scale(*size) * max(size)) for size in sizes)
+    top = page.height - len(lines_BK4) * pitch  # under the header; the last gap takes the first one's place
+    pen = ImageDraw.Draw(page)
+    for row, lines in enumerate(lines_BK4.tolist()):
+        for number, line in enumerate(lines):
+            if any(place != place for place in line):
+                continue
+            ends = []
+            for column, (x, y) in enumerate((line[:2], line[2:])):
+                scale = _scale(*sizes[column])
+                ends.append((_GAP_PX + column * pitch + x * scale, top + row * pitch + y * scale))
+            color = f"hsl({number * 137 % 360}, 90%, 50%)"  # by the golden angle: neighbours differ
+            pen.line(ends, fill=color, width=1)
+            for x, y in ends:
+                pen.ellipse((x - 2, y - 2, x + 2, y + 2), outline=color)
+
+
 def draw_columns(columns: Sequence[tuple[str, Tensor]], header: str) -> "Image":
     """Draw columns of images side by side, a row for each image, under a header and the columns' titles.
 
@@ -73,15 +113,19 @@ def draw_columns(columns: Sequence[tuple[str, Tensor]], header: str) -> "Image":
 
 def _tiles(images: Tensor) -> Tensor:
     """Enlarge float [N, C, H, W] by a whole factor, or shrink what is too large, to uint8 [N, height, width, 3]."""
-    height, width = images.shape[-2:]
-    factor = _TILE_PX // max(height, width)
-    if factor:
-        images = images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    scale = _scale(*images.shape[-2:])
+    if scale >= 1.0:
+        images = images.repeat_interleave(int(scale), dim=2).repeat_interleave(int(scale), dim=3)
     else:
-        ratio = _TILE_PX / max(height, width)
-        images = F.interpolate(images, scale_factor=ratio, mode="bilinear", antialias=True)
+        images = F.interpolate(images, scale_factor=scale, mode="bilinear", antialias=True)
     pixels = images.clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8)
     return pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu()
+
+
+def _scale(height: int, width: int) -> float:
+    """Return what a picture's sides are multiplied by on a page."""
+    largest = max(height, width)
+    return float(_TILE_PX // largest) if largest <= _TILE_PX else _TILE_PX / largest
 
 
 def _grid(columns: list[Tensor]) -> Tensor:

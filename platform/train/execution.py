@@ -34,7 +34,7 @@ from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.memory import TrainingMemory
 from unlabeled.platform.train.notes import Notes
-from unlabeled.platform.train.pictures import draw_pictures_of, draw_tsne, draw_views_of
+from unlabeled.platform.train.pictures import draw_figures_of, draw_tsne, draw_views_of
 
 CHECKPOINT_SECONDS = 60.0  # the most work that a killed run loses, where epochs are longer than this
 PROGRESS_SECONDS = 1.0
@@ -262,7 +262,7 @@ def _write_files(
     with notes.guard("views were not drawn"):
         draw_views_of(run, data, folder / "views.png")
     with notes.guard("the method's pictures were not drawn"):
-        draw_pictures_of(training.method, run, data, processor, folder / "pictures", notes)
+        draw_figures_of(training.method, run, data, processor, folder / "pictures", notes)
     if run.evaluation.tsne_images and "class" in data.test.fields:
         with notes.guard("t-SNE was not drawn"):
             draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from unlabeled.platform.augment.picture import draw_columns, draw_views
+from unlabeled.platform.augment import PLAIN
+from unlabeled.platform.augment.picture import draw_figure, draw_views
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, Source
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate.features import check_finite, extract, in_eval_mode
-from unlabeled.platform.method import Method
+from unlabeled.platform.method import Batch, Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.notes import Notes
 
@@ -32,29 +34,39 @@ def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -
     draw_views(items, plan, columns=8, seed=run.seed).save(path)
 
 
-def draw_pictures_of(
+def draw_figures_of(
     method: Method,
     run: RunConfig,
     data: Data,
     processor: Processor,
     folder: Path,
     notes: Notes,
-    num_images: int = 8,
+    num_items: int = 8,
 ) -> None:
-    """Draw what the method makes of the first test pictures, a PNG for each of its figures; it is left as it was.
+    """Draw what the method makes of the first test items, a PNG for each of its figures; it is left as it was.
 
     A figure that can't be drawn is noted, and the others are drawn.
     """
-    index = data.test.rows[:num_images]
-    images = processor.put(data.test.tensor(index, "image")).float() / 255.0
-    draws = Draws(processor.put(index), run.seed, "pictures")
+    batch = _clean_batch(run, data.test, processor, num_items)
     with torch.no_grad(), in_eval_mode(method), processor.autocast():
-        figures = method.pictures(processor.layout(images), draws)
-    for name, columns in figures.items():
+        figures = method.figures(batch)
+    for name, figure in figures.items():
         with notes.guard(f"the method's picture {name!r} was not drawn"):
             folder.mkdir(parents=True, exist_ok=True)
-            shown = [(title, made.float().clamp(0.0, 1.0).cpu()) for title, made in columns.items()]
-            draw_columns(shown, f"{run.method.name}: {name}").save(folder / f"{name}.png")
+            draw_figure(figure, f"{run.method.name}: {name}").save(folder / f"{name}.png")
+
+
+def _clean_batch(run: RunConfig, items: Source, processor: Processor, at_most: int) -> Batch:
+    """Return the first items that have all that the run's plan asks for, seen by its views without their policies."""
+    plan, put = run.method.plan, processor.put
+    clean = plan.model_copy(update={"views": tuple(view.model_copy(update={"policy": PLAIN}) for view in plan.views)})
+    there = torch.stack([items.known(field) for field in (*plan.fields, *plan.targets)]).all(dim=0)
+    index = items.rows[there][:at_most]
+    draws = Draws(put(index), run.seed, "pictures")
+    views = clean({field: put(items.tensor(index, field)) for field in plan.fields}, draws.within("views"))
+    told = {field: items.read(index, field) for field in plan.targets}
+    targets = {field: put(values) if isinstance(values, Tensor) else values for field, values in told.items()}
+    return Batch(views=tuple(map(processor.layout, views)), index=put(index), draws=draws, targets=targets)
 
 
 def draw_tsne(encoder: Encoder, run: RunConfig, data: Data, processor: Processor, path: Path) -> None:

@@ -89,7 +89,7 @@ def test_pictures_show_the_hole_and_what_was_painted_there_alone(region: str) ->
     (x,) = batch.views
     hidden = method.hidden(x, batch.draws)
     before = x.clone()
-    columns = method.pictures(x, batch.draws)["inpainting"]
+    columns = method.figures(batch)["inpainting"].columns
     assert list(columns) == ["original", "hole", "inpainted"]
     assert torch.equal(columns["original"], before)
     mean = torch.tensor(format_of(3, 32).mean).double().view(3, 1, 1)

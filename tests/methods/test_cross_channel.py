@@ -390,7 +390,8 @@ def test_pictures_keep_what_is_seen_and_change_the_rest(config: MethodConfig, em
     method = build(config, emoji).eval()
     x = pictures_of(emoji)
     with torch.no_grad():
-        ((_, columns),) = method.pictures(x, Draws(torch.arange(B), 0)).items()
+        (figure,) = method.figures(batch_of(emoji)).values()
+    columns = figure.columns
     assert all(made.shape == x.shape for made in columns.values())
     assert torch.equal(columns["original"], x)
     if config.name == "colorization":
@@ -415,7 +416,8 @@ def test_the_colour_that_the_decoder_is_sure_of_is_shown_at_the_pictures_lightne
     lab = torch.stack([lightness, torch.full_like(lightness, -20.0), torch.zeros_like(lightness)])
     original = lab_to_rgb(lab[None, :, None].expand(B, -1, 32, -1))
     with torch.no_grad():
-        colorized = method.pictures(original, Draws(torch.arange(B), 0))["colorization"]["colorized"]
+        batch = Batch(views=(original,), index=torch.arange(B), draws=Draws(torch.arange(B), 0))
+        colorized = method.figures(batch)["colorization"].columns["colorized"]
     expected = torch.stack([lightness, torch.full_like(lightness, 10.0), torch.full_like(lightness, 20.0)])
     assert_close(rgb_to_lab(colorized), expected[None, :, None].expand(B, -1, 32, -1), rtol=0.0, atol=1e-6)
 

@@ -260,16 +260,17 @@ def test_views_of_one_size_go_together_and_keep_their_places() -> None:
 
 
 def test_pictures_show_each_heads_attention_from_dark_to_white() -> None:
-    dino, images = build(small()).eval(), torch.randn(2, 1, 16, 16, dtype=torch.float64)
+    dino, batch = build(small()).eval(), batch_of((16, 16))
+    images = batch.views[0]
     with torch.no_grad():
-        columns = dino.pictures(images, Draws(torch.arange(2), 0))["attention"]
+        columns = dino.figures(batch)["attention"].columns
         attention = dino.encoder.attention(images)  # type: ignore[operator]
     assert list(columns) == ["picture", "head 1", "head 2", "mean"]
     for title, weights in [("head 1", attention[:, 0]), ("head 2", attention[:, 1]), ("mean", attention.mean(dim=1))]:
         shown = columns[title]
-        for row in range(2):
+        for row in range(B):
             for place in range(16):
                 top, left = 4 * (place // 4), 4 * (place % 4)
                 expected = weights[row, 0, 1 + place] / weights[row, 0, 1:].max()
                 assert_close(shown[row, 0, top : top + 4, left : left + 4], expected.expand(4, 4))
-    assert build(small(), CONVNET).pictures(images, Draws(torch.arange(2), 0)) == {}
+    assert build(small(), CONVNET).figures(batch) == {}

@@ -79,7 +79,7 @@ def test_the_loss_of_rotations_is_the_mean_over_pictures_and_turns() -> None:
 
 def test_rotations_are_drawn_in_four_columns() -> None:
     images = images_of()
-    columns = rotnet().pictures(images, draws_of())["rotations"]
+    columns = rotnet().figures(batch_of(images, draws_of()))["rotations"].columns
     assert list(columns) == ["0 degrees", "90 degrees", "180 degrees", "270 degrees"]
     assert torch.equal(columns["0 degrees"], images)
     assert torch.equal(columns["270 degrees"], images.rot90(-1, dims=(2, 3)))
@@ -249,7 +249,7 @@ def test_a_tiles_features_do_not_depend_on_the_other_tiles() -> None:
 
 def test_the_picture_of_a_puzzle_shows_the_shuffled_tiles_in_three_rows() -> None:
     method, images = jigsaw(), images_of()
-    columns = method.pictures(images, draws_of())["puzzles"]
+    columns = method.figures(batch_of(images, draws_of()))["puzzles"].columns
     tiles, _ = method.puzzles(images, draws_of())
     assert torch.equal(columns["picture"], images)
     assert columns["tiles"].shape == (B, 3, 24, 24)

@@ -251,7 +251,7 @@ def test_normalised_targets_forget_brightness_and_contrast() -> None:
 @pytest.mark.parametrize("normalised", [True, False])
 def test_pictures_show_what_is_visible_as_it_is_and_what_is_hidden_as_predicted(normalised: bool) -> None:
     mae, images = build(config(normalised_targets=normalised)), images_of()
-    columns = mae.pictures(images, draws_of(B))["reconstruction"]
+    columns = mae.figures(batch_of(images))["reconstruction"].columns
     assert list(columns) == [
         "original",
         *("75 % hidden", "made of 25 %", "85 % hidden", "made of 15 %", "95 % hidden", "made of 5 %"),

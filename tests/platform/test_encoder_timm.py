@@ -196,8 +196,7 @@ def test_crops_of_another_size_are_seen_or_refused_by_name(pictures: Data, proce
         check_built(run_with(dino, "vit_relpos_small_patch16_224"), pictures)
     training = Training(run_with(dino, "vit_small_patch16_dinov3"), pictures, processor)
     next(training.steps())
-    images = torch.zeros(2, 3, PX, PX)
-    assert training.method.pictures(images, training.batch(0).draws) == {}, "its attention is not the plain ViT's"
+    assert training.method.figures(training.batch(0)) == {}, "its attention is not the plain ViT's"
 
 
 @pytest.mark.usefixtures("kinds")

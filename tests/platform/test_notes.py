@@ -13,14 +13,15 @@ from PIL import Image
 from torch import Tensor
 
 from unlabeled.methods.contrastive.simclr import SimCLR
+from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, FeatureProbe, Features, FineTune, KMeans, Linear, MethodProbe, Subject
 from unlabeled.platform.evaluate.features import NotFiniteError
 from unlabeled.platform.evaluate.health import alignment, deviation, rankme, uniformity
 from unlabeled.platform.evaluate.probe import Score
+from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.events import EpochDone, Event, Finished
@@ -94,7 +95,7 @@ def test_a_run_whose_drawings_and_measurements_all_fail_is_finished_and_says_so(
     drawn, measured = "train.execution.draw_", "train.measuring.extract"
     for where in (f"{drawn}views_of", f"{drawn}tsne", measured, "evaluate.knn.KNN.learn"):
         monkeypatch.setattr(f"unlabeled.platform.{where}", fail)
-    monkeypatch.setattr(SimCLR, "pictures", fail)
+    monkeypatch.setattr(SimCLR, "figures", fail)
     run = small_run.with_field("evaluation.tsne_images", 60)
     finished, epochs = ended(run, small_data, tmp_path, processor)
     assert {note.partition(": ")[0] for note in finished.notes} >= {
@@ -114,13 +115,21 @@ def test_a_run_whose_drawings_and_measurements_all_fail_is_finished_and_says_so(
 def test_one_figure_that_fails_leaves_the_others(
     small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pictures(self: SimCLR, images: Tensor, draws: Draws) -> Mapping[str, Mapping[str, Tensor]]:
-        return {"a" * 999: {"too long for a file": images}, "empty": {}, "fine": {"shown": images * math.nan}}
+    def figures(self: SimCLR, batch: Batch) -> Mapping[str, Figure]:
+        images = batch.views[0]
+        strange = {"one item": images[:1], "all": images}
+        return {
+            "a" * 999: Figure({"too long for a file": images}),
+            "empty": Figure({}),
+            "strange": Figure(strange),
+            "fine": Figure({"shown": images * math.nan}),
+        }
 
-    monkeypatch.setattr(SimCLR, "pictures", pictures)
+    monkeypatch.setattr(SimCLR, "figures", figures)
     finished, _ = ended(small_run, small_data, tmp_path, processor)
     assert [path.name for path in (finished.files / "pictures").iterdir()] == ["fine.png"]
-    assert len(finished.notes) == 2
+    assert len(finished.notes) == 3
+    assert any("columns show equally many items; got {'one item': (1, 1, 28, 28)" in note for note in finished.notes)
 
 
 def test_notes_outlive_an_interruption(
