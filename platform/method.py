@@ -105,11 +105,14 @@ class MethodConfig(Variant):
 
     Attributes:
         paper: whose method it is: authors, year, where to find it.
+        cost: of a training step of the example, over that of its encoder on each item once; what the contract suite
+            counts, to two digits. None is not counted yet.
         targets: fields of the data that batches must bring beside the views: "class", "text".
         num_views: how many views of an image it takes; None is any number.
     """
 
     paper: ClassVar[str] = ""
+    cost: ClassVar[float | None] = None
     targets: ClassVar[tuple[str, ...]] = ()
     num_views: ClassVar[int | None] = None
 

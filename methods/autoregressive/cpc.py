@@ -54,6 +54,7 @@ class CPCConfig(MethodConfig):
 
     name = "cpc"
     paper = "van den Oord et al. 2018, arXiv:1807.03748"
+    cost = 2.83
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(VIEW)
     patch_px: int | None = Field(default=None, ge=1)

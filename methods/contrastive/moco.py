@@ -47,6 +47,7 @@ class MoCoConfig(MethodConfig):
 
     name = "moco"
     paper = "He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297"
+    cost = 1.35
     num_views: ClassVar[int | None] = 2
     views: ViewPlan = two_views(MOCO_V2)
     temperature: float = Field(default=0.2, gt=0.0)

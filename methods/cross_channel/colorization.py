@@ -49,6 +49,7 @@ class ColorizationConfig(MethodConfig):
 
     name = "colorization"
     paper = "Zhang et al. 2016, arXiv:1603.08511"
+    cost = 2.03
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())))
     decoder: int = Field(default=256, ge=1)

@@ -48,6 +48,7 @@ class SplitBrainConfig(MethodConfig):
 
     name = "split-brain"
     paper = "Zhang et al. 2017, arXiv:1611.09842"
+    cost = 0.68
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())))
     lightness_bins: int = Field(default=100, ge=2)

@@ -63,6 +63,7 @@ class DINOConfig(MethodConfig):
 
     name = "dino"
     paper = "Caron et al. 2021, arXiv:2104.14294"
+    cost = 3.02
     views: ViewPlan = multi_crop()
     global_views: int = Field(default=2, ge=2)
     head: tuple[int, ...] = Field(default=(2048, 2048, 256), min_length=1)

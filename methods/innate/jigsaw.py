@@ -52,6 +52,7 @@ class JigsawConfig(MethodConfig):
 
     name = "jigsaw"
     paper = "Noroozi, Favaro 2016, arXiv:1603.09246"
+    cost = 0.72
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.77, 0.77), aspect=(1.0, 1.0)), ColorDrop(p=0.3))))
     num_permutations: int = Field(default=1000, ge=2, le=10_000)

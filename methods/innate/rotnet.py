@@ -36,6 +36,7 @@ class RotNetConfig(MethodConfig):
 
     name = "rotnet"
     paper = "Gidaris et al. 2018, arXiv:1803.07728"
+    cost = 4.0
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.08, 1.0)), Flip())))
 

@@ -48,6 +48,7 @@ class ContextEncoderConfig(MethodConfig):
 
     name = "context-encoder"
     paper = "Pathak et al. 2016, arXiv:1604.07379"
+    cost = 1.89
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.3, 1.0)), Flip())))
     region: Literal["centre", "blocks"] = "blocks"

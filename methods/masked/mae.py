@@ -46,6 +46,7 @@ class MAEConfig(MethodConfig):
 
     name = "mae"
     paper = "He et al. 2021, arXiv:2111.06377"
+    cost = 0.79
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.2, 1.0)), Flip())))
     mask_ratio: float = Field(default=0.75, gt=0.0, lt=1.0)

@@ -52,6 +52,7 @@ class CLIPConfig(MethodConfig):
 
     name = "clip"
     paper = "Radford et al. 2021, arXiv:2103.00020"
+    cost = 2.15
     targets: ClassVar[tuple[str, ...]] = ("text",)
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(Policy(ops=(Crop(area=(0.5, 1.0), aspect=(1.0, 1.0)),)))

@@ -26,6 +26,7 @@ class SupervisedConfig(MethodConfig):
 
     name = "supervised"
     paper = "SimCLR's table 1, arXiv:2002.05709"
+    cost = 1.0
     targets: ClassVar[tuple[str, ...]] = ("class",)
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = one_view(SIMCLR)

@@ -36,6 +36,7 @@ class SupConConfig(MethodConfig):
 
     name = "supcon"
     paper = "Khosla et al. 2020, arXiv:2004.11362"
+    cost = 2.01
     targets: ClassVar[tuple[str, ...]] = ("class",)
     num_views: ClassVar[int | None] = 2
     views: ViewPlan = two_views(SIMCLR)

@@ -111,20 +111,13 @@ def augment(
 def methods() -> None:
     """List the methods with family, cost and paper.
 
-    The cost is that of a training step beside its encoder's alone on each picture, with the settings of pretext-tasks.
+    The cost is that of a training step beside its encoder's alone on each item, counted of the method's own example.
     """
     from unlabeled.methods import METHODS
-    from unlabeled.platform.train.cost import relative_cost
-    from unlabeled.platform.train.loaded import data_of
-    from unlabeled.studies.pretext_tasks import STUDY
 
-    small = {"batch_size": 16, "data.train_images": 64, "evaluation.layers": ()}
-    planned = STUDY.runs(STUDY.base("laptop", small), "laptop")
-    known = {run.config.method.name: run.config for run in planned}
     print(f"{'method':16} {'family':15} {'cost':>5}  paper")
     for name, config in METHODS.items():
-        run = known.get(name)
-        cost = f"{relative_cost(run, data_of(run)):.2f}" if run else "?"
+        cost = "?" if config.cost is None else f"{config.cost:.2f}"
         family = config.__module__.removeprefix("unlabeled.methods.").partition(".")[0].replace("_", "-")
         print(f"{name:16} {family:15} {cost:>5}  {config.paper}", flush=True)
 

@@ -15,13 +15,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.platform.collective.randomness import remove_dropout
 from unlabeled.platform.data import Format, PictureFormat
 from unlabeled.platform.data.format import taken
 from unlabeled.platform.encoder.config import TIMM, EncoderConfig
 from unlabeled.platform.encoder.resnet import ResNet
 from unlabeled.platform.encoder.vit import ViT, check_patches
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.randomness import remove_dropout
 
 SMALL_PX = 64  # below it a ResNet gets the small stem and a ViT small patches
 FAMILIES = (  # timm's own modules of ResNets and ViTs

@@ -2,6 +2,7 @@
 
 import torch
 
+from unlabeled.platform.collective.randomness import check_no_dropout
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, PictureFormat
 from unlabeled.platform.draws import key
@@ -10,7 +11,6 @@ from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.randomness import check_no_dropout
 
 _REMEDIES = {
     "class": "choose a data set with class folders",

@@ -10,7 +10,7 @@ from unlabeled.platform.train.loop import Training
 
 
 def relative_cost(run: RunConfig, data: Data) -> float:
-    """Return the multiplications of a training step over those of its encoder on each picture once, backward included.
+    """Return the multiplications of a training step over those of its encoder on each item once, backward included.
 
     Two views of each image cost 2; a momentum copy, which has no backward, a third of a view. Counted are matrix
     products, convolutions and attention.
@@ -26,6 +26,5 @@ def relative_cost(run: RunConfig, data: Data) -> float:
         training.method.train()(batch).loss.backward()
     encoder = run.encoder.build(data.format)
     with FlopCounterMode(display=False) as alone:
-        pictures = torch.rand(run.batch_size, data.channels, data.image_px, data.image_px)
-        encoder(pictures).sum().backward()
+        encoder(torch.rand(run.batch_size, *data.format.shape)).sum().backward()
     return float(step.get_total_flops() / alone.get_total_flops())

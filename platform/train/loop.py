@@ -17,13 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from unlabeled.platform import collective
 from unlabeled.platform.collective.batch_norm import has_batch_norm, synchronise
+from unlabeled.platform.collective.randomness import keyed_only
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.evaluate.features import NotFiniteError
 from unlabeled.platform.method import Batch, EmbeddingMethod, StepResult
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.randomness import keyed_only
 from unlabeled.platform.train import microbatch
 from unlabeled.platform.train.built import build_method, check_fits, check_method
 from unlabeled.platform.train.checkpoint import State

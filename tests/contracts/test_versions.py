@@ -8,7 +8,6 @@ what an old one gave is never rewritten.
 
 import json
 import os
-import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,16 @@ from unlabeled.platform.data import DataConfig, WaveFormat
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import EncoderConfig, TimmConfig, WaveConfig
 from unlabeled.platform.evaluate import FeatureProbe, Features, ProbeConfig
-from unlabeled.platform.method import MethodConfig
+from unlabeled.platform.method import Example, MethodConfig
 from unlabeled.platform.optim import OptimizerConfig
 from unlabeled.platform.settings import Settings, Variant
+from unlabeled.platform.testing.examples import Exact, run_of
+from unlabeled.platform.train.loaded import load_cached
+from unlabeled.platform.train.loop import Training
 
 HERE = Path(__file__)
 RECORD = HERE.with_name("versions.json")
 CLOSE = 1e-4  # relative: views are made in float32, whose last digit differs between processors
-SMALL = runpy.run_path(str(HERE.with_name("test_methods.py")))
-EXACT = runpy.run_path(str(HERE.with_name("methods_worker.py")))
 
 KINDS: dict[str, type[Settings]] = {
     **{kind.__name__: kind for kind in (RunConfig, EvaluationConfig, DataConfig)},
@@ -71,7 +71,7 @@ def _plain(value: Any) -> Any:
 def numbers(kind: type[Settings]) -> dict[str, float]:
     """Return a few numbers that any change of what a kind computes would move."""
     if issubclass(kind, MethodConfig):
-        return dict(_of_method(kind.name))
+        return dict(_of_method(kind.example()))
     if issubclass(kind, Op):
         return dict(_of_op(kind()))
     if issubclass(kind, OptimizerConfig):
@@ -83,11 +83,11 @@ def numbers(kind: type[Settings]) -> dict[str, float]:
     return {}
 
 
-def _of_method(name: str) -> Iterator[tuple[str, float]]:
-    run = SMALL["run_of"](SMALL["SMALL"][name]).with_field("batch_size", 32)
+def _of_method(example: Example) -> Iterator[tuple[str, float]]:
+    run = run_of(example, batch_size=32)
     torch.set_default_dtype(torch.float64)
     try:
-        training = SMALL["Training"](run, SMALL["load_cached"](run.data), EXACT["Exact"](torch.device("cpu"), "fp32"))
+        training = Training(run, load_cached(run.data), Exact())
     finally:
         torch.set_default_dtype(torch.float32)
     next(training.steps())

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 import torchvision.ops
 from torch import Tensor, nn
 
+from unlabeled.platform.collective.randomness import check_no_dropout, keyed_only
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import ViT
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.randomness import check_no_dropout, keyed_only
 from unlabeled.platform.train.built import check_method
 from unlabeled.platform.train.loop import Training
 

@@ -1,0 +1,177 @@
+"""What every source of items owes those who read it."""
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from unlabeled.platform.data import Source
+from unlabeled.platform.data.format import measure
+from unlabeled.platform.data.source import IGNORED, Kind
+from unlabeled.platform.errors import UserError
+
+_TYPES = {"image": torch.uint8, "clip": torch.uint8, "mask": torch.uint8, "class": torch.int64}  # others are float32
+_NAMED = ("class", "mask", "boxes")  # kinds that number classes
+
+
+class SourceSuite:
+    """Tests of sources; derive a class whose name begins with Test, and set ``sources``.
+
+    Attributes:
+        sources: by name: what makes a source of ``num_items`` items, in an empty folder if it wants one. Of each field
+            six items or more have it.
+        num_items: at least 11.
+    """
+
+    sources: ClassVar[Mapping[str, Callable[[Path], Source]]] = {}
+    num_items: ClassVar[int] = 11
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run each test on each source."""
+        if "made" in metafunc.fixturenames:
+            metafunc.parametrize("made", self.sources.values(), ids=list(self.sources))
+
+    @pytest.fixture
+    def source(self, made: Callable[[Path], Source], tmp_path: Path) -> Source:
+        """One of the sources."""
+        return made(tmp_path)
+
+    def test_it_has_a_length_and_fields(self, source: Source) -> None:
+        assert len(source) == self.num_items
+        assert source.rows.tolist() == list(range(self.num_items))
+        assert source.fields
+        for field in source.fields.values():
+            assert field.kind in get_args(Kind)
+            assert bool(field.classes) == (field.kind in _NAMED)
+            assert not field.of or source.fields[field.of].kind in ("image", "clip")
+            assert field.rate is None or (field.kind in ("clip", "wave") and field.rate > 0)
+
+    def test_which_items_have_a_field_is_said(self, source: Source) -> None:
+        for field in source.fields:
+            found = source.known(field)
+            assert (found.dtype, found.shape, found.device.type) == (torch.bool, (self.num_items,), "cpu")
+            found.fill_(False)
+            assert source.known(field).any(), "what is handed out is the reader's own"
+
+    @pytest.mark.parametrize("count", [0, 1, 6])
+    def test_what_is_read_is_as_the_field_says(self, source: Source, count: int) -> None:
+        for name, field in source.fields.items():
+            index = _known(source, name)[:count]
+            assert len(index) == count
+            values = source.read(index, name)
+            if field.kind == "text":
+                assert isinstance(values, list)
+                assert len(values) == count
+                assert all(isinstance(text, str) for text in values)
+                continue
+            assert isinstance(values, Tensor)
+            assert (values.shape, values.device.type) == ((count, *field.shape), "cpu")
+            assert values.dtype == _TYPES.get(field.kind, torch.float32)
+            if field.kind == "wave" and count:
+                assert values.abs().max() <= 1.0
+            if field.kind in _NAMED and len(numbers := _classes(values, field.kind)):
+                assert 0 <= numbers.min() <= numbers.max() < len(field.classes)
+            if field.kind == "boxes":
+                left, top, right, bottom = values[..., :4][values[..., 4].isfinite()].unbind(-1)
+                assert (right > left).all()
+                assert (bottom > top).all()
+
+    def test_what_is_read_is_in_the_order_asked_for_and_may_repeat(self, source: Source) -> None:
+        for field in source.fields:
+            index = _known(source, field)[[3, 0, 3, 5]]
+            together = source.read(index, field)
+            for place, item in enumerate(index):
+                assert _same(source.read(item[None], field), together[place : place + 1])
+
+    def test_reading_depends_on_the_index_alone(self, source: Source) -> None:
+        for field in source.fields:
+            index = _known(source, field)
+            first = source.read(index, field)
+            source.read(index.flip(0)[:2], field)
+            torch.rand(3)
+            assert _same(source.read(index, field), first)
+
+    def test_what_is_read_may_be_changed(self, source: Source) -> None:
+        for field in source.fields:
+            index = _known(source, field)
+            first = source.read(index, field)
+            spoiled = source.read(index, field)
+            if isinstance(spoiled, Tensor):
+                spoiled.fill_(1)
+            else:
+                spoiled.clear()
+            assert _same(source.read(index, field), first)
+
+    def test_taken_items_are_those_in_that_order(self, source: Source) -> None:
+        rows = torch.tensor([7, 2, 10, 2])
+        part = source.take(rows)
+        assert (len(part), dict(part.fields)) == (4, dict(source.fields))
+        for field in source.fields:
+            assert torch.equal(part.known(field), source.known(field)[rows])
+            index = _known(part, field)
+            assert _same(part.read(index, field), source.read(rows[index], field))
+
+    def test_taking_composes(self, source: Source) -> None:
+        first, second = torch.tensor([9, 4, 0, 7, 3]), torch.tensor([3, 1, 1])
+        twice, once = source.take(first).take(second), source.take(first[second])
+        assert len(twice) == len(once) == 3
+        for field in source.fields:
+            assert torch.equal(twice.known(field), once.known(field))
+            index = _known(once, field)
+            assert _same(twice.read(index, field), once.read(index, field))
+        assert len(source) == self.num_items, "and leaves what it takes from as it was"
+        assert len(source.take(first[:0])) == 0
+
+    def test_it_survives_a_pickle(self, source: Source) -> None:
+        again = pickle.loads(pickle.dumps(source))
+        assert (len(again), dict(again.fields)) == (self.num_items, dict(source.fields))
+        for field in source.fields:
+            index = _known(source, field)
+            assert _same(again.read(index, field), source.read(index, field))
+
+    def test_a_field_that_it_lacks_is_one_clear_line(self, source: Source) -> None:
+        index, lacking = torch.tensor([0]), "no-such-field"
+        for ask in (source.known, lambda field: source.read(index, field), lambda field: list(source.sample(field))):
+            with pytest.raises(
+                UserError, match=rf"^no field of the data is called '{lacking}'; .*There are: "
+            ) as caught:
+                ask(lacking)
+            assert all(field in str(caught.value) for field in source.fields)
+
+    def test_statistics_are_of_sampled_pictures(self, source: Source) -> None:
+        for name, field in source.fields.items():
+            if field.kind != "image":
+                continue
+            pictures = torch.cat(list(source.sample(name)))
+            assert len(pictures) == self.num_items
+            if pictures.shape[2:] == field.shape[1:]:
+                assert torch.equal(pictures, source.tensor(source.rows, name))
+            mean, std = measure(source, name)
+            pixels = pictures.double() / 255
+            assert mean == pytest.approx(pixels.mean(dim=(0, 2, 3)).tolist(), abs=1e-12)
+            assert std == pytest.approx(pixels.std(dim=(0, 2, 3), correction=0).tolist(), abs=1e-12)
+
+
+def _known(source: Source, field: str) -> Tensor:
+    return source.rows[source.known(field)]
+
+
+def _classes(values: Tensor, kind: str) -> Tensor:
+    """Return the numbers of classes in what was read, those that tell nothing left out."""
+    if kind == "boxes":
+        return values[..., 4][values[..., 4].isfinite()]
+    return values[values != IGNORED] if kind == "mask" else values
+
+
+def _same(one: Tensor | list[str], other: Tensor | list[str]) -> bool:
+    """Tell whether two readings are bitwise the same; NaN, which stands for what is not there, is like NaN."""
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return type(one) is type(other) and one == other
+    if one.is_floating_point():
+        absent = one.isnan()
+        return torch.equal(absent, other.isnan()) and torch.equal(one[~absent], other[~absent])
+    return one.dtype == other.dtype and torch.equal(one, other)
