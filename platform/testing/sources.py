@@ -22,8 +22,8 @@ class SourceSuite:
     """Tests of sources; derive a class whose name begins with Test, and set ``sources``.
 
     Attributes:
-        sources: by name: what makes a source of ``num_items`` items, in an empty folder if it wants one. Of each field
-            six items or more have it.
+        sources: by name: what makes a source of ``num_items`` items, in an empty folder if it wants one. Seven items or
+            more have each field.
         num_items: at least 11.
     """
 
@@ -47,8 +47,10 @@ class SourceSuite:
         for field in source.fields.values():
             assert field.kind in get_args(Kind)
             assert bool(field.classes) == (field.kind in _NAMED)
-            assert not field.of or source.fields[field.of].kind in ("image", "clip")
-            assert field.rate is None or (field.kind in ("clip", "wave") and field.rate > 0)
+            assert (field.rate is not None) == (field.kind in ("clip", "wave"))
+            if field.kind in ("mask", "boxes", "points"):
+                assert field.of not in source.fields or source.fields[field.of].kind in ("image", "clip")
+                assert field.of
 
     def test_which_items_have_a_field_is_said(self, source: Source) -> None:
         for field in source.fields:
@@ -57,7 +59,7 @@ class SourceSuite:
             found.fill_(False)
             assert source.known(field).any(), "what is handed out is the reader's own"
 
-    @pytest.mark.parametrize("count", [0, 1, 6])
+    @pytest.mark.parametrize("count", [0, 1, 7])
     def test_what_is_read_is_as_the_field_says(self, source: Source, count: int) -> None:
         for name, field in source.fields.items():
             index = _known(source, name)[:count]
@@ -76,9 +78,10 @@ class SourceSuite:
             if field.kind in _NAMED and len(numbers := _classes(values, field.kind)):
                 assert 0 <= numbers.min() <= numbers.max() < len(field.classes)
             if field.kind == "boxes":
-                left, top, right, bottom = values[..., :4][values[..., 4].isfinite()].unbind(-1)
-                assert (right > left).all()
-                assert (bottom > top).all()
+                there = values[..., 4].isfinite()
+                assert (values[..., :2] < values[..., 2:4])[there].all()
+                assert values[~there].isnan().all()
+                assert values[there].isfinite().all()
 
     def test_what_is_read_is_in_the_order_asked_for_and_may_repeat(self, source: Source) -> None:
         for field in source.fields:

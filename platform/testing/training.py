@@ -179,19 +179,22 @@ class TrainingSuite:
     # ---- two workers equal one ---------------------------------------------------------------------------------------
 
     @pytest.fixture(scope="class")
-    def runs(self) -> dict[str, RunConfig]:
+    @classmethod
+    def runs(cls) -> dict[str, RunConfig]:
         """Ten steps of each method, under each of its settings."""
-        return dict(_runs(self.methods, self.in_parts))
+        return dict(_runs(cls.methods, cls.in_parts))
 
     @pytest.fixture(scope="class")
-    def alone(self, runs: dict[str, RunConfig]) -> Results:
+    @classmethod
+    def alone(cls, runs: dict[str, RunConfig]) -> Results:
         """What one worker makes of them."""
         return results(runs)
 
     @pytest.fixture(scope="class")
-    def together(self, runs: dict[str, RunConfig], tmp_path_factory: pytest.TempPathFactory) -> list[Results]:
+    @classmethod
+    def together(cls, runs: dict[str, RunConfig], tmp_path_factory: pytest.TempPathFactory) -> list[Results]:
         """What two make of them, started once for all."""
-        return results_of_two(runs, tmp_path_factory.mktemp("workers"), self.python_options)
+        return results_of_two(runs, tmp_path_factory.mktemp("workers"), cls.python_options)
 
     @pytest.mark.parametrize("what", ["first loss", "first gradient", "first state", "last state", "logs"])
     def test_two_workers_equal_one(self, compared: str, what: str, alone: Results, together: list[Results]) -> None:

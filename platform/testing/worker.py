@@ -65,7 +65,7 @@ def results_of_two(runs: Mapping[str, RunConfig], folder: Path, options: Sequenc
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GLOO_SOCKET_IFNAME": "lo"}
     workers = [
         subprocess.Popen(
-            [sys.executable, *options, "-m", __name__, str(number), "2", str(folder)],
+            [sys.executable, *options, "-c", f"from {__name__} import main; main({number}, 2, {str(folder)!r})"],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -82,8 +82,9 @@ def results_of_two(runs: Mapping[str, RunConfig], folder: Path, options: Sequenc
     return [torch.load(folder / f"{number}.pt") for number in range(2)]
 
 
-def main(own_rank: int, workers: int, folder: Path) -> None:
+def main(own_rank: int, workers: int, place: str) -> None:
     """Train as one of the workers."""
+    folder = Path(place)
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",
@@ -95,7 +96,3 @@ def main(own_rank: int, workers: int, folder: Path) -> None:
     runs: Mapping[str, RunConfig] = parcel.unpacked((folder / "runs").read_text())
     torch.save(results(runs), folder / f"{own_rank}.pt")
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
