@@ -74,7 +74,7 @@ STUDY = Study(
 def test_the_example_of_a_method_runs_from_a_package_of_its_own(tmp_path: Path) -> None:
     """It is listed, and a study of one's own trains it on Ray Tune, in other processes."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    code, tests = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     ((group, line),) = re.findall(r"```toml\n\[project\.entry-points\.\"(.*?)\"\]\n(.*?)\n```", text, flags=re.DOTALL)
     entry = line.replace('"', "")  # which the files that installers write don't have
     (tmp_path / "yours.py").write_text(code)
@@ -100,3 +100,9 @@ def test_the_example_of_a_method_runs_from_a_package_of_its_own(tmp_path: Path) 
     assert "2 finished, 0 failed" in out.stdout
     page = (tmp_path / "home" / "reports" / "ways-up" / "index.html").read_text()
     assert "way/top1" in page
+    (tmp_path / "test_yours.py").write_text(tests)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_yours.py"]
+    suite = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert suite.returncode == 0, suite.stdout + suite.stderr
+    passed = int(re.findall(r"(\d+) passed", suite.stdout)[0])
+    assert passed > 20
