@@ -4,40 +4,29 @@ A package brings methods by the entry point group ``unlabeled.methods``, whose e
 """
 
 from collections.abc import Mapping
+from pkgutil import resolve_name
 
-from unlabeled.methods.autoregressive.cpc import CPCConfig
-from unlabeled.methods.contrastive.moco import MoCoConfig
-from unlabeled.methods.contrastive.simclr import SimCLRConfig
-from unlabeled.methods.cross_channel.colorization import ColorizationConfig
-from unlabeled.methods.cross_channel.split_brain import SplitBrainConfig
-from unlabeled.methods.distillation.dino import DINOConfig
-from unlabeled.methods.innate.jigsaw import JigsawConfig
-from unlabeled.methods.innate.rotnet import RotNetConfig
-from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
-from unlabeled.methods.masked.mae import MAEConfig
-from unlabeled.methods.multimodal.clip import CLIPConfig
-from unlabeled.methods.supervised.classifier import SupervisedConfig
-from unlabeled.methods.supervised.supcon import SupConConfig
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.settings import brought
 
+_FILES = (  # a line for each method: its file, and its config in that
+    "innate.rotnet:RotNetConfig",
+    "innate.jigsaw:JigsawConfig",
+    "masked.context_encoder:ContextEncoderConfig",
+    "cross_channel.colorization:ColorizationConfig",
+    "cross_channel.split_brain:SplitBrainConfig",
+    "masked.mae:MAEConfig",
+    "autoregressive.cpc:CPCConfig",
+    "contrastive.simclr:SimCLRConfig",
+    "contrastive.moco:MoCoConfig",
+    "distillation.dino:DINOConfig",
+    "multimodal.clip:CLIPConfig",
+    "supervised.supcon:SupConConfig",
+    "supervised.classifier:SupervisedConfig",
+)
+
 OURS: Mapping[str, type[MethodConfig]] = {
-    config.name: config
-    for config in (
-        RotNetConfig,
-        JigsawConfig,
-        ContextEncoderConfig,
-        ColorizationConfig,
-        SplitBrainConfig,
-        MAEConfig,
-        CPCConfig,
-        SimCLRConfig,
-        MoCoConfig,
-        DINOConfig,
-        CLIPConfig,
-        SupConConfig,
-        SupervisedConfig,
-    )
+    config.name: config for config in (resolve_name(f"{__name__}.{file}") for file in _FILES)
 }
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from unlabeled.platform.data import Source
 from unlabeled.platform.data.format import measure
-from unlabeled.platform.data.source import IGNORED, Kind
+from unlabeled.platform.data.source import IGNORED, Field, Kind
 from unlabeled.platform.errors import UserError
 
 _TYPES = {"image": torch.uint8, "clip": torch.uint8, "mask": torch.uint8, "class": torch.int64}  # others are float32
-_NAMED = ("class", "mask", "boxes")  # kinds that number classes
+_DIMS = {"image": 3, "clip": 4, "wave": 2, "class": 0, "text": 0}  # of one item
 
 
 class SourceSuite:
@@ -46,11 +46,19 @@ class SourceSuite:
         assert source.fields
         for field in source.fields.values():
             assert field.kind in get_args(Kind)
-            assert bool(field.classes) == (field.kind in _NAMED)
-            assert (field.rate is not None) == (field.kind in ("clip", "wave"))
-            if field.kind in ("mask", "boxes", "points"):
-                assert field.of not in source.fields or source.fields[field.of].kind in ("image", "clip")
-                assert field.of
+            assert bool(field.classes) == (field.kind in ("class", "mask", "boxes"))
+            assert bool(field.rate) == (field.kind in ("clip", "wave"))
+            assert bool(field.of) == (field.kind in ("mask", "boxes", "points"))
+            frames = 0
+            if field.of in source.fields:  # not of a part that is put beside it
+                whole = source.fields[field.of]
+                assert whole.kind in ("image", "clip")
+                frames = whole.kind == "clip"
+                assert not frames or field.shape[0] == whole.shape[0]
+                assert field.kind != "mask" or field.shape[-2:] == whole.shape[-2:]
+                assert len(field.shape) == 2 + frames
+            elif not field.of:
+                assert field.kind == "pose" or len(field.shape) == _DIMS[field.kind]
 
     def test_which_items_have_a_field_is_said(self, source: Source) -> None:
         for field in source.fields:
@@ -73,15 +81,8 @@ class SourceSuite:
             assert isinstance(values, Tensor)
             assert (values.shape, values.device.type) == ((count, *field.shape), "cpu")
             assert values.dtype == _TYPES.get(field.kind, torch.float32)
-            if field.kind == "wave" and count:
-                assert values.abs().max() <= 1.0
-            if field.kind in _NAMED and len(numbers := _classes(values, field.kind)):
-                assert 0 <= numbers.min() <= numbers.max() < len(field.classes)
-            if field.kind == "boxes":
-                there = values[..., 4].isfinite()
-                assert (values[..., :2] < values[..., 2:4])[there].all()
-                assert values[~there].isnan().all()
-                assert values[there].isfinite().all()
+            if count:
+                _check_values(field, values)
 
     def test_what_is_read_is_in_the_order_asked_for_and_may_repeat(self, source: Source) -> None:
         for field in source.fields:
@@ -163,11 +164,21 @@ def _known(source: Source, field: str) -> Tensor:
     return source.rows[source.known(field)]
 
 
-def _classes(values: Tensor, kind: str) -> Tensor:
-    """Return the numbers of classes in what was read, those that tell nothing left out."""
-    if kind == "boxes":
-        return values[..., 4][values[..., 4].isfinite()]
-    return values[values != IGNORED] if kind == "mask" else values
+def _check_values(field: Field, values: Tensor) -> None:
+    if field.kind == "class":
+        assert 0 <= values.min() <= values.max() < len(field.classes)
+    elif field.kind == "mask":
+        assert (values[values != IGNORED] < len(field.classes)).all()
+    elif field.kind == "wave":
+        assert values.abs().max() <= 1.0
+    elif field.kind == "boxes":
+        there = ~values.isnan().any(dim=-1)
+        assert values[~there].isnan().all()
+        assert torch.equal(there, there.long().cummin(dim=-1).values.bool()), "no box comes after none"
+        left, top, right, bottom, number = values[there].T
+        assert (left < right).all()
+        assert (top < bottom).all()
+        assert torch.isin(number, torch.arange(len(field.classes))).all()
 
 
 def _same(one: Tensor | list[str], other: Tensor | list[str]) -> bool:

@@ -248,6 +248,18 @@ def test_a_search_is_submitted_like_a_study(server: JobServer, tmp_path: Path) -
     assert (tmp_path / "home" / "searches" / "simclr-laptop" / "winner.json").is_file()
 
 
+def test_a_study_whose_file_has_its_own_method_is_submitted(server: JobServer, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    study = shutil.copy(Path(__file__).with_name("own_method_study.py"), folder / "my_way_up.py")
+    words = ["submit", "study", str(study), "--address", server.address, "--workers", "2"]
+    done = server.unlabeled(*words, "--home", str(tmp_path / "home"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 finished, 0 failed" in done.stdout
+    (name,) = frames.runs("ways-up", tmp_path / "home")["method.name"]
+    assert name == "way-up"
+
+
 def test_a_job_without_a_home_is_refused_there_as_here(server: JobServer, checkout: Path) -> None:
     here = server.unlabeled("submit", "study", STUDY, "--address", server.address)
     assert here.returncode == 2

@@ -1,0 +1,61 @@
+"""A study of a method that stands in its own file; tests copy it into a folder of a user's."""
+
+import torch
+from torch import nn
+
+from unlabeled.methods.parts import classify, one_view
+from unlabeled.platform.augment import PLAIN, ViewPlan
+from unlabeled.platform.config import EvaluationConfig, RunConfig
+from unlabeled.platform.data import Data, DataConfig
+from unlabeled.platform.encoder import ConvNetConfig, Encoder
+from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
+from unlabeled.platform.study import Study
+
+
+class UpConfig(MethodConfig):
+    """Pictures as they are."""
+
+    name = "way-up"
+    paper = "nobody"
+    num_views = 1
+    views: ViewPlan = one_view(PLAIN)
+
+    def build(self, encoder: Encoder, data: Data) -> "Up":
+        return Up(encoder)
+
+
+class Up(Method):
+    cut = "per-sample"
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self.tell = nn.Linear(encoder.dim, 2)
+
+    def forward(self, batch: Batch) -> StepResult:
+        (view,) = batch.views
+        way = batch.draws.integers("way", 2)
+        logits = self.tell(self.encoder(torch.where(way.view(-1, 1, 1, 1) == 1, view.flip(2), view)))
+        loss, top1 = classify(logits, way)
+        return StepResult(loss=loss, logs={"way/top1": top1})
+
+
+SMALL = RunConfig(
+    method=UpConfig(),
+    data=DataConfig(train_images=256),
+    encoder=ConvNetConfig(width=4),
+    epochs=1,
+    precision="fp32",
+    batch_size=64,
+    evaluation=EvaluationConfig(tsne_images=0),
+)
+STUDY = Study(
+    name="ways-up",
+    question="Does it run?",
+    source="here",
+    expected="It does.",
+    cost="seconds",
+    profiles={"laptop": SMALL},
+    rows={"alone": {}},
+    seeds=(0,),
+    also=("way/top1",),
+)
