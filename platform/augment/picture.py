@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.platform.augment.policy import ViewPlan, as_float
+from unlabeled.platform.augment.view import ViewPlan, as_float
 from unlabeled.platform.draws import Draws
 
 if TYPE_CHECKING:  # Pillow is loaded by the one function that draws
