@@ -9,7 +9,9 @@ Shape suffixes: B batch, T frames (of what lies in a clip, else it is not there)
 import torch
 from torch import Tensor
 
-IGNORED = 255  # of a mask: not told
+from unlabeled.platform.data.source import IGNORED
+
+_ROUNDING = 1e-3  # of a pixel: a float32 matrix of a thousand pixels is as exact
 
 
 def identity(batch: int, device: torch.device) -> Tensor:
@@ -111,6 +113,8 @@ def move_boxes(boxes: Tensor, matrix: Tensor, height: int, width: int) -> Tensor
 def move_masks(masks: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
     """Take masks into a view: each of its pixels has the number of the pixel that its centre comes from.
 
+    Where it comes from the edge between two, it is the later one's, however the matrix is rounded.
+
     Args:
         masks: uint8 [B, (T,) H, W]; numbers of classes, 255 is not told.
         matrix: [B, 3, 3], to the view.
@@ -121,7 +125,7 @@ def move_masks(masks: Tensor, matrix: Tensor, height: int, width: int) -> Tensor
         uint8 [B, (T,) height, width]; 255 where the view shows what is outside of the picture.
     """
     high, wide = masks.shape[-2:]
-    places = mapped(_centres(height, width, masks.device).expand(len(masks), -1, -1, -1), inverse(matrix))
+    places = mapped(_centres(height, width, masks.device).expand(len(masks), -1, -1, -1), inverse(matrix)) + _ROUNDING
     inside = _inside(places, high, wide)
     column, row = places.floor().long().unbind(-1)
     flat = (row.clamp(0, high - 1) * wide + column.clamp(0, wide - 1)).flatten(1)  # [B, height * width]

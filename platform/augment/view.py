@@ -1,7 +1,6 @@
 """Which views a method sees, of what and of when, and what it is told besides: values that go into a run's settings."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -191,10 +190,9 @@ class ViewPlan(Settings):
             view.time.cut(item, start, dim=1 if item.ndim == 5 else 2) if view.time is not None else item
             for view, item, start in zip(self.views, given, starts, strict=True)
         ]
-        with exactly(draws.rows.device):
-            for view, item in zip(self.views, shown, strict=True):
-                check_items(item, view.policy)
-            return self.make(shown, self.draw(shapes, draws))
+        for view, item in zip(self.views, shown, strict=True):
+            check_items(item, view.policy)
+        return self.make(shown, self.draw(shapes, draws))
 
     def timetable(self, shapes: Mapping[str, Shape], rates: Mapping[str, float]) -> Timetable:
         """Return where its views' windows lie in items of these shapes, by field."""
@@ -217,14 +215,14 @@ class ViewPlan(Settings):
 
     def make(self, shown: Sequence[Tensor], drawn: Sequence[DrawnView]) -> tuple[Tensor, ...]:
         """Make every view as it was drawn, of what it shows; its part in time is cut out already."""
-        pixels: dict[int, Tensor] = {}  # views of the same bytes share the floats
-        for item in shown:
-            if id(item) not in pixels:
-                pixels[id(item)] = as_float(item)
-        return tuple(
-            view.policy.change(pixels[id(item)], each)
-            for view, item, each in zip(self.views, shown, drawn, strict=True)
-        )
+        device = shown[0].device
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            pixels = {id(item): item for item in shown}  # views of the same bytes share the floats
+            pixels = {place: as_float(item) for place, item in pixels.items()}
+            return tuple(
+                view.policy.change(pixels[id(item)], each)
+                for view, item, each in zip(self.views, shown, drawn, strict=True)
+            )
 
     @property
     def summary(self) -> str:
@@ -242,13 +240,6 @@ Stream.model_rebuild()
 def two_views(policy: Policy) -> ViewPlan:
     """Plan two views by the same policy."""
     return ViewPlan(views=(policy, policy))
-
-
-@contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
-    """Compute without gradients, and in float32 under autocast too."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        yield
 
 
 def length_of(shape: Shape) -> int:

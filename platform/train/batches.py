@@ -3,7 +3,7 @@
 So any rows of any step can be made, by whichever worker, in whichever micro-batch, and early: they are the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,6 @@ from unlabeled.platform import collective
 from unlabeled.platform.augment import Stream, ViewPlan
 from unlabeled.platform.augment.geometry import move_boxes, move_masks, move_points
 from unlabeled.platform.augment.policy import DrawnView
-from unlabeled.platform.augment.view import exactly
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, Source
 from unlabeled.platform.draws import Draws, key
@@ -94,13 +93,12 @@ class _Items:
         put, plan = self.processor.put, self.plan
         here, draws = Draws(rows, *scope), Draws(put(rows), *scope)  # what is read is decided on the CPU
         starts = plan.starts(self._shapes, self._rates, here.within("views"))
-        with exactly(draws.rows.device):
-            drawn = plan.draw(self._shapes, draws.within("views"), geometry_only=not with_views)
-            made: tuple[Tensor, ...] = ()
-            if with_views:
-                shown = [put(values) for values in self._shown(self._companions(place, here), starts)]
-                made = tuple(self.processor.layout(view) for view in plan.make(shown, drawn))
-            targets = {field: self._target(field, self._index(place), starts, drawn) for field in plan.targets}
+        drawn = plan.draw(self._shapes, draws.within("views"), geometry_only=not with_views)
+        made: tuple[Tensor, ...] = ()
+        if with_views:
+            shown = self._shown(self._companions(place, here), starts)
+            made = tuple(self.processor.layout(view) for view in plan.make(shown, drawn))
+        targets = {field: self._target(field, self._index(place), starts, drawn) for field in plan.targets}
         return Batch(
             views=made,
             to_view=tuple(each.matrix.float() for each in drawn),
@@ -122,14 +120,22 @@ class _Items:
         drawn = {of: draws.within("companion", of).other("item", count, place) for of in self.plan.companions}
         return {of: self._index(each) for of, each in {0: place, **drawn}.items()}
 
-    def _shown(self, index: Mapping[int, Tensor], starts: tuple[Tensor, ...]) -> Iterator[Tensor]:
-        """Yield what each view shows, as it is stored; each is read once."""
+    def _shown(self, index: Mapping[int, Tensor], starts: tuple[Tensor, ...]) -> list[Tensor]:
+        """Return what each view shows, as it is stored, on the device; each item is read once."""
         read: dict[str, Tensor] = {}
+        whole: dict[str, Tensor] = {}
+        found = []
         for view, start in zip(self.plan.views, starts, strict=True):
             if view.item not in read:
                 read[view.item] = self.source.tensor(index[view.of], view.field)
-            whole = read[view.item]
-            yield whole if view.time is None else view.time.cut(whole, start, dim=1 if whole.ndim == 5 else 2)
+            if view.time is not None:  # only the part goes to the device
+                part = view.time.cut(read[view.item], start, dim=1 if read[view.item].ndim == 5 else 2)
+                found.append(self.processor.put(part))
+            else:
+                if view.item not in whole:
+                    whole[view.item] = self.processor.put(read[view.item])
+                found.append(whole[view.item])
+        return found
 
     def _target(self, name: str, index: Tensor, starts: tuple[Tensor, ...], drawn: tuple[DrawnView, ...]) -> Any:
         """Return a target of items: what lies in a picture or clip as the first view of that shows it."""

@@ -115,7 +115,7 @@ class _Asked:
                 f"{_NAMES[view.policy.of or '']}; take operations on {_NAMES[_FOR[field.kind]]}"
             )
         if view.of and len(self.pool) < 2:
-            raise UserError(f"{who} is of another item, and {self.data.name} has only one to train on; set of=0")
+            raise UserError(f"{who} is of another item, and there is only one; set of=0")
         if view.time is not None:
             if field.kind not in _FRAMES:
                 raise UserError(f"{who} has a time, and {view.field!r} is no clip or sound; leave time out")

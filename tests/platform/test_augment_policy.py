@@ -123,7 +123,7 @@ def test_a_policy_stands_for_the_view_of_the_picture_by_it():
     assert short.views[0] == View(policy=SIMCLR, field="image")
     assert short.fields == ("image",)
     assert short.identity() == {"views": [SIMCLR.identity(), {}]}
-    assert short.canonical_json() == f'{{"targets":[],"views":[{SIMCLR.canonical_json()},{{"ops":[]}}]}}'
+    assert short.canonical_json() == f'{{"streams":{{}},"targets":[],"views":[{SIMCLR.canonical_json()},{{"ops":[]}}]}}'
     assert ViewPlan.model_validate_json(short.canonical_json()) == short
 
 
