@@ -92,7 +92,6 @@ class Augmentation(Settings, ABC):
         p: how often it fires.
     """
 
-    group = "unlabeled.ops"
     p: float = Field(default=1.0, ge=0.0, le=1.0)
 
     def __call__(self, items: Tensor, draws: Draws, *, overwrite: bool = False) -> Tensor:
@@ -157,6 +156,7 @@ class Op(Augmentation, Variant, ABC):
         moves: whether it may move pixels, so that it has a matrix.
     """
 
+    group = "unlabeled.ops"
     moves: ClassVar[bool] = False
 
     def output(self, extent: Extent) -> Extent:

@@ -18,8 +18,10 @@ from unlabeled.platform.settings import Settings
 
 def _family(value: Any) -> str:
     """Say of which family an operation is, as a value or as JSON has it."""
-    is_of_sounds = str(value.get("name")) in WaveOp.family if isinstance(value, Mapping) else isinstance(value, WaveOp)
-    return "sound" if is_of_sounds else "picture"
+    if isinstance(value, Mapping):
+        name = str(value.get("name"))
+        return "sound" if name not in Op.family and name in WaveOp.kinds() else "picture"
+    return "sound" if isinstance(value, WaveOp) else "picture"
 
 
 AnyOp = Annotated[Annotated[Op, Tag("picture")] | Annotated[WaveOp, Tag("sound")], Discriminator(_family)]

@@ -18,6 +18,8 @@ from unlabeled.platform.settings import Variant
 class WaveOp(Augmentation, Variant, ABC):
     """One augmentation of sounds. Abstract."""
 
+    group = "unlabeled.wave_ops"
+
 
 class Gain(WaveOp):
     """Make louder or softer; what gets beyond -1 or 1 is clipped."""

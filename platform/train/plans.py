@@ -17,6 +17,7 @@ _REMEDIES = {
 }
 _FOR = {"image": "picture", "clip": "picture", "wave": "sound"}  # what operations a field's views take
 _NAMES = {"picture": "pictures", "sound": "sounds"}
+_A = {"image": "an image", "clip": "a clip", "wave": "a wave"}
 _FRAMES = {"clip": "frames", "wave": "samples"}
 
 
@@ -111,7 +112,7 @@ class _Asked:
             )
         if view.policy.of not in (None, _FOR[field.kind]):
             raise UserError(
-                f"{who} is of {view.field!r}, a {field.kind}, and its policy {view.policy.summary!r} is for "
+                f"{who} is of {view.field!r}, {_A[field.kind]}, and its policy {view.policy.summary!r} is for "
                 f"{_NAMES[view.policy.of or '']}; take operations on {_NAMES[_FOR[field.kind]]}"
             )
         if view.of and len(self.pool) < 2:

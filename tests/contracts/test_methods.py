@@ -376,7 +376,7 @@ def test_every_picture_has_a_class_where_classes_are_needed(name: str, data: Dat
         ),
         (
             ViewPlan(views=(View(field="class"), VIEWS.views[0])),
-            r"^view 1 of method.views is of the field 'class', which is no picture; take image$",
+            r"^view 1 of method.views is of the field 'class', which is no picture, clip or sound; take image$",
         ),
         (
             ViewPlan(views=VIEWS.views, targets=("text",)),
