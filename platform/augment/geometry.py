@@ -29,10 +29,11 @@ def affine(linear_B22: Tensor, shift_B2: Tensor) -> Tensor:
 
 def scaling(scale_B2: Tensor, shift_B2: Tensor) -> Tensor:
     """Return the matrices that multiply x and y by two factors and shift then: float64 [B, 3, 3]."""
-    matrix = identity(len(shift_B2), shift_B2.device).contiguous()
-    matrix[:, (0, 1), (0, 1)] = scale_B2.double()
-    matrix[:, :2, 2] = shift_B2.double()
-    return matrix
+    matrix = torch.zeros(len(shift_B2), 9, dtype=torch.float64, device=shift_B2.device)
+    matrix[:, 0:5:4] = scale_B2
+    matrix[:, 2:6:3] = shift_B2
+    matrix[:, 8] = 1.0
+    return matrix.view(-1, 3, 3)
 
 
 def inverse(matrix: Tensor) -> Tensor:

@@ -33,12 +33,24 @@ class DrawnView(NamedTuple):
     Attributes:
         steps: of each of the policy's operations; None of one that was left out, because it moves no pixels.
         extent: of the view.
-        matrix: from the item to the view, float64 [B, 3, 3]; the identity of a sound.
+        moves: the operations that move pixels, with the extent of what they get.
+        rows: int64 [B], the draws'.
     """
 
     steps: tuple[Drawn | None, ...]
     extent: Extent
-    matrix: Tensor
+    moves: tuple[tuple[Op, Extent, Drawn], ...]
+    rows: Tensor
+
+    def matrix(self) -> Tensor:
+        """Return the way from the item to the view: float64 [B, 3, 3]; the identity of a sound."""
+        device = self.rows.device
+        matrix: Tensor | None = None
+        for op, extent, drawn in self.moves:
+            moved = op.movement(extent, device, drawn)
+            matrix = moved if matrix is None or moved is None else moved @ matrix
+        whole = identity(len(self.rows), device)
+        return whole if matrix is None else matrix.expand_as(whole)
 
 
 class Policy(Settings):
@@ -84,19 +96,18 @@ class Policy(Settings):
 
         With ``geometry_only`` what moves no pixels is not drawn, and there is nothing to :meth:`change` items with.
         """
-        device = draws.rows.device
-        matrix: Tensor | None = None
         steps: list[Drawn | None] = []
+        moves: list[tuple[Op, Extent, Drawn]] = []
         for op, scope in self._scoped():
-            moves = isinstance(op, Op) and op.moves
-            steps.append(op.draw(extent, draws.within(*scope)) if moves or not geometry_only else None)
+            if isinstance(op, Op) and op.moves:
+                drawn = op.draw(extent, draws.within(*scope))
+                steps.append(drawn)
+                moves.append((op, extent, drawn))
+            else:
+                steps.append(None if geometry_only else op.draw(extent, draws.within(*scope)))
             if isinstance(op, Op):
-                if moves and (drawn := steps[-1]) is not None:
-                    moved = op.movement(extent, device, drawn)
-                    matrix = moved if matrix is None or moved is None else moved @ matrix
                 extent = op.output(extent)
-        whole = identity(len(draws.rows), device)
-        return DrawnView(tuple(steps), extent, whole if matrix is None else matrix.expand_as(whole))
+        return DrawnView(tuple(steps), extent, tuple(moves), draws.rows)
 
     def change(self, items: Tensor, drawn: DrawnView) -> Tensor:
         """Augment the items as it was drawn."""

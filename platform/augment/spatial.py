@@ -1,6 +1,7 @@
 """Augmentations that move pixels or hide them: cropping, flipping, rotation and cutout, of SimCLR's figure 4."""
 
 import math
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -45,7 +46,7 @@ class Crop(Op):
         aspect in the range. In float64, so that the last bit of a device's exponential practically never moves a box.
         """
         size = extent.sizes(draws.rows.device)  # [1 or B, 2]
-        height, width = size[:, :1], size[:, 1:]
+        height, width = (side if isinstance(side, int) else side[:, None] for side in extent.size)
         area, log_aspect = draws.uniform("candidates", 2, _TRIES).double().unbind(1)
         area = between(area, self.area) * (height * width)
         aspect = between(log_aspect, (math.log(self.aspect[0]), math.log(self.aspect[1]))).exp()
@@ -56,7 +57,12 @@ class Crop(Op):
         size_B2 = torch.stack((box_height, box_width), dim=2).gather(1, first_B1[:, :, None].expand(-1, -1, 2))[:, 0]
         corner_B2 = (draws.uniform("corner", 2) * (size - size_B2 + 1)).floor()
         found_B4 = torch.cat((corner_B2, size_B2), dim=1).to(torch.int64)
-        return (torch.where(fits.any(dim=1, keepdim=True), found_B4, _largest_centred(size, self.aspect)),)
+        return (torch.where(fits.any(dim=1, keepdim=True), found_B4, self._fallback(extent, size)),)
+
+    def _fallback(self, extent: Extent, size: Tensor) -> Tensor:
+        if any(isinstance(side, Tensor) for side in extent.size):
+            return _largest_centred(size, self.aspect)
+        return _largest_centred_of_all(extent.size, self.aspect, size.device)
 
     def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
         """Cut out and resize the given boxes."""
@@ -222,6 +228,12 @@ def _check_square(height: int | Tensor, width: int | Tensor) -> None:
         raise UserError("Rotate90 needs square images of one size; crop them first")
     if height != width:
         raise UserError(f"Rotate90 needs square images, got {height} x {width} pixels; crop them first")
+
+
+@lru_cache(maxsize=64)
+def _largest_centred_of_all(size: tuple[int, ...], aspect: tuple[float, float], device: torch.device) -> Tensor:
+    """Return it for a batch of one size, where it is the same step after step: int64 [1, 4]."""
+    return _largest_centred(torch.tensor([size], device=device), aspect)
 
 
 def _largest_centred(size: Tensor, aspect: tuple[float, float]) -> Tensor:

@@ -3,7 +3,7 @@
 So any rows of any step can be made, by whichever worker, in whichever micro-batch, and early: they are the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.platform import collective
-from unlabeled.platform.augment import Stream, ViewPlan
+from unlabeled.platform.augment import Extent, Stream, ViewPlan
 from unlabeled.platform.augment.geometry import move_boxes, move_masks, move_points
-from unlabeled.platform.augment.policy import DrawnView
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, Source
 from unlabeled.platform.draws import Draws, key
@@ -94,14 +93,16 @@ class _Items:
         here, draws = Draws(rows, *scope), Draws(put(rows), *scope)  # what is read is decided on the CPU
         starts = plan.starts(self._shapes, self._rates, here.within("views"))
         drawn = plan.draw(self._shapes, draws.within("views"), geometry_only=not with_views)
+        matrices = [each.matrix() for each in drawn]
         made: tuple[Tensor, ...] = ()
         if with_views:
             shown = self._shown(self._companions(place, here), starts)
             made = tuple(self.processor.layout(view) for view in plan.make(shown, drawn))
-        targets = {field: self._target(field, self._index(place), starts, drawn) for field in plan.targets}
+        seen = [(start, matrix, each.extent) for start, matrix, each in zip(starts, matrices, drawn, strict=True)]
+        targets = {field: self._target(field, self._index(place), seen) for field in plan.targets}
         return Batch(
             views=made,
-            to_view=tuple(each.matrix.float() for each in drawn),
+            to_view=tuple(matrix.float() for matrix in matrices),
             starts=tuple(
                 torch.zeros_like(draws.rows) if view.time is None else put(start)
                 for view, start in zip(plan.views, starts, strict=True)
@@ -137,8 +138,11 @@ class _Items:
                 found.append(whole[view.item])
         return found
 
-    def _target(self, name: str, index: Tensor, starts: tuple[Tensor, ...], drawn: tuple[DrawnView, ...]) -> Any:
-        """Return a target of items: what lies in a picture or clip as the first view of that shows it."""
+    def _target(self, name: str, index: Tensor, seen: Sequence[tuple[Tensor, Tensor, Extent]]) -> Any:
+        """Return a target of items: what lies in a picture or clip as the first view of that shows it.
+
+        ``seen`` has for each view where it begins, its matrix and its extent.
+        """
         field, values = self.source.fields[name], self.source.read(index, name)
         if not isinstance(values, Tensor):
             return values
@@ -146,12 +150,13 @@ class _Items:
             return self.processor.put(values)
         place = first_view_of(self.plan, field.of)
         assert place is not None, "check_fits looks for it"
+        start, matrix, extent = seen[place]
         if (time := self.plan.views[place].time) is not None:
-            values = time.cut(values, starts[place])
-        height, width = drawn[place].extent.size
+            values = time.cut(values, start)
+        height, width = extent.size
         assert isinstance(height, int)
         assert isinstance(width, int)
-        return _MOVES[field.kind](self.processor.put(values), drawn[place].matrix, height, width)
+        return _MOVES[field.kind](self.processor.put(values), matrix, height, width)
 
 
 class _Order:

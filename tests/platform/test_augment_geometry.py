@@ -69,10 +69,10 @@ def test_the_matrix_says_where_each_pixel_went(name: str, height: int, width: in
     view = policy.change(where(B, height, width), drawn)
     new_height, new_width = drawn.extent.size
     assert view.shape[2:] == (new_height, new_width)
-    assert drawn.matrix.shape == (B, 3, 3)
-    expected = mapped(centres(new_height, new_width).expand(B, -1, -1, -1), inverse(drawn.matrix)).permute(0, 3, 1, 2)
+    assert drawn.matrix().shape == (B, 3, 3)
+    expected = mapped(centres(new_height, new_width).expand(B, -1, -1, -1), inverse(drawn.matrix())).permute(0, 3, 1, 2)
     error = (view - expected).abs()
-    scale = drawn.matrix[:, :2, :2].abs().amax(dim=(1, 2))  # of the last crop and all before
+    scale = drawn.matrix()[:, :2, :2].abs().amax(dim=(1, 2))  # of the last crop and all before
     border = (2.0 * scale.clamp(min=1.0)).ceil().long()  # there the interpolation has no neighbours
     enlarged = 0
     for row in range(B):
@@ -80,9 +80,9 @@ def test_the_matrix_says_where_each_pixel_went(name: str, height: int, width: in
         inside = error[row, :, edge : new_height - edge, edge : new_width - edge]
         if not inside.numel():
             continue
-        sides = drawn.matrix[row, :2, :2].abs().sum(dim=0)
+        sides = drawn.matrix()[row, :2, :2].abs().sum(dim=0)
         exact = bool((sides >= 1.0).all()) and name != "all"  # a smaller picture averages, not quite evenly
-        assert float(inside.max()) < (1e-4 if exact else 0.3), (row, drawn.matrix[row])
+        assert float(inside.max()) < (1e-4 if exact else 0.3), (row, drawn.matrix()[row])
         enlarged += exact
     assert enlarged > 5 or name == "all"
 
@@ -122,7 +122,7 @@ def test_what_moves_nothing_changes_no_matrix_and_may_be_left_undrawn() -> None:
     expected = geometric.draw(extent, draws())
     for only in (False, True):
         drawn = mixed.draw(extent, draws(), geometry_only=only)
-        assert torch.equal(drawn.matrix, expected.matrix)
+        assert torch.equal(drawn.matrix(), expected.matrix())
         assert drawn.extent == expected.extent
         assert [step is None for step in drawn.steps] == [only and type(op) not in MOVING for op in mixed.ops]
 
@@ -142,7 +142,7 @@ def test_pictures_of_differing_size_draw_as_each_would_alone() -> None:
             alone = policy.draw(
                 Extent(3, (int(height[row]), int(width[row]))), Draws(torch.tensor([row]), 3, "geometry")
             )
-            torch.testing.assert_close(together.matrix[row], alone.matrix[0], rtol=0, atol=1e-9)
+            torch.testing.assert_close(together.matrix()[row], alone.matrix()[0], rtol=0, atol=1e-9)
     (box,) = Cutout().parameters(each, draws())
     (alone,) = Cutout().parameters(Extent(3, (int(height[5]), int(width[5]))), draws())
     assert torch.equal(box[5], alone[5])
@@ -153,7 +153,7 @@ def test_pictures_of_differing_size_draw_as_each_would_alone() -> None:
 
 
 def test_there_and_back() -> None:
-    matrix = POLICIES["all"].draw(Extent(3, (20, 33)), draws()).matrix
+    matrix = POLICIES["all"].draw(Extent(3, (20, 33)), draws()).matrix()
     whole = torch.eye(3, dtype=torch.float64).expand(B, 3, 3)
     torch.testing.assert_close(inverse(matrix) @ matrix, whole, rtol=0, atol=1e-9)
     torch.testing.assert_close(inverse(matrix), torch.linalg.inv(matrix), rtol=0, atol=1e-9)
@@ -167,7 +167,7 @@ def test_a_pixel_of_one_view_is_found_in_the_other(name: str) -> None:
     policies = (POLICIES[name], Policy(ops=(Flip(), Crop(size=48, area=(0.4, 1.0)))))
     drawn = [policy.draw(extent, draws().within(n)) for n, policy in enumerate(policies)]
     first, second = (policy.change(images, each) for policy, each in zip(policies, drawn, strict=True))
-    to_first, to_second = (each.matrix.float() for each in drawn)
+    to_first, to_second = (each.matrix().float() for each in drawn)
     size = first.shape[-2:]
     places, seen = pixels_in_second(to_first, to_second, tuple(size), (48, 48))
     assert places.shape == (B, *size, 2)
@@ -201,11 +201,11 @@ def test_masks_take_the_nearest_pixel() -> None:
     assert torch.equal(rounded, made), "on an edge too"
     flips = Policy(ops=(Flip(),)).draw(extent, draws())
     flipped = Policy(ops=(Flip(),)).change(masks[:, None].float(), flips)[:, 0].byte()
-    assert torch.equal(move_masks(masks, flips.matrix, 20, 33), flipped)
+    assert torch.equal(move_masks(masks, flips.matrix(), 20, 33), flipped)
     films = torch.stack((masks, masks.flip(1)), dim=1)
-    both = move_masks(films, flips.matrix, 20, 33)
+    both = move_masks(films, flips.matrix(), 20, 33)
     assert torch.equal(both[:, 0], flipped)
-    assert torch.equal(both[:, 1], move_masks(masks.flip(1), flips.matrix, 20, 33))
+    assert torch.equal(both[:, 1], move_masks(masks.flip(1), flips.matrix(), 20, 33))
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -238,13 +238,13 @@ def test_boxes_and_points_move_with_the_picture(frames: int | None) -> None:
     new_height, new_width = drawn.extent.size
     assert isinstance(new_height, int)
     assert isinstance(new_width, int)
-    moved = move_boxes(boxes, drawn.matrix, new_height, new_width)
-    seen = move_points(points, drawn.matrix, new_height, new_width)
+    moved = move_boxes(boxes, drawn.matrix(), new_height, new_width)
+    seen = move_points(points, drawn.matrix(), new_height, new_width)
     assert moved.shape == boxes.shape
     assert moved.dtype == seen.dtype == torch.float32
     kept = lost = 0
     for place in torch.cartesian_prod(*(torch.arange(side) for side in shape)).tolist():
-        matrix, at = drawn.matrix[place[0]].tolist(), tuple(place)
+        matrix, at = drawn.matrix()[place[0]].tolist(), tuple(place)
         left, top, right, bottom, number_ = boxes[at].tolist()
         corners = [through(matrix, x, y) for x in (left, right) for y in (top, bottom)]
         (xs, ys) = zip(*corners, strict=True)

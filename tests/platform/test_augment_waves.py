@@ -114,7 +114,7 @@ def test_a_policy_of_sounds_survives_json_and_makes_views() -> None:
     (view,) = ViewPlan(views=(View(field="sound", policy=policy),))({"sound": some_waves(5)}, draws(5))
     assert view.shape == (5, 2, 50)
     drawn = policy.draw(EXTENT, draws(5))
-    assert torch.equal(drawn.matrix, torch.eye(3, dtype=torch.float64).expand(5, 3, 3))
+    assert torch.equal(drawn.matrix(), torch.eye(3, dtype=torch.float64).expand(5, 3, 3))
 
 
 @pytest.mark.parametrize(
