@@ -52,9 +52,24 @@ class Draws:
         radius = (-2.0 * torch.log1p(-self.uniform(purpose + "/radius", *shape))).sqrt_()
         return radius * torch.cos(2.0 * math.pi * self.uniform(purpose + "/angle", *shape))
 
-    def integers(self, purpose: str, high: int, *shape: int) -> Tensor:
-        """Draw int64 [B, \\*shape], uniform in 0 .. high - 1."""
+    def integers(self, purpose: str, high: int | Tensor, *shape: int) -> Tensor:
+        """Draw int64 [B, \\*shape], uniform in 0 .. high - 1; ``high`` may be a tensor, at most 2**24."""
         return (self.uniform(purpose, *shape) * high).to(torch.int64)
+
+    def below(self, purpose: str, high: int | Tensor) -> Tensor:
+        """Draw int64 [B], uniform in 0 .. high - 1, however large; ``high`` is one number or int64 [B]."""
+        return (self._bits(purpose, 1)[:, 0] & (2**63 - 1)) % high
+
+    def other(self, purpose: str, high: int, than: Tensor) -> Tensor:
+        """Draw another number than each row's own: int64 [B], uniform over 0 .. high - 1 less ``than``.
+
+        Args:
+            purpose: what it is for.
+            high: at least 2.
+            than: int64 [B], each in 0 .. high - 1, on the draws' device.
+        """
+        drawn = self.below(purpose, high - 1)
+        return drawn + (drawn >= than)
 
     def permutation(self, purpose: str, length: int) -> Tensor:
         """Draw int64 [B, length]: a permutation of 0 .. length - 1 for each row."""

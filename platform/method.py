@@ -23,18 +23,28 @@ class Batch:
     """This worker's rows of the global batch, on the device.
 
     Attributes:
-        views: one float [B, C, H, W] per view of the method's plan, pixels in [0, 1]: an encoder standardises itself.
-        index: int64 [B], which images of the data set these are.
+        views: one float tensor per view of the method's plan: pictures [B, C, H, W] and clips [B, T, C, H, W] in
+            [0, 1], sounds [B, C, S] in [-1, 1]. An encoder standardises itself.
+        index: int64 [B], which items of the data set these are.
         draws: random numbers for these rows at this step, the same however the global batch is split over workers:
             whatever a method draws in ``forward`` (masks, rotations, permutations) comes from here.
         targets: each field that the method or its plan names as a target: "class" is int64 [B], "text" a list of B
-            strings.
+            strings. What lies in a picture or a clip has moved with the first view of that: masks uint8
+            [B, (T,) H, W], where 255 is not told; boxes [B, (T,) K, 5] and points [B, (T,) K, 2] in that view's pixels,
+            NaN where there are none. Other fields are as the data have them.
+        to_view: float32 [B, 3, 3] per view, from the item's pixels (x, y, 1) to the view's, where pixel (0, 0) covers
+            [0, 1) x [0, 1); the identity of sounds. See :mod:`unlabeled.platform.augment.geometry`.
+        starts: int64 [B] per view, the first frame or sample that it shows; 0 of pictures and of what is shown whole.
+        streams: the rows of each of the plan's streams that stand beside these rows, by the stream's name.
     """
 
     views: tuple[Tensor, ...]
     index: Tensor
     draws: Draws
     targets: Mapping[str, Any] = field(default_factory=dict)
+    to_view: tuple[Tensor, ...] = ()
+    starts: tuple[Tensor, ...] = ()
+    streams: Mapping[str, "Batch"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

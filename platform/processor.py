@@ -69,8 +69,13 @@ class Processor:
         return x.to(self.device, non_blocking=True)
 
     def layout(self, x: Tensor) -> Tensor:
-        """Lay [B, C, H, W] out channels last, which convolutions here are fastest on."""
-        return x.contiguous(memory_format=torch.channels_last)
+        """Lay pictures [B, C, H, W] out channels last, which convolutions here are fastest on.
+
+        Clips [B, T, C, H, W] are laid out so that their frames, flattened into a batch, are; sounds stay as they are.
+        """
+        if x.ndim == 5:
+            return x.flatten(0, 1).contiguous(memory_format=torch.channels_last).view(x.shape)
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
 
     def memory_mb(self) -> float | None:
         """Return the memory in use, MB: of a GPU's tensors, or of the whole process. None where it can't be known."""

@@ -1,10 +1,11 @@
-"""Batched augmentation: operations, policies, view plans, and the published policies as constants."""
+"""Batched augmentation: operations on pictures, clips and sounds, policies, views, and published policies."""
 
 from unlabeled.platform.augment.color import ColorDrop, ColorJitter, Solarize
 from unlabeled.platform.augment.filters import GaussianBlur, GaussianNoise, Sobel
-from unlabeled.platform.augment.op import Op
+from unlabeled.platform.augment.moments import Moment
+from unlabeled.platform.augment.op import Extent, Op
 from unlabeled.platform.augment.picture import draw_views
-from unlabeled.platform.augment.policy import Policy, View, ViewPlan, two_views
+from unlabeled.platform.augment.policy import Policy
 from unlabeled.platform.augment.published import (
     MOCO_V1,
     MOCO_V1_BLUR,
@@ -18,6 +19,8 @@ from unlabeled.platform.augment.published import (
     simclr,
 )
 from unlabeled.platform.augment.spatial import Crop, Cutout, Flip, Rotate90
+from unlabeled.platform.augment.view import Stream, View, ViewPlan, two_views
+from unlabeled.platform.augment.waves import Gain, Polarity, Reverse, TimeMask, WaveNoise, WaveOp
 
 __all__ = [
     "MOCO_V1",
@@ -33,16 +36,25 @@ __all__ = [
     "ColorJitter",
     "Crop",
     "Cutout",
+    "Extent",
     "Flip",
+    "Gain",
     "GaussianBlur",
     "GaussianNoise",
+    "Moment",
     "Op",
+    "Polarity",
     "Policy",
+    "Reverse",
     "Rotate90",
     "Sobel",
     "Solarize",
+    "Stream",
+    "TimeMask",
     "View",
     "ViewPlan",
+    "WaveNoise",
+    "WaveOp",
     "draw_views",
     "simclr",
     "two_views",

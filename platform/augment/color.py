@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unlabeled.platform.augment.op import Op, per_image
+from unlabeled.platform.augment.op import Drawn, Extent, Op, per_image
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
@@ -48,7 +48,7 @@ class ColorJitter(Op):
             brightness=0.8 * strength, contrast=0.8 * strength, saturation=0.8 * strength, hue=0.2 * strength, p=p
         )
 
-    def parameters(self, images: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def parameters(self, extent: Extent, draws: Draws) -> tuple[Tensor, Tensor]:
         """Draw float32 [B, 4], three factors and the turn of the hue, and int64 [B, 4], the order to apply them in."""
         low = [
             max(0.0, 1.0 - self.brightness),
@@ -57,12 +57,12 @@ class ColorJitter(Op):
             -self.hue,
         ]
         high = [1.0 + self.brightness, 1.0 + self.contrast, 1.0 + self.saturation, self.hue]
-        low_4, high_4 = torch.tensor((low, high), device=images.device).unbind()
+        low_4, high_4 = torch.tensor((low, high), device=draws.rows.device).unbind()
         return low_4 + draws.uniform("amounts", 4) * (high_4 - low_4), draws.permutation("order", 4)
 
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+    def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
         """Change every image by its amounts in its order."""
-        return color_jitter(images, *parameters)
+        return color_jitter(items, *parameters)
 
     def details(self) -> tuple[str, ...]:
         """Return the four amounts."""
@@ -76,17 +76,17 @@ class ColorDrop(Op):
 
     p: float = Field(default=0.2, ge=0.0, le=1.0)
 
-    def __call__(self, images: Tensor, draws: Draws, *, overwrite: bool = False) -> Tensor:
-        """Drop the colour of each image with probability ``p``; one channel comes back as it is, not as a copy."""
-        return images if images.shape[1] == 1 else super().__call__(images, draws, overwrite=overwrite)
+    def change(self, items: Tensor, drawn: Drawn, *, overwrite: bool = False) -> Tensor:
+        """Drop the colour of those that were drawn; one channel comes back as it is, not as a copy."""
+        return items if items.shape[-3] == 1 else super().change(items, drawn, overwrite=overwrite)
 
-    def parameters(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+    def parameters(self, extent: Extent, draws: Draws) -> tuple[Tensor, ...]:
         """Draw nothing: whether to drop the colour is all there is."""
         return ()
 
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+    def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
         """Turn every image to grey."""
-        return luminance(images).expand_as(images).contiguous()
+        return luminance(items).expand_as(items).contiguous()
 
 
 class Solarize(Op):
@@ -97,13 +97,13 @@ class Solarize(Op):
     threshold: float = Field(default=0.5, ge=0.0, le=1.0)
     p: float = Field(default=0.2, ge=0.0, le=1.0)
 
-    def parameters(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+    def parameters(self, extent: Extent, draws: Draws) -> tuple[Tensor, ...]:
         """Draw nothing: the threshold is fixed."""
         return ()
 
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+    def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
         """Solarise every image."""
-        return torch.where(images >= self.threshold, 1.0 - images, images)
+        return torch.where(items >= self.threshold, 1.0 - items, items)
 
     def details(self) -> tuple[str, ...]:
         """Return the threshold."""

@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from unlabeled.platform.augment.op import Op, PositiveRange, between, span
+from unlabeled.platform.augment.op import Extent, Op, PositiveRange, between, span
 from unlabeled.platform.augment.separable import gaussian, separable
 from unlabeled.platform.draws import Draws
+from unlabeled.platform.errors import UserError
 
 
 class GaussianBlur(Op):
@@ -23,14 +24,14 @@ class GaussianBlur(Op):
     sigma: PositiveRange = (0.1, 2.0)  # pixels
     p: float = Field(default=0.5, ge=0.0, le=1.0)
 
-    def parameters(self, images: Tensor, draws: Draws) -> tuple[Tensor]:
+    def parameters(self, extent: Extent, draws: Draws) -> tuple[Tensor]:
         """Draw standard deviations: float32 [B], in pixels."""
         return (between(draws.uniform("sigma"), self.sigma),)
 
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+    def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
         """Blur every image by its own width."""
         (sigma_B,) = parameters
-        return blur(images, sigma_B, kernel_px(images.shape[-2]))
+        return blur(items, sigma_B, kernel_px(items.shape[-2]))
 
     def details(self) -> tuple[str, ...]:
         """Return the range of the width."""
@@ -42,13 +43,13 @@ class Sobel(Op):
 
     name: ClassVar[str] = "sobel"
 
-    def parameters(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+    def parameters(self, extent: Extent, draws: Draws) -> tuple[Tensor, ...]:
         """Draw nothing."""
         return ()
 
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+    def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
         """Filter every image."""
-        return sobel(images)
+        return sobel(items)
 
 
 class GaussianNoise(Op):
@@ -58,14 +59,21 @@ class GaussianNoise(Op):
 
     sigma: float = Field(default=0.1, gt=0.0)
 
-    def parameters(self, images: Tensor, draws: Draws) -> tuple[Tensor]:
-        """Draw standard normal noise: float32 [B, C, H, W]."""
-        return (draws.normal("noise", *images.shape[1:]),)
+    def parameters(self, extent: Extent, draws: Draws) -> tuple[Tensor]:
+        """Draw standard normal noise: float32 [B, C, H, W]; a clip's frames all get the same.
 
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        Raises:
+            UserError: the pictures differ in size.
+        """
+        height, width = extent.size
+        if isinstance(height, Tensor) or isinstance(width, Tensor):
+            raise UserError("GaussianNoise needs pictures of one size; crop them to one first")
+        return (draws.normal("noise", extent.channels, height, width),)
+
+    def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
         """Add the given noise."""
         (noise,) = parameters
-        return images.add(noise, alpha=self.sigma).clamp_(0.0, 1.0)
+        return items.add(noise, alpha=self.sigma).clamp_(0.0, 1.0)
 
     def details(self) -> tuple[str, ...]:
         """Return the standard deviation."""

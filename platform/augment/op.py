@@ -1,20 +1,26 @@
-"""What an augmentation is: a value that turns a batch of images into another, by draws of its own for every sample.
+"""What an augmentation is: a value that turns a batch of items into another, by draws of its own for every sample.
 
-Each kind is in two parts: ``parameters`` draws one set of numbers per sample; ``apply`` is a pure function of images
-and given numbers, which the tests hold against torchvision's.
+Each kind is in parts: ``parameters`` draws one set of numbers per sample, from the pictures' extent and without a look
+at them; ``apply`` is a pure function of pictures and given numbers, which the tests hold against torchvision's; and a
+kind that moves pixels says by ``matrix`` where to. A clip is augmented with one set of numbers for all its frames.
 
-Shape suffixes, here and in the kinds: B batch, C channels (1 or 3), H height, W width, K taps of a kernel, N pixels of
-an input along one axis, M pixels of an output along it.
+Points are continuous: pixel (0, 0) covers [0, 1) x [0, 1), and its centre is at (0.5, 0.5). A matrix takes a column
+(x, y, 1) of the operation's input to one of its output.
+
+Shape suffixes, here and in the kinds: B batch, T frames of a clip, C channels (1 or 3), H height, W width, S samples of
+a sound, K taps of a kernel, N pixels of an input along one axis, M pixels of an output along it.
 """
 
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar, NamedTuple
 
+import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from unlabeled.platform.augment.geometry import identity
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.settings import Variant
+from unlabeled.platform.settings import Settings, Variant
 
 
 def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -28,32 +34,101 @@ _Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 _Positive = Annotated[float, Field(gt=0.0)]
 FractionRange = Annotated[tuple[_Fraction, _Fraction], AfterValidator(_rising)]
 PositiveRange = Annotated[tuple[_Positive, _Positive], AfterValidator(_rising)]
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
-class Op(Variant, ABC):
-    """One augmentation of a batch. A frozen value: its fields say how strong it is, ``p`` how often it fires."""
+class Extent(NamedTuple):
+    """How large the items of a batch are: all that an operation has to know of them to draw.
 
-    group = "unlabeled.ops"
+    Attributes:
+        channels: of pictures, of a clip's frames, of sounds.
+        size: height and width in pixels, or the number of samples. Each is one number for the whole batch; where
+            pictures differ, int64 [B].
+    """
+
+    channels: int
+    size: tuple[int | Tensor, ...]
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> "Extent":
+        """Return the extent of an item: a picture (C, H, W), a clip (T, C, H, W) or a sound (C, S)."""
+        return cls(shape[0], tuple(shape[1:])) if len(shape) < 4 else cls(shape[1], tuple(shape[2:]))
+
+    @property
+    def height(self) -> int | Tensor:
+        """Of a picture, in pixels."""
+        return self.size[0]
+
+    @property
+    def width(self) -> int | Tensor:
+        """Of a picture, in pixels; of a sound, in samples."""
+        return self.size[-1]
+
+    def sizes(self, device: torch.device) -> Tensor:
+        """Return the size as int64 [1, 2] of height and width; [B, 2] where pictures differ."""
+        if all(isinstance(side, int) for side in self.size):
+            return torch.tensor([self.size], device=device)
+        batch = max(len(side) for side in self.size if isinstance(side, Tensor))
+        columns = [side if isinstance(side, Tensor) else torch.full((batch,), side) for side in self.size]
+        return torch.stack([column.to(device) for column in columns], dim=1)
+
+
+class Drawn(NamedTuple):
+    """What was drawn for one use of an operation.
+
+    Attributes:
+        fires: bool [B], which samples it changes; None is all of them.
+        parameters: what ``apply`` takes, a row for each of the B samples.
+    """
+
+    fires: Tensor | None
+    parameters: tuple[Tensor, ...]
+
+
+class Augmentation(Settings, ABC):
+    """What operations on pictures and on sounds share. A frozen value: its fields say how strong it is. Abstract.
+
+    Attributes:
+        p: how often it fires.
+    """
+
     p: float = Field(default=1.0, ge=0.0, le=1.0)
 
-    def __call__(self, images: Tensor, draws: Draws, *, overwrite: bool = False) -> Tensor:
-        """Augment each image with probability ``p``; the others come back as they were.
+    def __call__(self, items: Tensor, draws: Draws, *, overwrite: bool = False) -> Tensor:
+        """Augment each item with probability ``p``; the others come back as they were.
 
         Args:
-            images: float32 [B, C, H, W] in [0, 1], C 1 or 3.
-            draws: the draws of these B rows, on the images' device, for this one use of the operation.
-            overwrite: whether the result may take the images' memory. A policy allows it for what it made itself: on a
+            items: float32 [B, C, H, W] or [B, T, C, H, W] in [0, 1], C 1 or 3; of an operation on sounds [B, C, S].
+            draws: the draws of these B rows, on the items' device, for this one use of the operation.
+            overwrite: whether the result may take the items' memory. A policy allows it for what it made itself: on a
                 CPU the page faults of a fresh batch cost about as much as the arithmetic.
 
         Returns:
-            float32 [B, C, H, W] in [0, 1].
+            float32, as the items are, at the size that the operation makes.
         """
-        parameters = self.parameters(images, draws)
-        if self.p == 1.0:
-            return self.apply(images, *parameters)
-        rows = draws.fires(self.p).nonzero().squeeze(1)
-        changed = self.apply(*(values.index_select(0, rows) for values in (images, *parameters)))
-        return (images if overwrite else images.clone()).index_copy_(0, rows, changed)
+        return self.change(items, self.draw(Extent.of(items.shape[1:]), draws), overwrite=overwrite)
+
+    def draw(self, extent: Extent, draws: Draws) -> Drawn:
+        """Draw which samples to change, and how."""
+        return Drawn(None if self.p == 1.0 else draws.fires(self.p), self.parameters(extent, draws))
+
+    def change(self, items: Tensor, drawn: Drawn, *, overwrite: bool = False) -> Tensor:
+        """Augment the items as it was drawn; see :meth:`__call__`."""
+        if drawn.fires is None:
+            return self._over_time(items, drawn.parameters)
+        rows = drawn.fires.nonzero().squeeze(1)
+        chosen, *parameters = (values.index_select(0, rows) for values in (items, *drawn.parameters))
+        changed = self._over_time(chosen, tuple(parameters))
+        return (items if overwrite else items.clone()).index_copy_(0, rows, changed)
+
+    def _over_time(self, items: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+        """Apply: to a clip, with the same parameters for every frame."""
+        if items.ndim < 5:
+            return self.apply(items, *parameters)
+        frames = items.shape[1]
+        each = (values.repeat_interleave(frames, dim=0) for values in parameters)
+        made = self.apply(items.flatten(0, 1), *each)
+        return made.view(-1, frames, *made.shape[1:])
 
     @property
     def summary(self) -> str:
@@ -65,17 +140,52 @@ class Op(Variant, ABC):
         """Return the settings that the summary names, apart from ``p``."""
         return ()
 
+    @abstractmethod
+    def parameters(self, extent: Extent, draws: Draws) -> tuple[Tensor, ...]:
+        """Draw what ``apply`` needs: tensors with one row per sample, on the draws' device."""
+
+    @abstractmethod
+    def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
+        """Augment every item with its given parameters; nothing is left to chance."""
+
+
+class Op(Augmentation, Variant, ABC):
+    """One augmentation of pictures and clips. Abstract.
+
+    Attributes:
+        moves: whether it may move pixels, so that it has a matrix.
+    """
+
+    group = "unlabeled.ops"
+    moves: ClassVar[bool] = False
+
+    def output(self, extent: Extent) -> Extent:
+        """Return the extent of what it makes of pictures.
+
+        Raises:
+            UserError: it can't take such pictures.
+        """
+        return extent
+
+    def matrix(self, extent: Extent, device: torch.device, *parameters: Tensor) -> Tensor | None:
+        """Return where it takes points to, if it fires: float64 [B, 3, 3], or [1, 3, 3] for all B alike.
+
+        None where pixels stay in their places.
+        """
+        return None
+
+    def movement(self, extent: Extent, device: torch.device, drawn: Drawn) -> Tensor | None:
+        """Return :meth:`matrix` of what was drawn, with the identity for the samples that it leaves alone."""
+        matrix = self.matrix(extent, device, *drawn.parameters)
+        if matrix is None or drawn.fires is None:
+            return matrix
+        return torch.where(drawn.fires[:, None, None], matrix, identity(1, matrix.device))
+
     def output_px(self, image_px: int) -> int:
         """Return the side of what it makes of a square image."""
-        return image_px
-
-    @abstractmethod
-    def parameters(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
-        """Draw what ``apply`` needs: tensors with one row per sample. The images tell shape and device."""
-
-    @abstractmethod
-    def apply(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        """Augment every image with its given parameters; nothing is left to chance."""
+        side = self.output(Extent(3, (image_px, image_px))).height
+        assert isinstance(side, int)
+        return side
 
 
 def between(uniform: Tensor, bounds: tuple[float, float]) -> Tensor:

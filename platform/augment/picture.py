@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.platform.augment.figure import Figure
-from unlabeled.platform.augment.policy import ViewPlan, as_float
+from unlabeled.platform.augment.view import ViewPlan, as_float
 from unlabeled.platform.draws import Draws
 
 if TYPE_CHECKING:  # Pillow is loaded by the one function that draws
@@ -22,28 +22,58 @@ _FONT_PX = 12
 _LETTER_PX = 7
 
 
-def draw_views(items: Mapping[str, Tensor], plan: ViewPlan, columns: int = 8, seed: int = 0) -> "Image":
+def draw_views(
+    items: Mapping[str, Tensor],
+    plan: ViewPlan,
+    columns: int = 8,
+    seed: int = 0,
+    rates: Mapping[str, float] | None = None,
+) -> "Image":
     """Draw each item and ``columns`` augmented versions of it in a row, under a header that names the plan.
 
+    Of a clip four frames are shown, of a sound its wave.
+
     Args:
-        items: each field that the plan's views are of: uint8 [N, C, H, W], C 1 or 3.
+        items: what the plan's views are of, by ``View.item``: uint8 [N, C, H, W] or [N, T, C, H, W], C 1 or 3, or
+            float32 [N, C, S].
         plan: the versions go through its views in turn, and then through them again with new draws.
         columns: how many versions, at least 1.
         seed: of the draws.
+        rates: frames or samples a second of each field; needed where a view goes by another's time.
 
     Returns:
         An RGB picture; small images are enlarged without smoothing, so that their pixels can be seen.
     """
-    originals = [
-        ("original" if field == "image" else f"original {field}", as_float(items[field])) for field in plan.fields
-    ]
+    shown = dict.fromkeys(view.item for view in plan.views)
+    originals = [("original" if item == "image" else f"original {item}", as_float(items[item])) for item in shown]
     _, first = originals[0]
     rows = torch.arange(len(first), device=first.device)
     views: list[tuple[str, Tensor]] = []
     for repeat in range(-(-columns // len(plan.views))):
-        made = plan(items, Draws(rows, seed, "picture", repeat))
+        made = plan(items, Draws(rows, seed, "picture", repeat), rates)
         views += [(f"view {place}", view) for place, view in enumerate(made, start=1)]
-    return draw_columns([*originals, *views[:columns]], plan.summary)
+    pages = [(title, as_pictures(each)) for title, each in (*originals, *views[:columns])]
+    return draw_columns(pages, plan.summary)
+
+
+def as_pictures(items: Tensor) -> Tensor:
+    """Return pictures of any items, float [N, C, h, w] in [0, 1]: of pictures these, of clips frames, of sounds waves.
+
+    Up to four frames of a clip, as far apart as they can be, are put together line by line; of a sound [N, C, S] in
+    [-1, 1] the lowest and highest values are drawn over time.
+    """
+    if items.ndim == 5:
+        chosen = items[:, torch.linspace(0, items.shape[1] - 1, min(items.shape[1], 4)).round().long()]
+        frames = list(chosen.unbind(1)) + [torch.ones_like(chosen[:, 0])] * (chosen.shape[1] == 3)
+        lines = [torch.cat(frames[start : start + 2], dim=3) for start in range(0, len(frames), 2)]
+        return torch.cat(lines, dim=2)
+    if items.ndim == 3:
+        step = -(-items.shape[2] // _TILE_PX)
+        high, low = (F.max_pool1d(sign * items, step, ceil_mode=True).amax(dim=1) for sign in (1.0, -1.0))
+        level = torch.linspace(1.0, -1.0, _TILE_PX // 2, device=items.device)[:, None]
+        half = 2.0 / _TILE_PX
+        return 1.0 - ((level <= high[:, None] + half) & (level >= -low[:, None] - half)).float()[:, None]
+    return items
 
 
 def draw_figure(figure: Figure, header: str) -> "Image":

@@ -1,46 +1,135 @@
-"""Which augmentations make a view, and which views a method sees: values that go into a run's settings."""
+"""Which augmentations make a view: a value that goes into a run's settings."""
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Discriminator, Tag, model_validator
 from torch import Tensor
 
-from unlabeled.platform.augment.op import Op
+from unlabeled.platform.augment.geometry import identity
+from unlabeled.platform.augment.op import Augmentation, Drawn, Extent, Op
+from unlabeled.platform.augment.waves import WaveOp
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.errors import unknown
 from unlabeled.platform.settings import Settings
 
 
+def _family(value: Any) -> str:
+    """Say of which family an operation is, as a value or as JSON has it."""
+    if isinstance(value, Mapping):
+        name = str(value.get("name"))
+        return "sound" if name not in Op.family and name in WaveOp.kinds() else "picture"
+    return "sound" if isinstance(value, WaveOp) else "picture"
+
+
+AnyOp = Annotated[Annotated[Op, Tag("picture")] | Annotated[WaveOp, Tag("sound")], Discriminator(_family)]
+
+
+class DrawnView(NamedTuple):
+    """What was drawn for one view of a batch.
+
+    Attributes:
+        steps: of each of the policy's operations; None of one that was left out, because it moves no pixels.
+        extent: of the view.
+        moves: the operations that move pixels, with the extent of what they get.
+        rows: int64 [B], the draws'.
+    """
+
+    steps: tuple[Drawn | None, ...]
+    extent: Extent
+    moves: tuple[tuple[Op, Extent, Drawn], ...]
+    rows: Tensor
+
+    def matrix(self) -> Tensor:
+        """Return the way from the item to the view: float64 [B, 3, 3]; the identity of a sound."""
+        device = self.rows.device
+        matrix: Tensor | None = None
+        for op, extent, drawn in self.moves:
+            moved = op.movement(extent, device, drawn)
+            matrix = moved if matrix is None or moved is None else moved @ matrix
+        whole = identity(len(self.rows), device)
+        return whole if matrix is None else matrix.expand_as(whole)
+
+
 class Policy(Settings):
-    """Operations in the order in which they are applied; none at all is the identity."""
+    """Operations in the order in which they are applied; none at all is the identity.
 
-    ops: tuple[Op, ...] = ()
+    All are of pictures (and clips), or all of sounds.
+    """
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Augment a batch: float32 [B, C, H, W] in [0, 1], to the same, at the size that the last crop says.
+    ops: tuple[AnyOp, ...] = ()
 
-        The given images are not changed; without any operation, they are what comes back.
+    @model_validator(mode="after")
+    def _of_one_family(self) -> Self:
+        kinds = {_family(op): type(op).__name__ for op in self.ops}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"a policy is for pictures or for sounds, and {kinds['picture']} is of pictures, {kinds['sound']} of "
+                "sounds; make a policy, and a view, for each"
+            )
+        return self
+
+    @property
+    def of(self) -> Literal["picture", "sound"] | None:
+        """What its operations are for; None where there are none, so that it is for either."""
+        return None if not self.ops else "sound" if isinstance(self.ops[0], WaveOp) else "picture"
+
+    @property
+    def picture_ops(self) -> tuple[Op, ...]:
+        """Its operations on pictures: all of them, or none."""
+        return tuple(op for op in self.ops if isinstance(op, Op))
+
+    def __call__(self, items: Tensor, draws: Draws) -> Tensor:
+        """Augment a batch: float32 [B, C, H, W] or [B, T, C, H, W] in [0, 1], to the same at the size of the last crop.
+
+        Of sounds [B, C, S]. The given items are not changed; without any operation, they are what comes back.
 
         An operation draws by its name and by how many of its kind came before it, not by its place: a policy without
         blur crops and jitters as the policy with blur does, so that an ablation compares the two on the same views.
         """
-        result = images
+        return self.change(items, self.draw(Extent.of(items.shape[1:]), draws))
+
+    def draw(self, extent: Extent, draws: Draws, *, geometry_only: bool = False) -> DrawnView:
+        """Draw all that decides the views of items of this extent, without a look at them.
+
+        With ``geometry_only`` what moves no pixels is not drawn, and there is nothing to :meth:`change` items with.
+        """
+        steps: list[Drawn | None] = []
+        moves: list[tuple[Op, Extent, Drawn]] = []
+        for op, scope in self._scoped():
+            if isinstance(op, Op) and op.moves:
+                drawn = op.draw(extent, draws.within(*scope))
+                steps.append(drawn)
+                moves.append((op, extent, drawn))
+            else:
+                steps.append(None if geometry_only else op.draw(extent, draws.within(*scope)))
+            if isinstance(op, Op):
+                extent = op.output(extent)
+        return DrawnView(tuple(steps), extent, tuple(moves), draws.rows)
+
+    def change(self, items: Tensor, drawn: DrawnView) -> Tensor:
+        """Augment the items as it was drawn."""
+        result = items
+        for op, step in zip(self.ops, drawn.steps, strict=True):
+            assert step is not None, "drawn for its geometry only"
+            result = op.change(result, step, overwrite=result is not items)
+        return result
+
+    def _scoped(self) -> Iterator[tuple[Augmentation, tuple[int | str, ...]]]:
+        """Yield each operation with the scope of its draws."""
         before: Counter[str] = Counter()
         for op in self.ops:
-            result = op(result, draws.within(before[op.name], op.name), overwrite=result is not images)
+            yield op, (before[op.name], op.name)
             before[op.name] += 1
-        return result
 
     @property
     def summary(self) -> str:
         """All operations in one line: ``Crop(0.2-1) > Flip(p=0.5) > ColorDrop(p=0.2)``."""
         return " > ".join(op.summary for op in self.ops) or "identity"
 
-    def without(self, *kinds: type[Op]) -> "Policy":
+    def without(self, *kinds: type[Augmentation]) -> "Policy":
         """Return this policy less every operation of these kinds.
 
         Raises:
@@ -50,11 +139,11 @@ class Policy(Settings):
             self._check_holds(kind)
         return Policy(ops=tuple(op for op in self.ops if not isinstance(op, kinds)))
 
-    def plus(self, *ops: Op) -> "Policy":
+    def plus(self, *ops: Op | WaveOp) -> "Policy":
         """Return this policy with more operations after its own."""
         return Policy(ops=(*self.ops, *ops))
 
-    def replacing(self, new: Op) -> "Policy":
+    def replacing(self, new: Op | WaveOp) -> "Policy":
         """Return this policy with ``new`` in the place of the operation of its kind: another crop, a weaker jitter.
 
         Raises:
@@ -70,122 +159,10 @@ class Policy(Settings):
         >>> Policy(ops=(Crop(size=96), Flip())).output_px(224)
         96
         """
-        return functools.reduce(lambda px, op: op.output_px(px), self.ops, image_px)
+        return functools.reduce(lambda px, op: op.output_px(px), self.picture_ops, image_px)
 
-    def _check_holds(self, kind: type[Op]) -> None:
+    def _check_holds(self, kind: type[Augmentation]) -> None:
         if not any(isinstance(op, kind) for op in self.ops):
             raise unknown(
                 f"operation of the policy {self.summary!r}", kind.__name__, {type(op).__name__ for op in self.ops}
             )
-
-
-class View(Settings):
-    """What is seen of an item: one of its fields, by a policy.
-
-    A policy alone stands for the view of the field ``image`` by it, wherever a view is given, and such a view is
-    written as its policy: in JSON and in a run's identity.
-
-    Attributes:
-        policy: what is done to it.
-        field: its name in the data.
-    """
-
-    opens: ClassVar[bool] = False
-
-    policy: Policy = Policy()
-    field: str = "image"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_a_policy_alone(cls, value: Any) -> Any:
-        is_policy = isinstance(value, Policy) or (isinstance(value, Mapping) and "ops" in value)
-        return {"policy": value} if is_policy else value
-
-    @model_serializer(mode="wrap")
-    def _as_a_policy_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        policy: dict[str, Any] = fields["policy"]
-        return policy if fields == {"policy": policy, "field": "image"} else fields
-
-    def identity(self) -> dict[str, Any]:
-        """Return what tells this view from others: of one that has nothing but a policy, what tells the policy."""
-        found = super().identity()
-        return self.policy.identity() if found.keys() <= {"policy"} else found
-
-    @property
-    def summary(self) -> str:
-        """The policy's summary, after the field where that is not the picture: ``depth: Crop(0.2-1)``."""
-        return self.policy.summary if self.field == "image" else f"{self.field}: {self.policy.summary}"
-
-    def output_px(self, image_px: int) -> int:
-        """Return the side of what it makes of a square image."""
-        return self.policy.output_px(image_px)
-
-
-class ViewPlan(Settings):
-    """What a method sees of each item, and what it is told besides.
-
-    Asymmetric views (SimCLR's figure 5: one branch only cropped) are views by two different policies.
-
-    Attributes:
-        views: one or more; a policy is taken for the view of the picture by it.
-        targets: fields that go with the views as they are, besides those that the method needs of itself.
-    """
-
-    opens: ClassVar[bool] = False
-
-    views: Annotated[tuple[View, ...], Field(min_length=1)]
-    targets: tuple[str, ...] = ()
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """What its views are of: names of fields, each once."""
-        return tuple(dict.fromkeys(view.field for view in self.views))
-
-    def __call__(self, items: Mapping[str, Tensor], draws: Draws) -> tuple[Tensor, ...]:
-        """Make every view of a batch, each with draws of its own.
-
-        Args:
-            items: each of :attr:`fields`: uint8 [B, C, H, W], or float32 in [0, 1]; C is 1 or 3. Never changed in
-                place.
-            draws: the draws of these B rows, on the items' device.
-
-        Returns:
-            For each view float32 [B, C, H, W] in [0, 1], computed in float32 under autocast too. A view whose policy is
-            empty is not a copy.
-
-        Raises:
-            UserError: the items have another type or shape.
-        """
-        with torch.no_grad(), torch.autocast(draws.rows.device.type, enabled=False):
-            pixels = {field: as_float(items[field]) for field in self.fields}
-            return tuple(
-                view.policy(pixels[view.field], draws.within("view", place)) for place, view in enumerate(self.views)
-            )
-
-    @property
-    def summary(self) -> str:
-        """The views in one line: ``2 x [Crop(0.2-1) > Flip(p=0.5)]``, or each in its own brackets; and the targets."""
-        told = f" with {', '.join(self.targets)}" if self.targets else ""
-        if len(set(self.views)) == 1:
-            return f"{len(self.views)} x [{self.views[0].summary}]{told}"
-        return " | ".join(f"[{view.summary}]" for view in self.views) + told
-
-
-def two_views(policy: Policy) -> ViewPlan:
-    """Plan two views by the same policy."""
-    return ViewPlan(views=(policy, policy))
-
-
-def as_float(images: Tensor) -> Tensor:
-    """Turn uint8 [B, C, H, W] to float32 in [0, 1]; float32 stays as it is.
-
-    Raises:
-        UserError: the images have another type, or are not 1 or 3 channels of a batch.
-    """
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype not in (torch.uint8, torch.float32):
-        raise UserError(
-            f"images to augment are uint8 or float32 [B, C, H, W] with 1 or 3 channels, "
-            f"got {str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
-        )
-    return images.to(torch.float32).div_(255.0) if images.dtype == torch.uint8 else images

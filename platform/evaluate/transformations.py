@@ -41,8 +41,7 @@ def _either(op: ColorDrop | GaussianNoise | Sobel) -> Callable[[Tensor, Draws, T
     """Make the two ways of an operation: as it is, and changed."""
 
     def apply(images: Tensor, draws: Draws, ways: Tensor) -> Tensor:
-        changed = op.apply(images.clone(), *op.parameters(images, draws))
-        return torch.where(ways.view(-1, 1, 1, 1) == 1, changed, images)
+        return torch.where(ways.view(-1, 1, 1, 1) == 1, op(images, draws), images)
 
     return apply
 

@@ -11,11 +11,7 @@ from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.evaluate.layers import layers
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
-
-_REMEDIES = {
-    "class": "choose a data set with class folders",
-    "text": "choose one with captions, such as emoji",
-}
+from unlabeled.platform.train.plans import check_plan
 
 
 def build_method(run: RunConfig, data: Data, processor: Processor) -> Method:
@@ -43,7 +39,8 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
 
     Raises:
         UserError: the batch is larger than the data, or does not divide by the workers or into the micro-batches, or
-            a view or a target is of a field that the data lack, or the method can't train on such a batch.
+            the plan of views does not go with the data (see :func:`check_plan`), or the method can't train on such a
+            batch.
     """
     if run.batch_size % workers:
         below = run.batch_size - run.batch_size % workers
@@ -62,38 +59,13 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
             f"batch_size {run.batch_size} is larger than the {len(data.pretrain)} training pictures of {data.name}; "
             f"use at most {len(data.pretrain)}"
         )
-    _check_fields(run, data)
+    check_plan(run, data, workers)
     if run.method.num_views not in (None, len(run.method.views.views)):
         raise UserError(
             f"{run.method.name} takes {run.method.num_views} views of an image, and its plan has "
             f"{len(run.method.views.views)}; set method.views to a plan of {run.method.num_views}"
         )
     run.method.check(run.batch_size, workers, data)
-
-
-def _check_fields(run: RunConfig, data: Data) -> None:
-    """Check that every picture to train on has what the run's plan asks of it."""
-    source, plan = data.pretrain, run.method.plan
-    asked = [(view.field, f"view {place} of method.views is of") for place, view in enumerate(plan.views, start=1)]
-    needed = run.method.targets
-    asked += [
-        (field, f"{run.method.name} needs" if field in needed else "method.views asks for") for field in plan.targets
-    ]
-    for field, who in asked:
-        there = source.fields.get(field)
-        if there is None:
-            raise UserError(
-                f"{who} the field {field!r}, and {data.name} has only {', '.join(source.fields)}; "
-                f"{_REMEDIES.get(field, 'choose another data set')}"
-            )
-        if field in plan.fields and there.kind != "image":
-            images = [name for name, other in source.fields.items() if other.kind == "image"]
-            raise UserError(f"{who} the field {field!r}, which is no picture; take {' or '.join(images)}")
-        if missing := int((~source.known(field)).sum()):
-            raise UserError(
-                f"{who} the field {field!r}, and {missing} of the {len(source)} training pictures of {data.name} have "
-                "none; choose another data set"
-            )
 
 
 def check_built(run: RunConfig, data: Data, workers: int = 1) -> Method:

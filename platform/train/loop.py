@@ -20,11 +20,12 @@ from unlabeled.platform.collective.batch_norm import has_batch_norm, synchronise
 from unlabeled.platform.collective.randomness import keyed_only
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.draws import Draws, key
+from unlabeled.platform.draws import Draws
 from unlabeled.platform.evaluate.features import NotFiniteError
 from unlabeled.platform.method import Batch, EmbeddingMethod, StepResult
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train import microbatch
+from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.built import build_method, check_fits, check_method
 from unlabeled.platform.train.checkpoint import State
 from unlabeled.platform.train.meter import EpochMeter
@@ -55,7 +56,7 @@ class Training:
 
     def __init__(self, run: RunConfig, data: Data, processor: Processor) -> None:
         check_fits(run, data, collective.world_size())
-        self.run, self.data, self.processor, self._plan = run, data, processor, run.method.plan
+        self.run, self.data, self.processor = run, data, processor
         self.method = build_method(run, data, processor)
         check_method(self.method, run)
         self._warn_of_batch_norm()
@@ -66,11 +67,11 @@ class Training:
             self._forward = DistributedDataParallel(self.method, **_OWN_BUFFERS)
         self.optimizer = run.optimizer.build(self.method, self.method.groups())
         self._rates = [group["rate"] for group in self.optimizer.param_groups]
-        self.steps_per_epoch = len(data.pretrain) // run.batch_size
+        self._batches = Batches(run, data, processor)
+        self.steps_per_epoch = self._batches.steps_per_epoch
         self.total_steps = run.epochs * self.steps_per_epoch
         self.step = 0
         self.meter = EpochMeter()
-        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     @property
     def epoch(self) -> int:
@@ -112,18 +113,7 @@ class Training:
 
     def batch(self, step: int, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
         """Return this worker's rows of the global batch of a 0-based step, or some of them, their views made."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        rows = self._own_rows() if rows is None else rows
-        index = self._epoch_order(epoch)[position * self.run.batch_size + rows]
-        draws = Draws(self.processor.put(rows), self.run.seed, step)
-        source, put = self.data.pretrain, self.processor.put
-        views: tuple[Tensor, ...] = ()
-        if with_views:
-            items = {field: put(source.tensor(index, field)) for field in self._plan.fields}
-            views = tuple(self.processor.layout(view) for view in self._plan(items, draws.within("views")))
-        told = {field: source.read(index, field) for field in self._plan.targets}
-        targets = {field: put(values) if isinstance(values, Tensor) else values for field, values in told.items()}
-        return Batch(views=views, index=put(index), draws=draws.within("method"), targets=targets)
+        return self._batches(step, rows, with_views=with_views)
 
     def state(self) -> State:
         """Return all that the rest of the run depends on."""
@@ -182,7 +172,7 @@ class Training:
         return result
 
     def _gradients_of_parts(self, micro_batch: int) -> StepResult:
-        own = self._own_rows()
+        own = self._batches.own_rows()
 
         def make_batch(rows: Tensor, with_views: bool) -> Batch:
             return self.batch(self.step, rows, with_views=with_views)
@@ -194,12 +184,6 @@ class Training:
             result = microbatch.accumulate(self.method, parts, make_batch, self.processor)
         microbatch.average_gradients(list(self.method.parameters()))
         return result
-
-    def _own_rows(self) -> Tensor:
-        """List this worker's rows: its share of each micro-batch, so that any number of workers cut the same ones."""
-        together = self.run.micro_batch or self.run.batch_size
-        rows = torch.arange(self.run.batch_size).view(-1, collective.world_size(), together // collective.world_size())
-        return rows[:, collective.rank()].flatten()
 
     def _warn_of_batch_norm(self) -> None:
         if self.run.micro_batch is not None and has_batch_norm(self.method):
@@ -224,9 +208,3 @@ class Training:
                     f"weights became NaN or infinite by step {self.step} of {self.total_steps}, though the loss was "
                     "finite; try a smaller learning rate, a longer warm-up, optimizer.clip_norm, or precision=fp32"
                 )
-
-    def _epoch_order(self, epoch: int) -> Tensor:
-        if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(key(self.run.seed, epoch, "order"))
-            self._order = (epoch, torch.randperm(len(self.data.pretrain), generator=generator))
-        return self._order[1]

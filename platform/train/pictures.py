@@ -30,8 +30,10 @@ _COLORS = 10  # of matplotlib's cycle
 def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -> None:
     """Draw the first training pictures and the views that the run's plan makes of them, as a PNG."""
     plan, rows = run.method.views, data.pretrain.rows[:num_images]
-    items = {field: data.pretrain.tensor(rows, field) for field in plan.fields}
-    draw_views(items, plan, columns=8, seed=run.seed).save(path)
+    source = data.pretrain
+    items = {view.item: source.tensor((rows + view.of) % len(source), view.field) for view in plan.views}
+    rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
+    draw_views(items, plan, columns=8, seed=run.seed, rates=rates).save(path)
 
 
 def draw_figures_of(

@@ -51,7 +51,7 @@ def test_what_is_decayed_is_looked_at_with_a_vit_too(name: str) -> None:
         ),
         (
             ViewPlan(views=(View(field="class"), VIEWS.views[0])),
-            r"^view 1 of method.views is of the field 'class', which is no picture; take image$",
+            r"^view 1 of method.views is of the field 'class', which is no picture, clip or sound; take image$",
         ),
         (
             ViewPlan(views=VIEWS.views, targets=("text",)),

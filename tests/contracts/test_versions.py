@@ -17,7 +17,7 @@ import torch
 from formats import plain
 from torch import nn
 
-from unlabeled.platform.augment import Op, View
+from unlabeled.platform.augment import Moment, Op, Stream, View, ViewPlan, WaveOp
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig, WaveFormat
 from unlabeled.platform.draws import Draws
@@ -35,10 +35,10 @@ RECORD = HERE.with_name("versions.json")
 CLOSE = 1e-4  # relative: views are made in float32, whose last digit differs between processors
 
 KINDS: dict[str, type[Settings]] = {
-    **{kind.__name__: kind for kind in (RunConfig, EvaluationConfig, DataConfig)},
+    **{kind.__name__: kind for kind in (RunConfig, EvaluationConfig, DataConfig, View, ViewPlan, Stream, Moment)},
     **{
         f"{family.__name__}/{name}": kind
-        for family in (MethodConfig, EncoderConfig, Op, OptimizerConfig, ProbeConfig)
+        for family in (MethodConfig, EncoderConfig, Op, WaveOp, OptimizerConfig, ProbeConfig)
         for name, kind in family.family.items()
         if kind.__module__.startswith("unlabeled.")  # tests declare kinds of their own
     },
@@ -74,6 +74,8 @@ def numbers(kind: type[Settings]) -> dict[str, float]:
         return dict(_of_method(kind.example()))
     if issubclass(kind, Op):
         return dict(_of_op(kind()))
+    if issubclass(kind, WaveOp):
+        return dict(_of_wave_op(kind()))
     if issubclass(kind, OptimizerConfig):
         return dict(_of_optimizer(kind()))
     if issubclass(kind, FeatureProbe):
@@ -103,6 +105,14 @@ def _of_op(op: Op) -> Iterator[tuple[str, float]]:
     yield "across", (made.double().mean(dim=(0, 1)) * torch.linspace(0.5, 1.5, made.shape[-1])).mean().item()
     yield "channels", (made.double().mean(dim=(0, 2, 3)) * ramp[: made.shape[1]]).mean().item()
     yield "squares", made.double().square().mean().item()
+
+
+def _of_wave_op(op: WaveOp) -> Iterator[tuple[str, float]]:
+    draws = Draws(torch.arange(24), "versions")
+    made = op(draws.uniform("waves", 2, 64) * 1.6 - 0.8, draws.within("op")).double()
+    yield "mean", made.mean().item()
+    yield "across", (made.mean(dim=(0, 1)) * torch.linspace(0.5, 1.5, 64)).mean().item()
+    yield "squares", made.square().mean().item()
 
 
 def _of_optimizer(config: OptimizerConfig) -> Iterator[tuple[str, float]]:

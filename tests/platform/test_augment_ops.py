@@ -15,6 +15,7 @@ from unlabeled.platform.augment import (
     ColorJitter,
     Crop,
     Cutout,
+    Extent,
     Flip,
     GaussianBlur,
     GaussianNoise,
@@ -125,7 +126,7 @@ def test_crop_boxes_are_distributed_as_torchvisions():
     images = torch.zeros(1, 3, 32, 32)
     made = [theirs_crop.make_params([images]) for _ in range(MANY)]
     theirs = np.array([[one["top"], one["left"], one["height"], one["width"]] for one in made])
-    (boxes,) = Crop().parameters(torch.zeros(1, 3, 32, 32), draws())
+    (boxes,) = Crop().parameters(Extent(3, (32, 32)), draws())
     ours = boxes.numpy()
     for measure in (
         lambda box: box[:, 2] * box[:, 3],
@@ -139,7 +140,7 @@ def test_crop_boxes_are_distributed_as_torchvisions():
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (20, 90), (90, 20)])
 def test_crop_boxes_lie_in_the_image_and_in_the_ranges(height, width):
-    (box,) = Crop(area=(0.2, 0.9)).parameters(torch.zeros(1, 3, height, width), draws())
+    (box,) = Crop(area=(0.2, 0.9)).parameters(Extent(3, (height, width)), draws())
     top, left, box_height, box_width = box.unbind(1)
     assert int(box.min()) >= 0
     assert int(torch.minimum(box_height, box_width).min()) >= 1
@@ -159,7 +160,7 @@ def test_crop_that_fits_nowhere_falls_back_as_torchvisions(height, width):
     impossible = {"scale": (1.0, 1.0), "ratio": (2.0, 2.0)} if height == width else {"scale": (0.99, 1.0)}
     theirs = RandomResizedCrop(32, **impossible).make_params([torch.zeros(1, 3, height, width)])
     op = Crop(area=impossible["scale"], aspect=impossible.get("ratio", (3 / 4, 4 / 3)))
-    (box,) = op.parameters(torch.zeros(1, 3, height, width), draws(5))
+    (box,) = op.parameters(Extent(3, (height, width)), draws(5))
     assert box.tolist() == [[theirs["top"], theirs["left"], theirs["height"], theirs["width"]]] * 5
 
 
@@ -171,7 +172,7 @@ def test_crop_resizes_every_image_even_where_it_does_not_fire():
 
 def test_jitter_amounts_fill_their_ranges_and_orders_are_uniform():
     op = ColorJitter(brightness=0.4, contrast=1.5, saturation=0.2, hue=0.1)
-    amounts, order = op.parameters(some_images(1), draws())
+    amounts, order = op.parameters(Extent(3, (12, 12)), draws())
     for column, (low, high) in enumerate([(0.6, 1.4), (0.0, 2.5), (0.8, 1.2), (-0.1, 0.1)]):
         assert scipy.stats.kstest(amounts[:, column].numpy(), "uniform", args=(low, high - low)).pvalue > 1e-3
     _, counts = np.unique(order.numpy(), axis=0, return_counts=True)
@@ -184,13 +185,13 @@ def test_jitter_strength_is_simclrs():
 
 
 def test_other_parameters_fill_their_ranges():
-    (sigma,) = GaussianBlur().parameters(some_images(1), draws())
+    (sigma,) = GaussianBlur().parameters(Extent(3, (12, 12)), draws())
     assert scipy.stats.kstest(sigma.numpy(), "uniform", args=(0.1, 1.9)).pvalue > 1e-3
-    (noise,) = GaussianNoise().parameters(torch.zeros(1, 1, 2, 2), draws())
+    (noise,) = GaussianNoise().parameters(Extent(1, (2, 2)), draws())
     assert scipy.stats.kstest(noise.flatten().numpy(), "norm").pvalue > 1e-3
-    (turns,) = Rotate90().parameters(some_images(1), draws())
+    (turns,) = Rotate90().parameters(Extent(3, (12, 12)), draws())
     assert scipy.stats.chisquare(np.bincount(turns.numpy(), minlength=4)[1:]).pvalue > 1e-3
-    (box,) = Cutout(side=0.5).parameters(some_images(1), draws())
+    (box,) = Cutout(side=0.5).parameters(Extent(3, (12, 12)), draws())
     assert scipy.stats.chisquare(np.bincount(box[:, 0].numpy() + 3, minlength=12)).pvalue > 1e-3
     assert box[:, 2:].unique().tolist() == [6]
 
@@ -198,7 +199,7 @@ def test_other_parameters_fill_their_ranges():
 def test_fires_apart_from_what_it_draws():
     """A jitter that fires must not be the one with a small first amount: both come from draws of one name."""
     op, given = ColorJitter(p=0.5), draws()
-    amounts, _ = op.parameters(some_images(1), given)
+    amounts, _ = op.parameters(Extent(3, (12, 12)), given)
     fired = given.fires(op.p)
     for column in amounts.unbind(1):
         assert scipy.stats.ks_2samp(column[fired].numpy(), column[~fired].numpy()).pvalue > 1e-3

@@ -19,6 +19,7 @@ from unlabeled.platform.augment import (
     Crop,
     Flip,
     GaussianBlur,
+    Moment,
     Op,
     Policy,
     Solarize,
@@ -28,6 +29,7 @@ from unlabeled.platform.augment import (
     simclr,
     two_views,
 )
+from unlabeled.platform.augment.picture import as_pictures
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
@@ -123,7 +125,7 @@ def test_a_policy_stands_for_the_view_of_the_picture_by_it():
     assert short.views[0] == View(policy=SIMCLR, field="image")
     assert short.fields == ("image",)
     assert short.identity() == {"views": [SIMCLR.identity(), {}]}
-    assert short.canonical_json() == f'{{"targets":[],"views":[{SIMCLR.canonical_json()},{{"ops":[]}}]}}'
+    assert short.canonical_json() == f'{{"streams":{{}},"targets":[],"views":[{SIMCLR.canonical_json()},{{"ops":[]}}]}}'
     assert ViewPlan.model_validate_json(short.canonical_json()) == short
 
 
@@ -210,7 +212,7 @@ def test_autocast_does_not_reach_the_views():
     ("images", "got"),
     [
         (torch.zeros(2, 4, 8, 8), r"float32 \[2, 4, 8, 8\]"),
-        (torch.zeros(3, 8, 8), r"float32 \[3, 8, 8\]"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"uint8 \[3, 8, 8\]"),
         (torch.zeros(2, 3, 8, 8, dtype=torch.float64), r"float64 \[2, 3, 8, 8\]"),
     ],
 )
@@ -241,3 +243,23 @@ def test_picture_shows_originals_and_versions(channels):
 def test_picture_takes_views_of_another_size():
     page = draw_views({"image": bytes_images(2)}, two_views(SIMCLR), columns=1)
     assert page.width == 2 * (112 + 6) + 6
+
+
+def test_picture_shows_frames_of_clips_and_waves_of_sounds():
+    clips = torch.randint(0, 256, (2, 7, 3, 10, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    frames = as_pictures(clips)
+    assert torch.equal(
+        frames, torch.cat((torch.cat((clips[:, 0], clips[:, 2]), 3), torch.cat((clips[:, 4], clips[:, 6]), 3)), 2)
+    )
+    assert [tuple(as_pictures(clips[:, :count]).shape[2:]) for count in (1, 2, 3)] == [(10, 12), (10, 24), (20, 24)]
+    sound = torch.linspace(-1.0, 1.0, 500)[None, None]
+    wave = as_pictures(sound)
+    dark = (wave[0, 0] == 0.0).nonzero()
+    assert (dark[:, 0] / 55 + dark[:, 1] / (wave.shape[3] - 1) - 1).abs().max() < 0.05, "it rises"
+    plan = ViewPlan(
+        views=(View(field="clip", time=Moment(length=3)), View(field="sound", time=Moment(length=90, like=0)))
+    )
+    page = draw_views(
+        {"clip": clips, "sound": sound.expand(2, 1, 500)}, plan, columns=2, rates={"clip": 7.0, "sound": 500.0}
+    )
+    assert page.width == 4 * (100 + 6) + 6, "100 pixels for 500 samples"

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from scipy import stats
 
@@ -65,6 +66,29 @@ def test_fires_at_its_rate() -> None:
     assert draws.fires(1.0).all()
     fired = int(draws.fires(0.2).sum())
     assert stats.binomtest(fired, 20_000, 0.2).pvalue > 0.001
+
+
+@pytest.mark.parametrize("high", [2, 7, 10])
+def test_another_is_never_ones_own_and_every_other_as_often(high: int) -> None:
+    own = torch.arange(6000) % high
+    other = Draws(torch.arange(6000), 0).other("item", high, own)
+    assert not (other == own).any()
+    counts = torch.bincount(own * high + other, minlength=high * high).view(high, high)
+    assert not counts.diagonal().any()
+    found = counts[~torch.eye(high, dtype=torch.bool)]
+    assert high == 2 or stats.chisquare(found.numpy()).pvalue > 0.001
+
+
+def test_below_takes_a_bound_of_each_row_and_large_ones() -> None:
+    high = torch.arange(1, 5).repeat(2000)
+    drawn = Draws(torch.arange(8000), 0).below("number", high)
+    for bound in range(1, 5):
+        assert stats.chisquare(torch.bincount(drawn[high == bound], minlength=bound)).pvalue > 0.001 or bound == 1
+        assert int(drawn[high == bound].max()) == bound - 1
+    large = Draws(torch.arange(2000), 0).below("number", 10**12)
+    assert stats.kstest(large.double().numpy() / 1e12, "uniform").pvalue > 0.001
+    assert len(large.unique()) == 2000, "on no grid of 2**24"  # type: ignore[no-untyped-call]
+    assert torch.equal(Draws(torch.arange(50, 60), 0).below("number", 10**12), large[50:60])
 
 
 def test_key_tells_parts_apart() -> None:

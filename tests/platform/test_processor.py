@@ -69,3 +69,14 @@ def test_a_system_that_does_not_tell_its_memory_leaves_that_out(
     finally:
         module.has_fast_bf16.cache_clear()
         module._cpu_name.cache_clear()
+
+
+def test_pictures_and_frames_lie_channels_last(processor: Processor) -> None:
+    pictures, clips, sounds = torch.rand(2, 3, 4, 5), torch.rand(2, 6, 3, 4, 5), torch.rand(2, 1, 9)
+    for given in (pictures, clips, sounds):
+        assert torch.equal(processor.layout(given), given)
+    assert processor.layout(pictures).is_contiguous(memory_format=torch.channels_last)
+    frames = processor.layout(clips).flatten(0, 1)
+    assert frames.is_contiguous(memory_format=torch.channels_last)
+    assert frames.data_ptr() == processor.layout(frames).data_ptr(), "no copy is made of frames that are flattened"
+    assert processor.layout(sounds).is_contiguous()

@@ -14,6 +14,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.checkpoint import State
 from unlabeled.platform.train.loop import NonFiniteLossError, Training
@@ -195,10 +196,9 @@ def test_a_batch_larger_than_the_data_is_refused(small_run: RunConfig, small_dat
         Training(small_run.with_field("batch_size", 300), small_data, processor)
 
 
-def test_a_batch_is_on_the_device_whole(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
-    training = Training(small_run.with_field("method", SupervisedConfig()), small_data, processor)
-    training.processor = Processor(torch.device("meta"), "fp32")
-    batch = training.batch(0, with_views=False)
+def test_a_batch_is_on_the_device_whole(small_run: RunConfig, small_data: Data) -> None:
+    run = small_run.with_field("method", SupervisedConfig())
+    batch = Batches(run, small_data, Processor(torch.device("meta"), "fp32"))(0, with_views=False)
     assert batch.index.device.type == batch.draws.rows.device.type == "meta"
     assert batch.targets["class"].device.type == "meta"
     assert batch.targets["class"].dtype == torch.int64

@@ -1,0 +1,204 @@
+"""The batches that a run trains on. Which items, views and draws a row has is a function of (seed, step) alone.
+
+So any rows of any step can be made, by whichever worker, in whichever micro-batch, and early: they are the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlabeled.platform import collective
+from unlabeled.platform.augment import Extent, Stream, ViewPlan
+from unlabeled.platform.augment.geometry import move_boxes, move_masks, move_points
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data, Source
+from unlabeled.platform.draws import Draws, key
+from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Batch
+from unlabeled.platform.processor import Processor
+
+_MOVES = {"mask": move_masks, "boxes": move_boxes, "points": move_points}
+
+
+class Batches:
+    """Makes the batches of a run."""
+
+    def __init__(self, run: RunConfig, data: Data, processor: Processor) -> None:
+        """Take a run that fits its data; see :func:`unlabeled.platform.train.built.check_fits`."""
+        self.steps_per_epoch = len(data.pretrain) // run.batch_size
+        self._run, self._put = run, processor.put
+        self._items = _Items(data.pretrain, run.method.plan, processor)
+        self._order = _Order(len(data.pretrain), run.seed)
+        self._streams = {
+            name: _Beside(name, stream, run, data.pretrain, processor)
+            for name, stream in self._items.plan.streams.items()
+        }
+
+    def __call__(self, step: int, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
+        """Return this worker's rows of the global batch of a 0-based step, or some of them, and what is beside them.
+
+        Args:
+            step: which step.
+            rows: int64 [B], which rows of the global batch; this worker's if not said otherwise.
+            with_views: whether to make their views.
+        """
+        epoch, position = divmod(step, self.steps_per_epoch)
+        rows = self.own_rows() if rows is None else rows
+        index = self._order(epoch)[position * self._run.batch_size + rows]
+        batch = self._items(index, rows, (self._run.seed, step), with_views)
+        streams = {name: stream(step, rows, with_views) for name, stream in self._streams.items()}
+        return replace(batch, streams=streams)
+
+    def own_rows(self) -> Tensor:
+        """List this worker's rows: its share of each micro-batch, so that any number of workers cut the same ones."""
+        together = self._run.micro_batch or self._run.batch_size
+        workers = collective.world_size()
+        return torch.arange(self._run.batch_size).view(-1, workers, together // workers)[:, collective.rank()].flatten()
+
+
+class _Beside:
+    """A stream: its row j stands beside the batch's rows j * beside to (j + 1) * beside - 1."""
+
+    def __init__(self, name: str, stream: Stream, run: RunConfig, pretrain: Source, processor: Processor) -> None:
+        pool = members(stream, pretrain)
+        self._items = _Items(pretrain, stream.plan, processor, pool)
+        self._order = _Order(len(pool), run.seed, "stream", name)
+        self._name, self._seed, self._beside = name, run.seed, stream.beside
+        self._per_step = run.batch_size // stream.beside
+
+    def __call__(self, step: int, rows: Tensor, with_views: bool) -> Batch:
+        own = rows[rows % self._beside == 0] // self._beside
+        number = step * self._per_step + own  # counted from the run's begin, pass after pass
+        turn, place = number // self._order.length, number % self._order.length
+        chosen = torch.empty_like(place)
+        for each in turn.unique().tolist():  # type: ignore[no-untyped-call]
+            chosen[turn == each] = self._order(each)[place[turn == each]]
+        return self._items(chosen, own, (self._seed, step, "stream", self._name), with_views)
+
+
+class _Items:
+    """Makes a plan's views and targets of items: of a source, or of those in a pool, by their places in it."""
+
+    def __init__(self, source: Source, plan: ViewPlan, processor: Processor, pool: Tensor | None = None) -> None:
+        self.source, self.plan, self.processor, self._pool = source, plan, processor, pool
+        self._shapes = {field: source.fields[field].shape for field in plan.fields}
+        self._rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
+
+    def __call__(self, place: Tensor, rows: Tensor, scope: tuple[int | str, ...], with_views: bool) -> Batch:
+        put, plan = self.processor.put, self.plan
+        here, draws = Draws(rows, *scope), Draws(put(rows), *scope)  # what is read is decided on the CPU
+        starts = plan.starts(self._shapes, self._rates, here.within("views"))
+        drawn = plan.draw(self._shapes, draws.within("views"), geometry_only=not with_views)
+        matrices = [each.matrix() for each in drawn]
+        made: tuple[Tensor, ...] = ()
+        if with_views:
+            shown = self._shown(self._companions(place, here), starts)
+            made = tuple(self.processor.layout(view) for view in plan.make(shown, drawn))
+        seen = [(start, matrix, each.extent) for start, matrix, each in zip(starts, matrices, drawn, strict=True)]
+        targets = {field: self._target(field, self._index(place), seen) for field in plan.targets}
+        return Batch(
+            views=made,
+            to_view=tuple(matrix.float() for matrix in matrices),
+            starts=tuple(
+                torch.zeros_like(draws.rows) if view.time is None else put(start)
+                for view, start in zip(plan.views, starts, strict=True)
+            ),
+            index=put(self._index(place)),
+            draws=draws.within("method"),
+            targets=targets,
+        )
+
+    def _index(self, place: Tensor) -> Tensor:
+        return place if self._pool is None else self._pool[place]
+
+    def _companions(self, place: Tensor, draws: Draws) -> dict[int, Tensor]:
+        """Return whose fields are read: the index of each row's own item, and of its companions."""
+        count = len(self.source) if self._pool is None else len(self._pool)
+        drawn = {of: draws.within("companion", of).other("item", count, place) for of in self.plan.companions}
+        return {of: self._index(each) for of, each in {0: place, **drawn}.items()}
+
+    def _shown(self, index: Mapping[int, Tensor], starts: tuple[Tensor, ...]) -> list[Tensor]:
+        """Return what each view shows, as it is stored, on the device; each item is read once."""
+        read: dict[str, Tensor] = {}
+        whole: dict[str, Tensor] = {}
+        found = []
+        for view, start in zip(self.plan.views, starts, strict=True):
+            if view.item not in read:
+                read[view.item] = self.source.tensor(index[view.of], view.field)
+            if view.time is not None:  # only the part goes to the device
+                part = view.time.cut(read[view.item], start, dim=1 if read[view.item].ndim == 5 else 2)
+                found.append(self.processor.put(part))
+            else:
+                if view.item not in whole:
+                    whole[view.item] = self.processor.put(read[view.item])
+                found.append(whole[view.item])
+        return found
+
+    def _target(self, name: str, index: Tensor, seen: Sequence[tuple[Tensor, Tensor, Extent]]) -> Any:
+        """Return a target of items: what lies in a picture or clip as the first view of that shows it.
+
+        ``seen`` has for each view where it begins, its matrix and its extent.
+        """
+        field, values = self.source.fields[name], self.source.read(index, name)
+        if not isinstance(values, Tensor):
+            return values
+        if field.kind not in _MOVES:
+            return self.processor.put(values)
+        place = first_view_of(self.plan, field.of)
+        assert place is not None, "check_fits looks for it"
+        start, matrix, extent = seen[place]
+        if (time := self.plan.views[place].time) is not None:
+            values = time.cut(values, start)
+        height, width = extent.size
+        assert isinstance(height, int)
+        assert isinstance(width, int)
+        return _MOVES[field.kind](self.processor.put(values), matrix, height, width)
+
+
+class _Order:
+    """A permutation of items for each pass over them."""
+
+    def __init__(self, length: int, seed: int, *scope: str) -> None:
+        self.length = length
+        self._of = lru_cache(maxsize=2)(lambda turn: self._permutation(key(seed, *scope, turn, "order")))
+
+    def __call__(self, turn: int) -> Tensor:
+        return self._of(turn)
+
+    def _permutation(self, seed: int) -> Tensor:
+        return torch.randperm(self.length, generator=torch.Generator().manual_seed(seed))
+
+
+def first_view_of(plan: ViewPlan, field: str) -> int | None:
+    """Return the number of the first view of the item's own ``field``, counted from 0; None where there is none."""
+    return next((n for n, view in enumerate(plan.views) if view.field == field and view.of == 0), None)
+
+
+def members(stream: Stream, pretrain: Source) -> Tensor:
+    """Return which items a stream is drawn from: int64 [n], in the split's order.
+
+    Raises:
+        UserError: there is no such field, or none has it, or a class has too few; or no class is told by it.
+    """
+    known = pretrain.rows[pretrain.known(stream.known)]
+    if not len(known):
+        raise UserError(f"no item to train on has the field {stream.known!r}; choose another data set, or stream")
+    if stream.per_class is None:
+        return known
+    field = pretrain.fields[stream.known]
+    if field.kind != "class":
+        raise UserError(
+            f"per_class counts items of a class, and {stream.known!r} is of kind {field.kind}; leave it out"
+        )
+    numbers = pretrain.tensor(known, stream.known)
+    each = [known[numbers == number][: stream.per_class] for number in range(len(field.classes))]
+    for name, found in zip(field.classes, each, strict=True):
+        if 0 < len(found) < stream.per_class:
+            raise UserError(
+                f"per_class is {stream.per_class}, and class {name!r} has {len(found)}; use {len(found)} or fewer"
+            )
+    return torch.cat(each).sort().values
