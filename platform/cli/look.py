@@ -118,7 +118,7 @@ def methods() -> None:
     from unlabeled.platform.train.loaded import data_of
     from unlabeled.studies.pretext_tasks import STUDY
 
-    small = {"batch_size": 16, "data.train_images": 64, "evaluation.layers": ()}
+    small = {"batch_size": 16, "data.train_images": 64}
     planned = STUDY.runs(STUDY.base("laptop", small), "laptop")
     known = {run.config.method.name: run.config for run in planned}
     print(f"{'method':16} {'family':15} {'cost':>5}  paper")
