@@ -87,7 +87,8 @@ class Settings(BaseModel):
         """Return a copy with the field at a dotted path set to ``value``, checked like any other value.
 
         Args:
-            path: such as "optimizer.learning_rate".
+            path: such as "optimizer.learning_rate"; of a list a part is named by its place, from 0:
+                "evaluation.follow.0.probe.neighbors".
             value: as JSON or Python has it.
             above: what an error puts before the path, where this value is itself a field of another.
 
@@ -99,6 +100,11 @@ class Settings(BaseModel):
             raise unknown(f"field of {type(self).__name__}", head, type(self).model_fields)
         if rest:
             inner = getattr(self, head)
+            place, _, further = rest.partition(".")
+            parts = list(inner) if isinstance(inner, tuple) else []
+            if place.isdecimal() and further and int(place) < len(parts) and isinstance(parts[int(place)], Settings):
+                parts[int(place)] = parts[int(place)].with_field(further, value, above=f"{above}{head}.{place}.")
+                return self.with_field(head, tuple(parts), above=above)
             if not isinstance(inner, Settings):
                 raise UserError(
                     f"{type(self).__name__}.{head} is {inner!r} and has no field {rest!r}; set {head} itself"

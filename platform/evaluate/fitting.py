@@ -40,7 +40,7 @@ class Fit:
             scope: what order and draws are keyed by.
         """
         optimizer = self.optimizer.build(module)
-        steps_per_epoch = len(self._batches(chosen))
+        steps_per_epoch = len(self.batches(chosen))
         total_steps = max(self.epochs * steps_per_epoch, self.min_steps)
         for step, (rows, draws) in enumerate(itertools.islice(self._passes(chosen, scope), total_steps)):
             learning_rate = self.optimizer.learning_rate_at(step, steps_per_epoch, total_steps, self.batch_size)
@@ -57,9 +57,10 @@ class Fit:
         """Yield the rows of each batch, pass after pass without end, and their draws."""
         for epoch in itertools.count():
             order = Draws(chosen, *scope, epoch).uniform("order").argsort(stable=True)
-            for rows in self._batches(chosen[order]):
+            for rows in self.batches(chosen[order]):
                 yield rows, Draws(rows, *scope, epoch)
 
-    def _batches(self, rows: Tensor) -> tuple[Tensor, ...]:
+    def batches(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Return the rows of each batch of a pass."""
         batches = torch.split(rows, self.batch_size)
         return batches[:-1] if len(batches) > 1 and len(batches[-1]) < self.batch_size else batches
