@@ -243,7 +243,7 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
         run.data.digest(),
         data.checksum,
         str(run.seed),
-        run.method.views.views[0].field,  # which the encoder sees
+        run.method.field,  # which the encoder sees
         processor.precision,
         *(other.checksum for other in evaluation.other.values()),
     )

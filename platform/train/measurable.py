@@ -29,6 +29,7 @@ def check_measurements(
         UserError: a layer that the method does not have, a probe that can't score it, or data that lack what a probe is
             told.
     """
+    data = data.showing(run.method.field)
     pooled, places = {"": method.encoder, **layers(method)}, grids(method)
     for each in (*run.evaluation.final, *run.evaluation.follow):
         known = places if each.probe.reads == "grid" else pooled
@@ -38,12 +39,17 @@ def check_measurements(
         each.probe.check(method)
         seen = data if each.data is None else (other or {}).get(each.data)
         if seen is not None and is_told(each, data):
-            _check_told(each, run, seen)
+            _check_told(each, data, seen)
 
 
-def _check_told(each: Measurement, run: RunConfig, data: Data) -> None:
+def _check_told(each: Measurement, own: Data, data: Data) -> None:
     probe, fields = each.probe, data.train.fields
-    kind = fields[field_of(run, data)].kind
+    kind, shown = fields[data.field].kind, own.train.fields[own.field].kind
+    if (kind in _PICTURES) != (shown in _PICTURES):
+        raise UserError(
+            f"{each.key} needs a {shown}, which the encoder sees, and {data.name} has only {', '.join(fields)}; choose "
+            "another data set"
+        )
     is_changed = each.told in TRANSFORMATIONS
     for what, why in ((each.told if is_changed else "", "tells changes"), (each.shown, "corrupts")):
         if what and kind not in _PICTURES:

@@ -31,7 +31,6 @@ from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.loggable import metric_name
-from unlabeled.platform.train.measurable import field_of
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.protocols import is_told, measured
 
@@ -47,7 +46,8 @@ class Evaluation:
         self, run: RunConfig, data: Data, processor: Processor, other: Mapping[DataConfig, Data] | None = None
     ) -> None:
         """Take what ``load_other`` returns as ``other``."""
-        self.run, self.data, self.processor, self.other = run, data, processor, other or {}
+        self.run, self.data, self.processor = run, data.showing(run.method.field), processor
+        self.other = other or {}
         self.notes = Notes()
 
     def due(self, epoch: int) -> bool:
@@ -155,7 +155,7 @@ class Evaluation:
             data=data,
             processor=self.processor,
             seed=self.run.seed,
-            field=field_of(self.run, data),
+            field=data.field,
             told=measurement.told,
             shown=measurement.shown,
         )
@@ -186,7 +186,7 @@ class Evaluation:
             self.processor,
             at_most,
             change,
-            field=field_of(self.run, data),
+            field=data.field,
             told="class" if change is not None else reading.told,
             shown=shown,
         )
