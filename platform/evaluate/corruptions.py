@@ -4,10 +4,11 @@ Hendrycks, Dietterich (2019), "Benchmarking Neural Network Robustness to Common 
 arXiv:1903.12261: kinds of corruption in five severities, with the numbers of the ImageNet-C that its authors published
 (github.com/hendrycks/robustness, make_imagenet_c.py).
 
-Differs from it: five of the fifteen kinds, none of which needs files of frost or an encoder of JPEGs; a blur's radius
-is in 224ths of the picture's height, so that small pictures are blurred as much to the eye as large ones; noise is
-drawn by picture and not by file, so that it is the same on every machine and whatever is scored beside it. As there,
-what comes out is in steps of 1/255, like pictures in files; so what rounding does on another processor hardly shows.
+Differs from it: five of its kinds, none of which needs files of frost or an encoder of JPEGs. A blur is as wide as in
+the same authors' CIFAR-10-C, in 32nds of the picture's height, because ImageNet-C's is none that one sees at 32 px.
+Pixels count by their area when a picture is made small, where Pillow counts those whose centre is inside. Noise is
+drawn by an item's place in its split, so that it is the same on every machine and whatever is scored beside it. As
+there, what comes out is in steps of 1/255, like pictures in files; so what another processor rounds hardly shows.
 """
 
 import functools
@@ -85,9 +86,9 @@ def _noise(images: Tensor, draws: Draws, place: int) -> Tensor:
 
 
 def _blur(images: Tensor, _: Draws, place: int) -> Tensor:
-    """Average by a Gaussian of deviation c px at 224 px, out to four deviations; edges are repeated."""
+    """Average by a Gaussian of deviation c px at 32 px, out to four deviations; edges are repeated."""
     height = images.shape[-2]
-    deviation = (1.0, 2.0, 3.0, 4.0, 6.0)[place] * height / 224.0
+    deviation = (0.4, 0.6, 0.7, 0.8, 1.0)[place] * height / 32.0
     reach = max(1, math.ceil(4.0 * deviation))
     at = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
     weights = (-at.square() / (2.0 * deviation**2)).exp()
