@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import to_jsonable_python
 
-from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.errors import UserError, explain, unknown
 
 logger = logging.getLogger(__name__)
 _LOADED: set[str] = set()  # groups of entry points
@@ -234,28 +234,6 @@ def _is_raised(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(map(_is_raised, value.values()))
     return isinstance(value, tuple | list) and any(map(_is_raised, value))
-
-
-def explain(error: ValidationError, above: str = "") -> str:
-    """Turn pydantic's report into one line: each wrong field, its rule and the value it got.
-
-    ``above`` is put before each field's path.
-    """
-    lines = []
-    for wrong in error.errors():
-        where = ".".join(str(part) for part in wrong["loc"])
-        where = f"{above}{where}" if where else above.removesuffix(".")
-        if wrong["type"] == "extra_forbidden":
-            lines.append(f"there is no field {where!r} in {error.title}")
-        elif wrong["type"] == "missing":
-            lines.append(f"{where}: a value is needed")
-        else:
-            rule = wrong["msg"].removeprefix("Value error, ")
-            got = f", got {wrong['input']!r}"
-            if not wrong["loc"] or isinstance(wrong["input"], dict | Settings) or repr(wrong["input"]) in rule:
-                got = ""
-            lines.append(f"{where + ': ' if where else ''}{rule}{got}")
-    return "; ".join(lines)
 
 
 def plain_value(value: Any) -> Any:

@@ -107,14 +107,14 @@ def films(count: int, frames: int, seed: str = "films") -> tuple[Tensor, Tensor,
 
 def told_of(probe: FeatureProbe) -> tuple[Features, Features]:
     """Return features to learn from and to score that a probe of places can read and is told of."""
-    if probe.target in ("mask", "boxes") and "image" in probe.kinds:
+    if probe.target in ("mask", "boxes") and "image" in probe.sees:
         found = []
         for seed, count in (("train", 96), ("test", 48)):
             masks, boxes = squares(count, seed)
             told = masks if probe.target == "mask" else boxes
             found.append(Features(grid_of(masks, 0.3, seed), told, (PX, PX)))
         return found[0], found[1]
-    if "clip" in probe.kinds:
+    if "clip" in probe.sees:
         x, masks, points = films(6, 3)
         x = x + 0.5 * Draws(torch.arange(6), "noise").normal("noise", *x.shape[1:])
         features = Features(x, masks if probe.target == "mask" else points, (PX, PX))

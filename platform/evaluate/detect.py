@@ -48,7 +48,7 @@ class Detect(FeatureProbe):
     name = "detect"
     reads: ClassVar[Literal["pooled", "grid", "method"]] = "grid"
     target: ClassVar[str] = "boxes"
-    kinds: ClassVar[tuple[str, ...]] = ("image", "clip")
+    sees: ClassVar[tuple[str, ...]] = ("image", "clip")
     scores: ClassVar[Mapping[str, Metric]] = scores_of("detect", "ap50")
     width: int = Field(default=128, ge=1)
     epochs: int = Field(default=20, ge=1)

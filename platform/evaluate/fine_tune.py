@@ -37,7 +37,7 @@ class FineTune(MethodProbe):
     """
 
     name = "fine-tune"
-    kinds: ClassVar[tuple[str, ...]] = ("image", "clip")
+    sees: ClassVar[tuple[str, ...]] = ("image", "clip")
     scores: ClassVar[Mapping[str, Metric]] = scores_of("fine-tune", "top1")
     epochs: int = Field(default=5, ge=1)
     least_steps: int = Field(default=150, ge=0)

@@ -31,7 +31,7 @@ class Frames(FeatureProbe):
 
     name = "frames"
     reads: ClassVar[Literal["pooled", "grid", "method"]] = "grid"
-    kinds: ClassVar[tuple[str, ...]] = ("wave",)
+    sees: ClassVar[tuple[str, ...]] = ("wave",)
     scores: ClassVar[Mapping[str, Metric]] = scores_of("frames", "top1")
     l2: float = Field(default=1e-3, ge=0.0)
     tolerance: float = Field(default=1e-8, gt=0.0)

@@ -39,7 +39,7 @@ class Keypoints(FeatureProbe):
     name = "keypoints"
     reads: ClassVar[Literal["pooled", "grid", "method"]] = "grid"
     target: ClassVar[str] = "points"
-    kinds: ClassVar[tuple[str, ...]] = ("clip",)
+    sees: ClassVar[tuple[str, ...]] = ("clip",)
     scores: ClassVar[Mapping[str, Metric]] = scores_of("keypoints", "pck")
     neighbors: int = Field(default=5, ge=1)
     context: int = Field(default=7, ge=0)

@@ -68,7 +68,7 @@ class Measurement(Settings):
         if not isinstance(value, Mapping) or "probe" not in value:
             return value
         probe = value["probe"]
-        kind = ProbeConfig.family.get(str(probe.get("name"))) if isinstance(probe, Mapping) else type(probe)
+        kind = ProbeConfig.kinds().get(str(probe.get("name"))) if isinstance(probe, Mapping) else type(probe)
         return {"told": getattr(kind, "target", "class"), **value}
 
     @model_validator(mode="after")

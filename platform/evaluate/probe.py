@@ -37,7 +37,7 @@ class ProbeConfig(Variant):
     Attributes:
         reads: "pooled", features [N, D]; "grid", features in their places; "method", the method itself.
         target: the kind of field that it is told, "class" or "mask"; and the field's name where no other is given.
-        kinds: of what the encoder sees, where it can measure.
+        sees: kinds of what the encoder sees, where it can measure.
         asks_method: whether it scores the whole method and not only its encoder, so that two methods may score
             differently before any training.
         scores: those of its values that reports compare, and what each is; they are logged with the probe's protocol.
@@ -48,7 +48,7 @@ class ProbeConfig(Variant):
     group = "unlabeled.probes"
     reads: ClassVar[Literal["pooled", "grid", "method"]] = "pooled"
     target: ClassVar[str] = "class"
-    kinds: ClassVar[tuple[str, ...]] = ("image", "clip", "wave")
+    sees: ClassVar[tuple[str, ...]] = ("image", "clip", "wave")
     asks_method: ClassVar[bool] = False
     scores: ClassVar[Mapping[str, Metric]] = scores_of("", "top1")
     labels: float = Field(default=1.0, gt=0.0, le=1.0)

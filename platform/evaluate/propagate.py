@@ -44,7 +44,7 @@ class Propagate(FeatureProbe):
     name = "propagate"
     reads: ClassVar[Literal["pooled", "grid", "method"]] = "grid"
     target: ClassVar[str] = "mask"
-    kinds: ClassVar[tuple[str, ...]] = ("clip",)
+    sees: ClassVar[tuple[str, ...]] = ("clip",)
     scores: ClassVar[Mapping[str, Metric]] = scores_of("propagate", "jaccard", "boundary")
     neighbors: int = Field(default=5, ge=1)
     context: int = Field(default=7, ge=0)

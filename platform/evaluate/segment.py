@@ -45,7 +45,7 @@ class Segment(FeatureProbe):
     name = "segment"
     reads: ClassVar[Literal["pooled", "grid", "method"]] = "grid"
     target: ClassVar[str] = "mask"
-    kinds: ClassVar[tuple[str, ...]] = ("image", "clip")
+    sees: ClassVar[tuple[str, ...]] = ("image", "clip")
     scores: ClassVar[Mapping[str, Metric]] = scores_of("segment", "miou", "accuracy")
     epochs: int = Field(default=10, ge=1)
     min_steps: int = Field(default=300, ge=0)

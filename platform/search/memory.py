@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.draws import key
-from unlabeled.platform.errors import UserError
+from unlabeled.platform.errors import UserError, explain
 from unlabeled.platform.metrics import metric_of
 from unlabeled.platform.search.declared import Search
 from unlabeled.platform.search.strategy import (
@@ -38,7 +38,6 @@ from unlabeled.platform.search.strategy import (
     make_pruner,
     make_sampler,
 )
-from unlabeled.platform.settings import explain
 
 _TRIED_FIRST = 3  # of the best points of searches around other bases
 

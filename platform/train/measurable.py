@@ -54,9 +54,9 @@ def _check_told(each: Measurement, own: Data, data: Data) -> None:
     for what, why in ((each.told if is_changed else "", "tells changes"), (each.shown, "corrupts")):
         if what and kind not in _PICTURES:
             raise UserError(f"{each.key} {why} of pictures, and the encoder sees a {kind}; leave it out")
-    if kind not in probe.kinds:
+    if kind not in probe.sees:
         raise UserError(
-            f"{each.key} is measured on {' or '.join(probe.kinds)}, and the encoder sees a {kind}; leave it out"
+            f"{each.key} is measured on {' or '.join(probe.sees)}, and the encoder sees a {kind}; leave it out"
         )
     if is_changed:
         return
