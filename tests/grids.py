@@ -48,14 +48,43 @@ def scenes(count: int = 160) -> Items:
     pixels = masks[:, None].float() * 90.0 + 30.0 * draws.uniform("pixels", 1, PX, PX)
     values = {"image": pixels.to(torch.uint8), "mask": masks, "boxes": boxes}
     values["class"] = boxes[:, 1, 4].isfinite().long()
+    values["brightness"] = (boxes[:, 0, 4] == 2).long()
     names = ("nothing", "dim", "bright")
     fields = {
         "image": Field(kind="image", shape=(1, PX, PX)),
         "mask": Field(kind="mask", shape=(PX, PX), classes=names, of="image"),
         "boxes": Field(kind="boxes", shape=(2, 5), classes=names, of="image"),
         "class": Field(kind="class", classes=("one", "two")),
+        "brightness": Field(kind="class", classes=("dim", "bright")),
     }
     return Items(fields, values)
+
+
+def clips(count: int = 20, frames: int = 3) -> Items:
+    """Return colour clips of noise, each with a class, masks and a point."""
+    draws = Draws(torch.arange(count), "clips")
+    _, masks, points = films(count, frames)
+    pixels = draws.integers("pixels", 256, frames, 3, PX, PX).to(torch.uint8)
+    fields = {
+        "clip": Field(kind="clip", shape=(frames, 3, PX, PX), rate=8.0),
+        "class": Field(kind="class", classes=("left", "right")),
+        "mask": Field(kind="mask", shape=(frames, PX, PX), classes=("none", "thing"), of="clip"),
+        "points": Field(kind="points", shape=(frames, 1, 2), of="clip"),
+    }
+    return Items(fields, {"clip": pixels, "class": draws.integers("class", 2), "mask": masks, "points": points})
+
+
+def sounds(count: int = 40, samples: int = 480) -> Items:
+    """Return sounds of two pitches, each with its class."""
+    draws = Draws(torch.arange(count), "sounds")
+    pitch = draws.integers("class", 2)
+    moments = torch.arange(samples)[None] * (0.2 + 0.4 * pitch[:, None])
+    waves = (0.5 * torch.sin(moments) + 0.1 * draws.normal("wave", samples)).clamp(-1.0, 1.0)[:, None]
+    fields = {
+        "wave": Field(kind="wave", shape=(1, samples), rate=16_000.0),
+        "class": Field(kind="class", classes=("low", "high")),
+    }
+    return Items(fields, {"wave": waves, "class": pitch})
 
 
 def squares(count: int, seed: str = "train") -> tuple[Tensor, Tensor]:

@@ -51,9 +51,9 @@ def _check_told(each: Measurement, own: Data, data: Data) -> None:
             "another data set"
         )
     is_changed = each.told in TRANSFORMATIONS
-    for what, why in ((each.told if is_changed else "", "tells changes"), (each.shown, "corrupts")):
+    for what, why in ((each.told if is_changed else "", "tells changes of"), (each.shown, "corrupts")):
         if what and kind not in _PICTURES:
-            raise UserError(f"{each.key} {why} of pictures, and the encoder sees a {kind}; leave it out")
+            raise UserError(f"{each.key} {why} pictures, and the encoder sees a {kind}; leave it out")
     if kind not in probe.sees:
         raise UserError(
             f"{each.key} is measured on {' or '.join(probe.sees)}, and the encoder sees a {kind}; leave it out"
