@@ -47,8 +47,8 @@ class Measurement(Settings):
             what the method names: ``head``.
         data: a further data set that it is fitted and scored on, on its own splits, with this run's encoder. Its
             pictures are shown as the encoder takes them: at the run's size and in its channels.
-        told: what it has to tell: the class; another field of the data; or a transformation, in whose ways all pictures
-            are shown. What a probe is not told by a class has a name of its own for: "mask".
+        told: what it has to tell: a field of the data, or a transformation, in whose ways all pictures are shown. Not
+            given, it is the field that is called as what the probe needs: "class", of a segmentation "mask".
         shown: a corruption of what is scored; what is learned from is clean.
     """
 

@@ -12,6 +12,7 @@ from unlabeled.platform.method import Method
 from unlabeled.platform.train.protocols import is_told
 
 _PICTURES = ("image", "clip")
+_WORDS = {"image": "pictures", "clip": "clips", "wave": "sounds"}  # what an encoder sees
 
 
 def check_measurements(
@@ -47,17 +48,16 @@ def _check_told(each: Measurement, own: Data, data: Data) -> None:
     kind, shown = fields[data.field].kind, own.train.fields[own.field].kind
     if (kind in _PICTURES) != (shown in _PICTURES):
         raise UserError(
-            f"{each.key} needs a {shown}, which the encoder sees, and {data.name} has only {', '.join(fields)}; choose "
-            "another data set"
+            f"{each.key} needs {_WORDS[shown]}, which the encoder sees, and {data.name} has only {', '.join(fields)}; "
+            "choose another data set"
         )
     is_changed = each.told in TRANSFORMATIONS
     for what, why in ((each.told if is_changed else "", "tells changes of"), (each.shown, "corrupts")):
         if what and kind not in _PICTURES:
-            raise UserError(f"{each.key} {why} pictures, and the encoder sees a {kind}; leave it out")
+            raise UserError(f"{each.key} {why} pictures, and the encoder sees {_WORDS[kind]}; leave it out")
     if kind not in probe.sees:
-        raise UserError(
-            f"{each.key} is measured on {' or '.join(probe.sees)}, and the encoder sees a {kind}; leave it out"
-        )
+        sees = " or ".join(_WORDS[name] for name in probe.sees)
+        raise UserError(f"{each.key} is measured on {sees}, and the encoder sees {_WORDS[kind]}; leave it out")
     if is_changed:
         return
     for split in ("train", "validation", "test"):

@@ -113,10 +113,16 @@ def test_a_run_on_sounds_is_measured_frame_by_frame(processor: Processor) -> Non
 @pytest.mark.parametrize(
     ("measurement", "line"),
     [
-        ({"probe": KNN(), "told": "rotation"}, "rotation/knn tells changes of pictures, and the encoder sees a wave"),
-        ({"probe": KNN(), "shown": "noise-1"}, "noise-1/knn corrupts pictures, and the encoder sees a wave"),
-        ({"probe": FineTune()}, "fine-tune is measured on image or clip, and the encoder sees a wave"),
-        ({"probe": Segment()}, "segment is measured on image or clip, and the encoder sees a wave"),
+        (
+            {"probe": KNN(), "told": "rotation"},
+            "rotation/knn tells changes of pictures, and the encoder sees sounds",
+        ),
+        (
+            {"probe": KNN(), "shown": "noise-1"},
+            "noise-1/knn corrupts pictures, and the encoder sees sounds",
+        ),
+        ({"probe": FineTune()}, "fine-tune is measured on pictures or clips, and the encoder sees sounds"),
+        ({"probe": Segment()}, "segment is measured on pictures or clips, and the encoder sees sounds"),
     ],
 )
 def test_what_is_of_pictures_is_refused_of_sounds(

@@ -108,8 +108,11 @@ def test_what_would_be_ignored_is_refused_in_a_line(given: dict[str, object], li
         ({"probe": KNN(), "told": "kind"}, r"evaluation.final: kind/knn needs a class 'kind', and fashion.* has none"),
         ({"probe": Segment()}, r"segment needs a mask 'mask', and fashion-mnist-12k has none; choose another data set"),
         ({"probe": KNN(), "told": "image"}, r"needs a class 'image'.*; tell it class$"),
-        ({"probe": Propagate()}, "propagate is measured on clip, and the encoder sees a image; leave it out"),
-        ({"probe": Frames()}, "frames is measured on wave, and the encoder sees a image"),
+        (
+            {"probe": Propagate()},
+            "propagate is measured on clips, and the encoder sees pictures; leave it out",
+        ),
+        ({"probe": Frames()}, "frames is measured on sounds, and the encoder sees pictures"),
         (
             {"probe": Classifier()},
             "classifier needs a method that classifies, such as supervised, and SimCLR has",
