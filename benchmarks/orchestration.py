@@ -68,7 +68,7 @@ def short_runs() -> Study:
     base = PROJECTION_HEAD.base("laptop")
     base = base.with_field("data", DataConfig(name=base.data.name, train_images=BATCH))
     base = base.with_field("batch_size", BATCH).with_field("epochs", 1).with_field("encoder.width", 4)
-    reduced = EvaluationConfig(follow=None, follow_images=100, final=(), tsne_images=0)
+    reduced = EvaluationConfig(follow=(), follow_images=100, final=(), tsne_images=0)
     return Study(
         name="short-runs",
         question="What does a run cost beyond its work?",

@@ -13,7 +13,7 @@ from benchmarks.compare import Row, one_thread
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.study import Study
-from unlabeled.platform.train.loaded import data_of, load_transfer
+from unlabeled.platform.train.loaded import data_of, load_other
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.studies import STUDIES
@@ -44,7 +44,7 @@ def cost(study: Study) -> Row:
 def seconds_of(run: RunConfig) -> float:
     """Estimate the CPU seconds of one run."""
     data, processor = data_of(run), Processor.here(run.precision)
-    evaluation = Evaluation(run, data, processor, load_transfer(run, data))
+    evaluation = Evaluation(run, data, processor, load_other(run, data))
     training = Training(run, data, processor)
     steps = training.steps()
     next(steps)
@@ -53,7 +53,7 @@ def seconds_of(run: RunConfig) -> float:
         next(steps)
     a_step = (time.process_time() - started) / STEPS
     started = time.process_time()
-    evaluation.follow(training.method.encoder)
+    evaluation.follow(training.method)
     a_look = time.process_time() - started
     started = time.process_time()
     evaluation.final(training.method)

@@ -163,7 +163,7 @@ def command(run: RunConfig, home: str, workers: int) -> list[str]:
 
 def without_probes(run: RunConfig) -> RunConfig:
     """Leave out what is measured at the end and on the way."""
-    fields: dict[str, Any] = {"follow": None, "final": (), "tsne_images": 0, "follow_images": 64}
+    fields: dict[str, Any] = {"follow": (), "final": (), "tsne_images": 0, "follow_images": 64}
     for name, value in fields.items():
         run = run.with_field(f"evaluation.{name}", value)
     return run

@@ -15,9 +15,10 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.platform.drive.home import find_home
+from unlabeled.platform.metrics import ONCE
 from unlabeled.platform.track import Store, frame
 
-_ONCE = ("test/", "validation/", "untrained/", "system/")  # metrics of a whole run, which have no epochs
+_ONCE = tuple(f"{area}/" for area in ONCE)
 
 
 def runs(study: str, home: str | Path | None = None, *, every: bool = False) -> pd.DataFrame:

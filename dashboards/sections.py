@@ -10,7 +10,7 @@ import pandas as pd
 from unlabeled.dashboards import counted
 from unlabeled.dashboards.wording import plain
 from unlabeled.platform.addresses import scrub
-from unlabeled.platform.metrics import ABSENT, duration, number
+from unlabeled.platform.metrics import ABSENT, duration, in_area, metric_of, number
 
 SHOWN_SETTINGS = {
     "data.name": "data",
@@ -30,18 +30,8 @@ COSTS = {
     "seconds": "time a run",
     "system/peak_memory_mb": "peak memory",
 }
-CURVES = {
-    "train/loss": "The pretraining loss. Rows that differ in loss, temperature or batch size have losses on different "
-    "scales.",
-    "contrast/top1": "How often the positive is nearest among all keys: how well the pretext task is solved, not how "
-    "good the features are.",
-    "knn/top1": "Nearest neighbours on frozen features.",
-    "linear/top1": "A linear probe on frozen features.",
-    "health/rankme": "RankMe, the effective rank of the features (Garrido et al. 2023); towards 1 is collapse.",
-    "health/deviation": "Spread of unit features over images (Chen, He 2021): 0 is collapse, 1 is even.",
-    "health/alignment": "Mean squared distance of two views of an image (Wang, Isola 2020): 0 is perfect alignment.",
-    "health/uniformity": "Log potential of unit features (Wang, Isola 2020): 0 is collapse, lower is more even.",
-}
+CURVES = ("train/loss", "contrast/top1", "knn/top1", "linear/top1", *in_area("health"))
+"""Metrics that are drawn first over epochs; what each means is declared."""
 MOST_CURVES = 8
 
 
@@ -179,8 +169,7 @@ def curves(epochs: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, str], li
     drawable = [name for name in several if not re.search(r"^system/|_per_second$|seconds$|^test/", name)]
     known = [name for ending in CURVES for name in drawable if name == ending or name.endswith("/" + ending)]
     chosen = [*known, *(name for name in drawable if name not in known)]
-    about = {name: next((text for end, text in CURVES.items() if name.endswith(end)), "") for name in chosen}
-    return {name: about[name] for name in chosen[:MOST_CURVES]}, chosen[MOST_CURVES:]
+    return {name: metric_of(name).meaning for name in chosen[:MOST_CURVES]}, chosen[MOST_CURVES:]
 
 
 def provenance(runs: pd.DataFrame) -> dict[str, Any]:

@@ -3,10 +3,7 @@
 How many workers, on which device, how many runs at once is not in it: that is ``Resources``.
 """
 
-import re
-from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -14,10 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig
-from unlabeled.platform.evaluate import KNN, FeatureProbe, Linear, ProbeConfig
-from unlabeled.platform.evaluate.probe import keys
-from unlabeled.platform.evaluate.transformations import Name as Transformation
+from unlabeled.platform.evaluate import KNN, Corruption, FeatureProbe, Linear, Measurement, ProbeConfig, names
 from unlabeled.platform.method import MethodConfig
+from unlabeled.platform.metrics import AREAS
 from unlabeled.platform.optim import AdamW, OptimizerConfig
 from unlabeled.platform.processor import Precision, precision_here
 from unlabeled.platform.settings import Settings, Variant
@@ -26,45 +22,40 @@ from unlabeled.platform.settings import Settings, Variant
 class EvaluationConfig(Settings):
     """What is measured of a run.
 
+    A probe alone stands for the measurement by it: of the encoder's output, on the run's own data, told by the class.
+    :func:`~unlabeled.platform.evaluate.every` lists those of several probes, layers, things to tell and data sets.
+
     Attributes:
         every_epochs: how often the validation split is looked at during training; the last epoch always is.
-        follow_images: how many validation pictures are looked at then, with twice as many training pictures as the bank
-            that kNN votes from.
-        follow: the probe that is followed, on validation. None follows label-free health alone.
-        final: the probes run once at the end: on ``splits``, and where test is one, on test with the encoder untrained.
-        layers: further layers that the final probes read: the encoder's blocks (``block1``, ...), and those that the
-            method names: ``head``.
-        transformations: changes of the pictures that the final probes have to tell, besides the class.
-        transfer: further data sets that the final probes are fitted and scored on, each on its own splits, with this
-            run's encoder: its output, and classes only. Their pictures are shown as the encoder takes them: at the
-            run's size and in its channels.
-        splits: which splits the final probes are scored on. Whoever chooses between runs leaves test out.
+        follow_images: how many validation pictures are looked at then, with twice as many training pictures to fit on.
+        follow: what is followed, on validation, by probes on frozen features. Label-free health always is.
+        final: what is measured once at the end: on ``splits``, and where test is one, on test with the encoder
+            untrained.
+        splits: which splits are scored at the end. Whoever chooses between runs leaves test out.
         tsne_images: how many test pictures the t-SNE picture shows; 0 draws none.
     """
 
     every_epochs: int = Field(default=1, ge=1)
     follow_images: int = Field(default=500, ge=2)
-    follow: FeatureProbe | None = KNN()
-    final: tuple[ProbeConfig, ...] = (KNN(), Linear())
-    layers: tuple[str, ...] = ()
-    transformations: tuple[Transformation, ...] = ()
-    transfer: tuple[DataConfig, ...] = ()
+    follow: tuple[Measurement, ...] = (Measurement(probe=KNN()),)
+    final: tuple[Measurement, ...] = (Measurement(probe=KNN()), Measurement(probe=Linear()))
     splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     tsne_images: int = Field(default=500, ge=0)
 
-    @field_validator("transfer")
+    @field_validator("follow", "final", mode="before")
     @classmethod
-    def _transfer_is_taken_as_given(cls, transfer: tuple[DataConfig, ...]) -> tuple[DataConfig, ...]:
-        for data in transfer:
-            if data.image_px is not None:
-                raise ValueError(
-                    f"{data.name} is brought to the run's size, so its image_px {data.image_px} would be ignored; "
-                    "leave it out"
-                )
-        names = [transfer_name(data) for data in transfer]
-        if len(set(names)) < len(names):
-            raise ValueError(f"its data sets' names in metrics must differ, and are {', '.join(names)}; leave one out")
-        return transfer
+    def _one_stands_for_a_list_of_it(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, ProbeConfig | Measurement | Mapping) else value
+
+    @field_validator("follow")
+    @classmethod
+    def _follows_by_features(cls, follow: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
+        for each in follow:
+            if not isinstance(each.probe, FeatureProbe):
+                raise ValueError(f"{each.key} scores a whole method, which takes too long to follow; put it into final")
+            if each.data is not None or each.shown is not None:
+                raise ValueError(f"{each.key} is not of clean validation pictures of the run's data; put it into final")
+        return follow
 
     def following(self) -> str:
         """Return the identity of what is measured while a run trains."""
@@ -73,32 +64,34 @@ class EvaluationConfig(Settings):
 
     @model_validator(mode="after")
     def _no_two_measurements_are_called_the_same(self) -> Self:
-        told = [*self.transformations, ""]
-        own = [(layer, change) for layer in (*self.layers, "") for change in told]
-        read = ["/".join(filter(None, each)) for each in own] + [transfer_name(data) for data in self.transfer]
-        names = [f"{of}/{key}".lstrip("/") for of in read for key in self.keys.values()]
-        if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise ValueError(f"two measurements would be called {twice[0]}; leave one out")
+        names(self.final)
+        for name in names(self.follow).values():
+            if (area := name.partition("/")[0]) in AREAS:
+                raise ValueError(f"what is followed would be called {name}, and {area} is taken; follow another layer")
         if len(set(self.splits)) < len(self.splits):
             raise ValueError(f"splits must differ, got {', '.join(self.splits)}")
         return self
 
     @property
-    def keys(self) -> Mapping[ProbeConfig, str]:
-        """What each final probe is called in metrics."""
-        return keys(self.final)
+    def keys(self) -> Mapping[Measurement, str]:
+        """What each final measurement is called in metrics."""
+        return names(self.final)
 
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The metrics that are followed, without health: ``knn/top1``."""
+        return tuple(f"{name}/{score}" for each, name in names(self.follow).items() for score in each.probe.scores)
 
-def transfer_name(data: DataConfig) -> str:
-    """Return a data set's name in metrics; of a folder it is made of the path's last part.
+    @property
+    def validated(self) -> tuple[str, ...]:
+        """The metrics of the validation split that the final measurements give."""
+        return tuple(f"validation/{name}/{score}" for each, name in self.keys.items() for score in each.probe.scores)
 
-    >>> transfer_name(DataConfig(name="folder:~/pictures/my flowers"))
-    'folder-my-flowers'
-    """
-    kind, is_folder, path = data.name.partition(":")
-    if not is_folder:
-        return data.name
-    return f"{kind}-{re.sub(r'[^A-Za-z0-9._]+', '-', Path(path).name).strip('-')}".rstrip("-")
+    @property
+    def other_data(self) -> tuple[DataConfig, ...]:
+        """The further data sets that something is measured on, each once."""
+        of = dict.fromkeys(each.data for each in self.final)
+        return tuple(data for data in of if data is not None)
 
 
 class RunConfig(Settings):
@@ -163,6 +156,10 @@ def plain(value: Any) -> Any:
         return ", ".join(str(plain(part)) for part in value) or "none"
     if isinstance(value, ViewPlan):
         return value.summary
+    if isinstance(value, Corruption):
+        return value.key
+    if isinstance(value, Measurement):
+        return f"{plain(value.probe)}{f' ({value.summary})' if value.summary else ''}"
     if isinstance(value, Settings):
         fields = ", ".join(f"{k}={plain(v)}" for k, v in value.flat().items() if k != "name")
         name = value.name if isinstance(value, Variant) else type(value).__name__

@@ -42,6 +42,10 @@ class Draws:
         """Return draws for the same rows that are independent of these: a view's, an operation's."""
         return Draws(self.rows, *self._scope, *scope)
 
+    def to(self, device: torch.device) -> "Draws":
+        """Return the same draws on a device."""
+        return Draws(self.rows.to(device), *self._scope)
+
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Draw float32 [B, \\*shape], uniform in [0, 1), on a grid of 2**-24."""
         bits = self._bits(purpose, math.prod(shape))

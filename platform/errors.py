@@ -2,9 +2,12 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from unlabeled.platform.addresses import scrub
+
+if TYPE_CHECKING:  # it takes a moment to import
+    from pydantic import ValidationError
 
 Value = TypeVar("Value")
 
@@ -40,3 +43,30 @@ def lookup(what: str, name: str, known: Mapping[str, Value]) -> Value:
     if name not in known:
         raise unknown(what, name, known)
     return known[name]
+
+
+def explain(error: "ValidationError", above: str = "") -> str:
+    """Turn pydantic's report into one line: each wrong field, its rule and the value it got.
+
+    ``above`` is put before each field's path.
+    """
+    lines = []
+    for wrong in error.errors():
+        where = ".".join(str(part) for part in wrong["loc"])
+        where = f"{above}{where}" if where else above.removesuffix(".")
+        if wrong["type"] == "extra_forbidden":
+            lines.append(f"there is no field {where!r} in {error.title}")
+        elif wrong["type"] == "missing":
+            lines.append(f"{where}: a value is needed")
+        else:
+            rule = wrong["msg"].removeprefix("Value error, ")
+            got = f", got {wrong['input']!r}"
+            if (
+                not wrong["loc"]
+                or isinstance(wrong["input"], dict)
+                or hasattr(type(wrong["input"]), "model_fields")
+                or repr(wrong["input"]) in rule
+            ):
+                got = ""
+            lines.append(f"{where + ': ' if where else ''}{rule}{got}")
+    return "; ".join(lines)

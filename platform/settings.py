@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import to_jsonable_python
 
-from unlabeled.platform.errors import UserError, unknown
+from unlabeled.platform.errors import UserError, explain, unknown
 
 logger = logging.getLogger(__name__)
 _LOADED: set[str] = set()  # groups of entry points
@@ -87,7 +87,8 @@ class Settings(BaseModel):
         """Return a copy with the field at a dotted path set to ``value``, checked like any other value.
 
         Args:
-            path: such as "optimizer.learning_rate".
+            path: such as "optimizer.learning_rate"; of a list a part is named by its place, from 0:
+                "evaluation.follow.0.probe.neighbors".
             value: as JSON or Python has it.
             above: what an error puts before the path, where this value is itself a field of another.
 
@@ -99,6 +100,11 @@ class Settings(BaseModel):
             raise unknown(f"field of {type(self).__name__}", head, type(self).model_fields)
         if rest:
             inner = getattr(self, head)
+            place, _, further = rest.partition(".")
+            parts = list(inner) if isinstance(inner, tuple) else []
+            if place.isdecimal() and further and int(place) < len(parts) and isinstance(parts[int(place)], Settings):
+                parts[int(place)] = parts[int(place)].with_field(further, value, above=f"{above}{head}.{place}.")
+                return self.with_field(head, tuple(parts), above=above)
             if not isinstance(inner, Settings):
                 raise UserError(
                     f"{type(self).__name__}.{head} is {inner!r} and has no field {rest!r}; set {head} itself"
@@ -228,28 +234,6 @@ def _is_raised(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(map(_is_raised, value.values()))
     return isinstance(value, tuple | list) and any(map(_is_raised, value))
-
-
-def explain(error: ValidationError, above: str = "") -> str:
-    """Turn pydantic's report into one line: each wrong field, its rule and the value it got.
-
-    ``above`` is put before each field's path.
-    """
-    lines = []
-    for wrong in error.errors():
-        where = ".".join(str(part) for part in wrong["loc"])
-        where = f"{above}{where}" if where else above.removesuffix(".")
-        if wrong["type"] == "extra_forbidden":
-            lines.append(f"there is no field {where!r} in {error.title}")
-        elif wrong["type"] == "missing":
-            lines.append(f"{where}: a value is needed")
-        else:
-            rule = wrong["msg"].removeprefix("Value error, ")
-            got = f", got {wrong['input']!r}"
-            if not wrong["loc"] or isinstance(wrong["input"], dict | Settings) or repr(wrong["input"]) in rule:
-                got = ""
-            lines.append(f"{where + ': ' if where else ''}{rule}{got}")
-    return "; ".join(lines)
 
 
 def plain_value(value: Any) -> Any:

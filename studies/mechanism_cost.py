@@ -24,7 +24,7 @@ from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.tables import Column, said
 
 MEMORY, SECONDS = "system/training_memory_mb", "system/training_seconds"
-LIGHT = EvaluationConfig(follow=None, final=(KNN(),), tsne_images=0)
+LIGHT = EvaluationConfig(follow=(), final=(KNN(),), tsne_images=0)
 PUBLISHED_ROWS = {
     "MoCo, batch 256": {"mechanism": "MoCo"},
     "end to end, batch 256": {"mechanism": "end-to-end", "batch": "256"},

@@ -6,6 +6,7 @@ Expected: with a head, the output's width hardly matters; the layer before the h
 Cost: laptop 18 runs, about 6 minutes on two cores. Nobody has timed the other profiles.
 """
 
+from unlabeled.platform.evaluate import KNN, Linear, every
 from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.bases import SIMCLR_RUN, changed
 from unlabeled.studies.tables import said
@@ -28,7 +29,7 @@ STUDY = Study(
     source=WIDTH["source"],
     expected="With a head, the width hardly matters; the layer before it beats its output by far.",
     cost="18 runs, about 6 minutes on two cores, at laptop scale",
-    profiles=changed(SIMCLR_RUN, {"evaluation.layers": ("head",)}),
+    profiles=changed(SIMCLR_RUN, {"evaluation.final": every((KNN(), Linear()), layers=("", "head"))}),
     rows=heads(256, (32, 128, 512)),
     scaled={"workstation": heads(512, (32, 128, 512)), "cluster": heads(2048, (32, 128, 512))},
     measure=BEFORE,

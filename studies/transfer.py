@@ -18,7 +18,7 @@ from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.platform.augment import SIMCLR, SIMCLR_SMALL, Policy, ViewPlan
 from unlabeled.platform.config import EvaluationConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.evaluate import FineTune, Linear
+from unlabeled.platform.evaluate import FineTune, Linear, every
 from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.bases import SIMCLR_RUN
 from unlabeled.studies.tables import Column, said
@@ -33,7 +33,7 @@ METHODS = {"SimCLR": "SimCLR", "supervised": "Supervised"}
 
 def evaluation(tuning: FineTune, *transfer: DataConfig) -> EvaluationConfig:
     """Measure on the run's own data and on others, with the encoder frozen and fine-tuned."""
-    return EvaluationConfig(final=(Linear(), tuning), transfer=transfer)
+    return EvaluationConfig(final=every((Linear(), tuning), data=(None, *transfer)))
 
 
 def supervised(policy: Policy) -> dict[str, object]:

@@ -14,7 +14,7 @@ changes here, where the paper trains an MLP; and grey is every second picture, t
 from unlabeled.platform.augment import GaussianNoise, Rotate90, Sobel, simclr, two_views
 from unlabeled.platform.config import EvaluationConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.evaluate import Linear
+from unlabeled.platform.evaluate import Linear, every
 from unlabeled.platform.study import Claim, Study
 from unlabeled.studies.bases import SIMCLR_RUN, changed
 from unlabeled.studies.tables import Cell, Column, against
@@ -30,7 +30,7 @@ BEFORE, AFTER = (
     {task: Column("simclr_h_vs_z", column, {"SimCLR": {"predict": words}}) for task, words in TASKS.items()}
     for column in ("h", "g_of_h")
 )
-EVALUATION = EvaluationConfig(layers=("head",), transformations=tuple(TASKS), final=(Linear(),))
+EVALUATION = EvaluationConfig(final=every((Linear(),), layers=("", "head"), told=("class", *TASKS)))
 
 
 def row(small: bool, width: int) -> dict[str, object]:

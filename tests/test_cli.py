@@ -121,8 +121,8 @@ MISTAKES = {
         r"batch_size 9001 is larger than the 9000 training pictures of fashion-mnist-12k; use at most 9000",
     ),
     "whole path": (
-        ["run", "simclr", "--set", "evaluation.follow.neighbors=0"],
-        r": evaluation\.follow\.neighbors: .*equal to 1, got 0",
+        ["run", "simclr", "--set", "evaluation.follow.0.probe.neighbors=0"],
+        r": evaluation\.follow\.0\.probe\.neighbors: .*equal to 1, got 0",
     ),
     "kind": (["run", "simclr", "--set", "optimizer.name=adam"], r"'adam'; did you mean 'adamw'\? There are: adamw, "),
     "precision": (["run", "simclr", "--set", "precision=fp8"], r"precision: .*'auto', 'bf16' or 'fp32', got 'fp8'"),
@@ -347,16 +347,16 @@ def test_names_of_a_user_are_never_markup(unlabeled: Unlabeled, home: Path, smal
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_a_terminal_shows_progress_and_keeps_only_what_ended() -> None:
-    screen = io.StringIO()
+def test_a_terminal_shows_progress_and_keeps_only_what_ended(small_run: RunConfig) -> None:
+    screen, run = io.StringIO(), small_run.with_field("epochs", 1)
     with Display(1, "test/linear/top1", Console(file=screen, force_terminal=True, width=60)) as display:
-        display.show("simclr seed 0", 1, Started({}, 0, []))
-        display.show("simclr seed 0", 1, Progress(1, 4, 1234.0))
-        display.show("simclr seed 0", 1, EpochDone(1, {"train/loss": 2.5, "knn/top1": 0.5}))
+        display.show("simclr seed 0", run, Started({}, 0, []))
+        display.show("simclr seed 0", run, Progress(1, 4, 1234.0))
+        display.show("simclr seed 0", run, EpochDone(1, {"train/loss": 2.5, "knn/top1": 0.5}))
         display._live.refresh()  # as it does by itself, twice a second
-        display.show("simclr seed 0", 1, Noted("[bold]mind[/bold] the gap"))
+        display.show("simclr seed 0", run, Noted("[bold]mind[/bold] the gap"))
         display.show(
-            "simclr seed 0", 1, Finished({"test/linear/top1": 0.625, "system/wall_seconds": 75.0}, notes=("[b] x",))
+            "simclr seed 0", run, Finished({"test/linear/top1": 0.625, "system/wall_seconds": 75.0}, notes=("[b] x",))
         )
     shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
     assert re.search(r"simclr seed 0 +1/1 +1,234 +probing +2\.500 +50\.0 %", shown)
@@ -413,7 +413,7 @@ def test_show_lists_every_setting_as_set_takes_it(unlabeled: Unlabeled) -> None:
     assert "method.head" not in settings, "it is what the study varies"
     base = importlib.import_module("unlabeled.studies").STUDIES[STUDY].base("laptop")
     for path, text in settings.items():
-        if path not in ("method.views", "evaluation.final"):
+        if path not in ("method.views", "evaluation.follow", "evaluation.final"):
             assert base.with_field(path, options.parse_changes([f"{path}={text}"])[path]) == base
 
 

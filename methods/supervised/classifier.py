@@ -6,6 +6,7 @@ that the self-supervised method sees, one of each image.
 Shapes: B images per worker.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import nn
@@ -49,6 +50,10 @@ class Supervised(Method):
     def __init__(self, encoder: Encoder, classes: int) -> None:
         super().__init__(encoder)
         self.classifier = nn.Linear(encoder.dim, classes)
+
+    def layers(self) -> Mapping[str, nn.Module]:
+        """Return what it says of each class, ``logits``."""
+        return {"logits": nn.Sequential(self.encoder, self.classifier)}
 
     def forward(self, batch: Batch) -> StepResult:
         """Return the cross-entropy of the labels, and how often the largest logit is right."""

@@ -7,7 +7,7 @@ import typer
 
 from unlabeled.platform.cli.launch import Launch, starts_runs
 from unlabeled.platform.cli.sweeping import finish, sweep
-from unlabeled.platform.errors import UserError, lookup
+from unlabeled.platform.errors import UserError, explain, lookup
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
@@ -65,7 +65,6 @@ def read_config(path: Path) -> "RunConfig":
 
     from unlabeled import methods
     from unlabeled.platform.config import RunConfig
-    from unlabeled.platform.settings import explain
 
     assert methods.METHODS, "importing them makes them known to RunConfig"
     try:

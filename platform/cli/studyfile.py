@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlabeled.platform.errors import UserError
+from unlabeled.platform.errors import UserError, explain
 
 if TYPE_CHECKING:
     from unlabeled.platform.study import Study
@@ -26,7 +26,6 @@ def load_study(path: Path) -> "Study":
 
     from unlabeled import methods
     from unlabeled.platform.drive.parcel import use_folder
-    from unlabeled.platform.settings import explain
     from unlabeled.platform.study import Study
 
     assert methods.METHODS, "importing them makes them known to RunConfig"

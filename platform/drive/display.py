@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from unlabeled.platform.metrics import duration, percent, unit_of
+from unlabeled.platform.config import RunConfig
+from unlabeled.platform.metrics import duration, unit_of
 from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Noted, Progress, Started
 
 LINE_SECONDS = 30.0  # at least between two lines of a run on its way, so that a log stays readable
@@ -43,9 +44,9 @@ class Display:
         self._active.clear()
         self._live.stop()
 
-    def show(self, name: str, epochs: int, event: Event) -> None:
+    def show(self, name: str, run: RunConfig, event: Event) -> None:
         """Take in what a run reported."""
-        active = self._active.setdefault(name, _Active(epochs))
+        active = self._active.setdefault(name, _Active(run.epochs, next(iter(run.evaluation.followed), "")))
         if isinstance(event, Started):
             active.epoch = len(event.epochs)
             if event.step:
@@ -84,7 +85,8 @@ class Display:
 
     def _render(self) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for head in ("running", "epoch", "images/s", "left", "loss", "knn"):
+        followed = dict.fromkeys(active.followed.rpartition("/")[0] for active in self._active.values())
+        for head in ("running", "epoch", "images/s", "left", "loss", ", ".join(filter(None, followed))):
             table.add_column(head, justify="left" if head == "running" else "right")
         for name, active in list(self._active.items()):
             table.add_row(escape(name), *active.cells())
@@ -93,10 +95,10 @@ class Display:
 
 
 class _Active:
-    """A run under way."""
+    """A run under way; ``followed`` is the metric that is shown of it, where one is."""
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs, self.epoch = epochs, 0
+    def __init__(self, epochs: int, followed: str) -> None:
+        self.epochs, self.epoch, self.followed = epochs, 0, followed
         self.images_per_second = self.seconds_left = 0.0
         self.metrics: dict[str, float] = {}
         self._first: tuple[float, int] | None = None
@@ -121,17 +123,17 @@ class _Active:
 
     def line(self) -> str:
         """Say what the table's row says."""
-        epoch, speed, left, loss, knn = self.cells()
-        named = {"images/s": speed, "left": left, "loss": loss, "knn": knn}
+        epoch, speed, left, loss, score = self.cells()
+        named = {"images/s": speed, "left": left, "loss": loss, self.followed.rpartition("/")[0]: score}
         return ", ".join([f"epoch {epoch}", *(f"{name} {cell}" for name, cell in named.items() if cell)])
 
     def cells(self) -> tuple[str, str, str, str, str]:
-        loss, knn = self.metrics.get("train/loss"), self.metrics.get("knn/top1")
+        loss, score = self.metrics.get("train/loss"), self.metrics.get(self.followed)
         left = duration(self.seconds_left) if self.seconds_left else ""
         return (
             f"{self.epoch}/{self.epochs}",
             f"{self.images_per_second:,.0f}" if self.images_per_second else "",
             left if self.epoch < self.epochs else "probing",
             "" if loss is None else f"{loss:.3f}",
-            "" if knn is None else percent(knn),
+            "" if score is None else unit_of(self.followed).value(score),
         )

@@ -9,17 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import torch
-
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.processor import Processor
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import StudyLog
 from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Metrics, Started
 from unlabeled.platform.train.loaded import Identity, identify, load_cached
-from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.protocols import protocols
 
 _NAMED = 3  # runs that are named of those that others have
 
@@ -162,7 +159,7 @@ class Recorder:
                 self.log.failed(run_id, event)
                 self.outcome.failed += 1
                 self._let_go(number)
-            display.show(planned.name, planned.config.epochs, event)
+            display.show(planned.name, planned.config, event)
 
     def stop(self, number: int, reason: str, metrics: Metrics | None = None) -> None:
         """End a run under way that is not wanted any more: killed, with the reason and some last metrics."""
@@ -192,8 +189,8 @@ class Recorder:
             self._say(f"{planned.name}: {self.log.holder(fingerprint)} does it too; what it gives here is not logged")
             return False
         data = self.data[planned.config.data]
-        protocols = Evaluation(planned.config, data, Processor(torch.device("cpu"), "fp32")).protocols()
-        self.log.begin(planned, self._identity(number), self._base(), data, protocols)
+        how = protocols(planned.config.evaluation, data)
+        self.log.begin(planned, self._identity(number), self._base(), data, how)
         if more := self.parameters(number):
             self.log.add(fingerprint, params=more)
         self._run_ids[number] = fingerprint

@@ -26,7 +26,7 @@ from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.built import check_built
 from unlabeled.platform.train.events import Event, Failed
 from unlabeled.platform.train.execution import execute_safely
-from unlabeled.platform.train.loaded import data_of, load_transfer
+from unlabeled.platform.train.loaded import data_of, load_other
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -48,8 +48,7 @@ def check_runs(planned: Sequence[PlannedRun], resources: Resources) -> None:
     """
     for run in planned:
         data = data_of(run.config)
-        check_built(run.config, data, resources.workers)
-        load_transfer(run.config, data)
+        check_built(run.config, data, resources.workers, load_other(run.config, data))
 
 
 def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outcome:

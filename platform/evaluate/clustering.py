@@ -16,6 +16,7 @@ from pydantic import Field
 
 from unlabeled.platform.evaluate.features import Features
 from unlabeled.platform.evaluate.probe import FeatureProbe, Score
+from unlabeled.platform.metrics import Metric, scores_of
 
 
 class KMeans(FeatureProbe):
@@ -31,7 +32,7 @@ class KMeans(FeatureProbe):
     """
 
     name = "kmeans"
-    scores: ClassVar[tuple[str, ...]] = ("top1", "nmi", "ari")
+    scores: ClassVar[Mapping[str, Metric]] = scores_of("kmeans", "top1", "nmi", "ari")
     clusters: int | None = Field(default=None, ge=1)
     starts: int = Field(default=10, ge=1)
 

@@ -6,6 +6,7 @@ sec. 3.4: cosine similarity s, votes weighted exp(s / temperature).
 
 import functools
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from unlabeled.platform.evaluate.features import Features
 from unlabeled.platform.evaluate.probe import FeatureProbe, Score
+from unlabeled.platform.metrics import Metric, scores_of
 
 CHUNK = 1024  # test pictures compared at a time
 
@@ -27,6 +29,7 @@ class KNN(FeatureProbe):
     """
 
     name = "knn"
+    scores: ClassVar[Mapping[str, Metric]] = scores_of("knn", "top1")
     neighbors: int = Field(default=20, ge=1)
     temperature: float = Field(default=0.07, gt=0.0)
 

@@ -13,6 +13,7 @@ nothing to do with its features: a Kronecker product of two small covariances.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from unlabeled.platform.evaluate.features import Features
 from unlabeled.platform.evaluate.probe import FeatureProbe, Score
+from unlabeled.platform.metrics import Metric, scores_of
 
 _MAX_PRODUCTS = 500  # with the Hessian, in one Newton step
 _MAX_HALVINGS = 30  # of a Newton step
@@ -37,6 +39,7 @@ class Linear(FeatureProbe):
     """
 
     name = "linear"
+    scores: ClassVar[Mapping[str, Metric]] = scores_of("linear", "top1")
     version = 2
     l2: float = Field(default=1e-3, ge=0.0)
     tolerance: float = Field(default=1e-8, gt=0.0)

@@ -10,17 +10,19 @@ import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.evaluate.features import Features, check_finite
+from unlabeled.platform.evaluate.corruptions import Corruption
+from unlabeled.platform.evaluate.features import Features, check_finite, extract
 from unlabeled.platform.method import Method
+from unlabeled.platform.metrics import Metric, declare, metric_of, scores_of
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.settings import Variant
 
@@ -33,17 +35,32 @@ class ProbeConfig(Variant):
     """A probe is a value: its fields are its settings.
 
     Attributes:
+        reads: "pooled", features [N, D]; "grid", features in their places; "method", the method itself.
+        target: the kind of field that it is told, "class" or "mask"; and the field's name where no other is given.
+        sees: kinds of what the encoder sees, where it can measure.
         asks_method: whether it scores the whole method and not only its encoder, so that two methods may score
             differently before any training.
-        scores: which of its values reports compare; each is logged with its protocol.
+        scores: those of its values that reports compare, and what each is; they are logged with the probe's protocol.
         labels: share of each class's training labels that it may see, at least one of each; a smaller share's pictures
             are among a larger one's.
     """
 
     group = "unlabeled.probes"
+    reads: ClassVar[Literal["pooled", "grid", "method"]] = "pooled"
+    target: ClassVar[str] = "class"
+    sees: ClassVar[tuple[str, ...]] = ("image", "clip", "wave")
     asks_method: ClassVar[bool] = False
-    scores: ClassVar[tuple[str, ...]] = ("top1",)
+    scores: ClassVar[Mapping[str, Metric]] = scores_of("", "top1")
     labels: float = Field(default=1.0, gt=0.0, le=1.0)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Join the family, and make the scores known."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            for score, metric in cls.scores.items():
+                if metric_of(whole := f"{cls.name}/{score}") != metric:
+                    declare([replace(metric, name=whole)])
 
     @property
     def key(self) -> str:
@@ -68,7 +85,10 @@ class ProbeConfig(Variant):
 
 
 class FeatureProbe(ProbeConfig):
-    """A probe on frozen features of any layer. Abstract; calling it measures."""
+    """A probe on frozen features of any layer. Abstract; calling it measures.
+
+    What it draws does not depend on the run's seed: equal features give equal scores.
+    """
 
     @abstractmethod
     def learn(self, train: Features) -> Score:
@@ -101,6 +121,9 @@ class Subject:
         data: whose pictures; labelled.
         processor: what to compute on.
         seed: the run's, for whatever the probe draws.
+        field: what of the data the encoder sees.
+        told: what the probe is told of them, the name of a field.
+        shown: how what is scored is corrupted; what is learned from never is.
     """
 
     method: Method
@@ -108,10 +131,25 @@ class Subject:
     data: Data
     processor: Processor
     seed: int
+    field: str = "image"
+    told: str = "class"
+    shown: Corruption | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that it is told, by number."""
+        return self.data.train.fields[self.told].classes
+
+    def features(self, module: nn.Module, split: str) -> Features:
+        """Return what a module makes of a split that is scored."""
+        source = getattr(self.data, split)
+        return extract(module, source, self.processor, field=self.field, told=self.told, shown=self.shown)
 
 
 class MethodProbe(ProbeConfig):
     """A probe of a method as a whole. Abstract."""
+
+    reads: ClassVar[Literal["pooled", "grid", "method"]] = "method"
 
     @abstractmethod
     def measure(self, subject: Subject, splits: tuple[str, ...]) -> Mapping[str, Mapping[str, float]]:
@@ -170,9 +208,12 @@ def share_of_labels(labels_N: Tensor, share: float) -> Tensor:
     """Choose the first pictures of each class: int64 rows, in order; all of them for a share of 1.
 
     Args:
-        labels_N: int64 [N]; splits are shuffled, so the first are a fair sample.
+        labels_N: int64 [N], or masks, boxes and points [N, ...], which count as one class; splits are shuffled, so the
+            first are a fair sample.
         share: in (0, 1]; each class gives that share of its pictures, rounded up.
     """
+    if labels_N.ndim > 1:
+        labels_N = torch.zeros(len(labels_N), dtype=torch.int64, device=labels_N.device)
     chosen = [
         rows[: math.ceil(round(share * len(rows), 6))]
         for rows in (torch.nonzero(labels_N == label).flatten() for label in labels_N.unique(sorted=True))  # type: ignore[no-untyped-call]

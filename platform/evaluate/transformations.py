@@ -31,7 +31,10 @@ class Transformation:
     apply: Callable[[Tensor, Draws, Tensor], Tensor]
 
     def __call__(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the images changed, and in which ways; the rows decide both."""
+        """Return the images changed, and in which ways; the rows decide both. All frames of a clip change alike."""
+        if images.ndim == 5:
+            changed, ways = self(images.flatten(0, 1), rows.repeat_interleave(images.shape[1]))
+            return changed.view_as(images), ways[:: images.shape[1]]
         draws = Draws(rows.to(images.device), "transformation")
         ways = draws.integers("way", self.ways)
         return self.apply(images, draws, ways), ways

@@ -14,9 +14,10 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate.features import CHUNK, extract, in_eval_mode
+from unlabeled.platform.evaluate.features import CHUNK, in_eval_mode
 from unlabeled.platform.evaluate.probe import MethodProbe, Subject
 from unlabeled.platform.method import ImageTextMethod, Method
+from unlabeled.platform.metrics import Metric, scores_of
 
 NAME_ALONE = ("{}",)
 
@@ -32,6 +33,7 @@ class ZeroShot(MethodProbe):
     """
 
     name = "zero-shot"
+    scores: ClassVar[Mapping[str, Metric]] = scores_of("zero-shot", "top1")
     asks_method: ClassVar[bool] = True
     templates: tuple[str, ...] = Field(default=NAME_ALONE, min_length=1)
 
@@ -64,14 +66,14 @@ class ZeroShot(MethodProbe):
 
     def measure(self, subject: Subject, splits: tuple[str, ...]) -> Mapping[str, Mapping[str, float]]:
         """Return each split's ``top1``."""
-        method, data, processor = subject.method, subject.data, subject.processor
+        method = subject.method
         self.check(method)
         assert isinstance(method, ImageTextMethod)
-        with in_eval_mode(method), processor.autocast():
-            class_KD = self.embed_classes(method, data.classes)
+        with in_eval_mode(method), subject.processor.autocast():
+            class_KD = self.embed_classes(method, subject.classes)
         found = {}
         for split in splits:
-            pictures = extract(_Pictures(method), getattr(data, split), processor)
+            pictures = subject.features(_Pictures(method), split)
             assert pictures.labels is not None
             nearest = (F.normalize(pictures.x, dim=1) @ class_KD.T).argmax(dim=1)
             found[split] = {"top1": nearest.eq(pictures.labels).double().mean().item()}

@@ -7,11 +7,11 @@ from pydantic import Field, model_validator
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError, lookup, unknown
+from unlabeled.platform.metrics import in_area, metric_of
 from unlabeled.platform.search.space import Ask, Dimension
 from unlabeled.platform.settings import Settings
 
 IMAGES_SEEN = "search/images_seen"
-_HEALTH = ("health/rankme", "health/uniformity", "health/deviation", "health/alignment")
 _COMPUTE = (IMAGES_SEEN, "system/cpu_seconds", "system/wall_seconds", "system/peak_memory_mb")
 _FIXED = {
     "seed": "the best points are repeated over further seeds by themselves",
@@ -21,10 +21,20 @@ _FIXED = {
 
 
 class Objective(Settings):
-    """A metric, and which way is better."""
+    """A metric, and which way is better; where the metric says that itself, it need not be said again."""
 
     metric: str
     direction: Literal["maximize", "minimize"] = "maximize"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_metric_knows_the_direction(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "direction" in value or "metric" not in value:
+            return value
+        better = metric_of(str(value["metric"])).direction
+        if better is None:
+            raise ValueError(f"whether more or less {value['metric']} is better is not known; give its direction")
+        return {**value, "direction": "maximize" if better == "higher" else "minimize"}
 
     def better(self, values: Mapping[int, float]) -> list[int]:
         """Sort keys by their values, the best first; of equals, the earlier key."""
@@ -192,8 +202,7 @@ class Search(Settings):
             base = base.with_field(path, corners[0])
 
     def _check_metrics(self, base: RunConfig) -> None:
-        followed = [f"{base.evaluation.follow.key}/top1"] if base.evaluation.follow else []
-        scores = [f"validation/{key}/top1" for key in base.evaluation.keys.values()] + followed + list(_HEALTH)
+        scores = [*base.evaluation.validated, *base.evaluation.followed, *in_area("health")]
         for objective, allowed in zip(self.objectives, (scores, [*scores, *_COMPUTE]), strict=False):
             _refuse_test_and_loss("objective", objective.metric, allowed[0])
             if objective.metric not in allowed:
@@ -218,7 +227,7 @@ def check_pruning(metric: str, base: RunConfig) -> None:
     Raises:
         UserError: it is a loss, of the test split, or none that is measured while a run trains.
     """
-    allowed = [*([f"{base.evaluation.follow.key}/top1"] if base.evaluation.follow else []), "health/rankme"]
+    allowed = [*base.evaluation.followed, "health/rankme"]
     _refuse_test_and_loss("pruning", metric, allowed[0])
     if metric not in allowed:
         raise unknown("metric to prune on", metric, allowed)

@@ -27,7 +27,8 @@ from pydantic import ValidationError
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.draws import key
-from unlabeled.platform.errors import UserError
+from unlabeled.platform.errors import UserError, explain
+from unlabeled.platform.metrics import metric_of
 from unlabeled.platform.search.declared import Search
 from unlabeled.platform.search.strategy import (
     PrunerName,
@@ -37,7 +38,6 @@ from unlabeled.platform.search.strategy import (
     make_pruner,
     make_sampler,
 )
-from unlabeled.platform.settings import explain
 
 _TRIED_FIRST = 3  # of the best points of searches around other bases
 
@@ -89,7 +89,8 @@ class Memory:
             load_if_exists=True,
         )
         self.prunes = pruner != "none"
-        self.sign = 1.0 if search.objective.direction == "maximize" else -1.0  # of what is pruned on: higher is better
+        grows = metric_of(search.prune_on).direction != "lower"
+        self.sign = 1.0 if grows == (search.objective.direction == "maximize") else -1.0  # of what is pruned on
         if self.name not in known:
             self._learn_from_earlier(home)
         turn = key(seed, "sampler", len(self.study.get_trials(deepcopy=False)))  # or it would begin as it began before

@@ -1,16 +1,18 @@
 """A run's method, built; and all that can be checked of a run before anything is trained."""
 
+from collections.abc import Mapping
+
 import torch
 
 from unlabeled.platform.collective.randomness import check_no_dropout
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data, PictureFormat
+from unlabeled.platform.data import Data, DataConfig, PictureFormat
 from unlabeled.platform.draws import key
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.errors import UserError, unknown
-from unlabeled.platform.evaluate.layers import layers
+from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.plans import check_plan
 
 
@@ -68,36 +70,33 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
     run.method.check(run.batch_size, workers, data)
 
 
-def check_built(run: RunConfig, data: Data, workers: int = 1) -> Method:
+def check_built(run: RunConfig, data: Data, workers: int = 1, other: Mapping[DataConfig, Data] | None = None) -> Method:
     """Check all that can be checked without training; return the run's method, built without memory for its weights.
 
+    What is measured on further data sets is checked where ``other`` has them.
+
     Raises:
-        UserError: see :func:`check_fits` and :func:`check_method`; or the encoder doesn't fit.
+        UserError: see :func:`check_fits`, :func:`check_method` and :func:`check_measurements`; or the encoder doesn't
+            fit.
     """
     check_fits(run, data, workers)
     with torch.device("meta"):
         encoder = _encoder_of(run, data)
         method = run.method.build(encoder, data)
     check_method(method, run)
+    check_measurements(method, run, data, other)
     return method
 
 
 def check_method(method: Method, run: RunConfig) -> None:
-    """Check that a method can be trained and measured as the run asks.
+    """Check that a method can be trained as the run asks.
 
     Raises:
-        UserError: micro-batches are wanted of a method that needs its batch whole, a layer that it does not have, or a
-            probe that can't measure it; or it has dropout.
+        UserError: micro-batches are wanted of a method that needs its batch whole; or it has dropout.
     """
     check_no_dropout(method, run.method.name)
     if run.micro_batch is not None and method.cut == "whole":
         raise UserError(f"{run.method.name} needs its batch whole, so micro_batch can't cut it; leave it out")
-    known = layers(method)
-    for layer in run.evaluation.layers:
-        if layer not in known:
-            raise unknown(f"layer of {run.method.name}", layer, known)
-    for probe in run.evaluation.final:
-        probe.check(method)
 
 
 def _nearest(wanted: int, allowed: list[int]) -> str:

@@ -29,8 +29,9 @@ from unlabeled.platform.train.events import (
     Started,
     forwarding_warnings,
 )
-from unlabeled.platform.train.loaded import data_of, identify, load_transfer
+from unlabeled.platform.train.loaded import data_of, identify, load_other
 from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.memory import TrainingMemory
 from unlabeled.platform.train.notes import Notes
@@ -90,7 +91,7 @@ class _Execution:
         self.run, self.data, self.processor, self.report = run, data, processor, report
         self.folder = home / "work" / identify(run).fingerprint
         self.is_first = collective.rank() == 0
-        self.evaluation = Evaluation(run, data, processor, load_transfer(run, data))
+        self.evaluation = Evaluation(run, data, processor, load_other(run, data))
         self.untrained = _untrained(run, data, home, processor, self.evaluation) if self.is_first else {}
         self.training = Training(run, data, processor)
         self.epochs: list[Metrics] = []
@@ -140,14 +141,14 @@ class _Execution:
             self.evaluation.notes.extend(history.notes)
             return
         self.epochs = [{k: v for k, v in epoch.items() if k not in self.followed} for epoch in self.epochs]
-        found = self.evaluation.follow(self.training.method.encoder, " after the last epoch") if self.is_first else {}
+        found = self.evaluation.follow(self.training.method, " after the last epoch") if self.is_first else {}
         self.epochs[-1] |= found
         self.followed = set(found)
 
     def _end_epoch(self) -> None:
         metrics = self.training.end_epoch()
         if self.is_first and self.evaluation.due(self.training.epoch):
-            found = self.evaluation.follow(self.training.method.encoder, f" in epoch {self.training.epoch}")
+            found = self.evaluation.follow(self.training.method, f" in epoch {self.training.epoch}")
             metrics |= found
             self.followed |= found.keys()
         metrics = self.evaluation.notes.measured(metrics, f" in epoch {self.training.epoch}")
@@ -235,21 +236,24 @@ class _Clock:
 def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, evaluation: Evaluation) -> Metrics:
     """Measure the encoder before training, once for all runs that start from the same weights."""
     own_eyes = type(run.method).make_encoder is not MethodConfig.make_encoder
-    asks_method = run.evaluation.layers or any(probe.asks_method for probe in run.evaluation.final)
+    asks_method = any(each.layer or each.probe.asks_method for each in run.evaluation.final)
     what = (
         run.method.digest() if own_eyes or asks_method else "",
         run.encoder.digest(),
         run.data.digest(),
         data.checksum,
         str(run.seed),
+        run.method.field,  # which the encoder sees
         processor.precision,
-        *(other.checksum for other in evaluation.transfer.values()),
+        *(other.checksum for other in evaluation.other.values()),
     )
     path = home / "work" / "untrained" / f"{run.evaluation.digest(*what)}.json"
     if path.is_file():
         found: Metrics = json.loads(path.read_text())
         return found
-    found = evaluation.untrained(build_method(run, data, processor))
+    method = build_method(run, data, processor)
+    check_measurements(method, run, data, evaluation.other)
+    found = evaluation.untrained(method)
     if not evaluation.notes:  # what is missing is found out anew, so that each run says why
         checkpoint.write_atomically(path, json.dumps(found).encode())
     return found

@@ -3,9 +3,8 @@
 import functools
 from dataclasses import dataclass
 
-from unlabeled.platform.config import RunConfig, transfer_name
+from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load, seen_as
-from unlabeled.platform.errors import UserError
 
 
 @functools.lru_cache(maxsize=16)
@@ -24,21 +23,20 @@ def data_of(run: RunConfig) -> Data:
     return _showing(run.data, run.method.field)
 
 
-def load_transfer(run: RunConfig, data: Data) -> dict[str, Data]:
-    """Load the further data sets that a run is probed on: its name in metrics -> it, as the encoder sees it.
+def load_other(run: RunConfig, data: Data) -> dict[DataConfig, Data]:
+    """Load the further data sets that a run is measured on, as the encoder sees them.
 
     Raises:
-        UserError: a set is missing or damaged, or has no labels to probe by.
+        UserError: a set is missing or damaged.
     """
-    found = {}
-    for config in run.evaluation.transfer:
-        other = load_cached(config.with_field("image_px", data.image_px))
-        if any("class" not in split.fields for split in (other.train, other.validation, other.test)):
-            raise UserError(
-                f"evaluation.transfer needs labels, and {config.name} has none; choose a data set with class folders"
-            )
-        found[transfer_name(config)] = seen_as(other, data.channels)
-    return found
+    return {config: _as_seen(config, run, data) for config in run.evaluation.other_data}
+
+
+def _as_seen(config: DataConfig, run: RunConfig, data: Data) -> Data:
+    if data.train.fields[data.field].kind == "wave":
+        return _showing(config, run.method.field)
+    other = _showing(config.with_field("image_px", data.image_px), run.method.field)
+    return seen_as(other, data.channels)
 
 
 @dataclass(frozen=True)
@@ -63,5 +61,5 @@ def identify(run: RunConfig) -> Identity:
         UserError: a data set is missing or damaged.
     """
     data = data_of(run)
-    checksums = (data.checksum, *(other.checksum for other in load_transfer(run, data).values()))
+    checksums = (data.checksum, *(other.checksum for other in load_other(run, data).values()))
     return Identity(run.fingerprint(*checksums), run.training(data.checksum), run.row(*checksums))

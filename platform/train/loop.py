@@ -28,6 +28,7 @@ from unlabeled.platform.train import microbatch
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.built import build_method, check_fits, check_method
 from unlabeled.platform.train.checkpoint import State
+from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.meter import EpochMeter
 from unlabeled.platform.train.metric_names import of_logs
 from unlabeled.platform.train.survey import TrainingSurvey
@@ -59,6 +60,7 @@ class Training:
         self.run, self.data, self.processor = run, data, processor
         self.method = build_method(run, data, processor)
         check_method(self.method, run)
+        check_measurements(self.method, run, data)
         self._warn_of_batch_norm()
         self._forward: nn.Module = self.method
         if collective.world_size() > 1:
@@ -152,8 +154,8 @@ class Training:
         with keyed_only(run.method.name, self.processor.device):
             result = self._gradients_of_whole() if not run.micro_batch else self._gradients_of_parts(run.micro_batch)
         self.method.before_step(self.step / self.total_steps)
-        follow = run.evaluation.follow
-        names = of_logs(tuple(result.logs), () if follow is None else (follow.key,))
+        followed = (name.partition("/")[0] for name in run.evaluation.followed)
+        names = of_logs(tuple(result.logs), tuple(dict.fromkeys(followed)))
         logs = {"train/loss": result.loss, **{names[name]: value for name, value in result.logs.items()}}
         if run.optimizer.clip_norm is not None:
             logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(

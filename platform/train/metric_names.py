@@ -6,9 +6,8 @@ A name that is refused after the training costs the run; one that falls together
 import functools
 import hashlib
 
+from unlabeled.platform.metrics import AREAS
 from unlabeled.platform.train.loggable import metric_name
-
-_OURS = frozenset(("train", "test", "validation", "untrained", "system", "health", "search"))  # areas
 
 
 @functools.lru_cache(maxsize=64)
@@ -26,7 +25,7 @@ def of_logs(names: tuple[str, ...], areas: tuple[str, ...] = ()) -> dict[str, st
     >>> of_logs(("a/acc@1", "a/acc_1"))
     {'a/acc@1': 'a/acc_1-77d0c5', 'a/acc_1': 'a/acc_1'}
     """
-    taken = {*_OURS, *areas}
+    taken = {*AREAS, *areas}
     found: dict[str, str] = {}
     for name in names:
         cleaned = metric_name(name)

@@ -78,7 +78,7 @@ def draw_tsne(encoder: Encoder, run: RunConfig, data: Data, processor: Processor
         ValueError: there is no map of these pictures: fewer than three, or all of one kind to the encoder.
         NotFiniteError: a feature is NaN or infinite.
     """
-    features = extract(encoder, data.test, processor, run.evaluation.tsne_images)
+    features = extract(encoder, data.test, processor, run.evaluation.tsne_images, field=data.field)
     assert features.labels is not None
     place = places(features.x.cpu().numpy(), run.seed)
     draw_map(place, features.labels.cpu().numpy(), data.classes, path)

@@ -179,6 +179,6 @@ def _own_numbers(study: Study) -> set[str]:
     """The numbers that a study may name: in its rows' names, their plain fields and its shares of labels."""
     fields = [value for row in study.row_settings().values() for value in row.values()]
     numbers = [value for value in fields if isinstance(value, int | float)]
-    shares = [probe.labels for run in study.profiles.values() for probe in run.evaluation.final]
+    shares = [each.probe.labels for run in study.profiles.values() for each in run.evaluation.final]
     texts = [*study.row_settings(), *(f"{scale * number:g}" for scale in (1, 100) for number in (*numbers, *shares))]
     return set(itertools.chain(*(NUMBER.findall(text) for text in texts)))

@@ -25,7 +25,7 @@ from unlabeled.platform.augment import (
     Solarize,
 )
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.settings import explain
+from unlabeled.platform.errors import explain
 
 KINDS: list[type[Op]] = [
     Crop,

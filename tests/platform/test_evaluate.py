@@ -19,9 +19,11 @@ from unlabeled.platform.evaluate import (
     FineTune,
     KMeans,
     Linear,
+    Measurement,
     ProbeConfig,
     alignment,
     deviation,
+    every,
     extract,
     rankme,
     uniformity,
@@ -31,6 +33,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.protocols import protocols
 
 PROBES: list[FeatureProbe] = [KNN(), Linear(), KMeans()]
 
@@ -197,15 +200,15 @@ def test_every_metric_has_its_protocol_and_test_is_measured_once_at_the_end(
 ) -> None:
     tuned = FineTune(labels=0.5, epochs=1, least_steps=0)
     final_probes = (KNN(), Linear(labels=0.5), KMeans(starts=1), tuned)
-    more = {"layers": ("head",), "transformations": ("rotation",), "final": final_probes}
-    small_run = small_run.with_field("evaluation", EvaluationConfig(follow_images=100, **more))
+    final_measurements = every(final_probes, layers=("", "head"), told=("class", "rotation"))
+    small_run = small_run.with_field("evaluation", EvaluationConfig(follow_images=100, final=final_measurements))
     evaluation = Evaluation(small_run, small_data, processor)
     method = build_method(small_run, small_data, processor)
     encoder = method.encoder
-    followed, final, untrained = evaluation.follow(encoder), evaluation.final(method), evaluation.untrained(method)
+    followed, final, untrained = evaluation.follow(method), evaluation.final(method), evaluation.untrained(method)
     assert not any(name.startswith("test/") for name in followed)
     found = {name for name in {*followed, *final, *untrained} if name.endswith(("/top1", "/nmi", "/ari"))}
-    assert found == {name for name in evaluation.protocols() if not name.startswith("system/")}
+    assert found == {name for name in protocols(small_run.evaluation, small_data) if not name.startswith("system/")}
     assert {name.removeprefix("untrained/"): value for name, value in untrained.items()} == {
         name.removeprefix("test/"): value for name, value in final.items() if name.startswith("test/")
     }, "this encoder is the untrained one"
@@ -220,7 +223,7 @@ def test_every_metric_has_its_protocol_and_test_is_measured_once_at_the_end(
 
 
 def test_a_probe_of_a_layer_reads_that_layer(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
-    run = small_run.with_field("evaluation", EvaluationConfig(layers=("head",), final=(KNN(),)))
+    run = small_run.with_field("evaluation", EvaluationConfig(final=Measurement(probe=KNN(), layer="head")))
     method = build_method(run, small_data, processor).eval()
     for split in ("validation", "test"):
         bank, asked = (
@@ -255,7 +258,7 @@ def test_transformed_pictures_come_in_every_way_and_are_told_by_it(name: str, pr
 
 
 def test_a_layer_that_the_method_lacks_is_named(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
-    run = small_run.with_field("evaluation.layers", ("haed",))
+    run = small_run.with_field("evaluation.final", ({"probe": {"name": "knn"}, "layer": "haed"},))
     with pytest.raises(UserError, match=r"no layer of simclr is called 'haed'; did you mean 'head'\?"):
         Training(run, small_data, processor)
 

@@ -15,13 +15,15 @@ from unlabeled.platform.collective.batch_norm import GroupedBatchNorm
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import ArrayImages, Classes, Data, InChannels, Joined, Source
 from unlabeled.platform.encoder import ConvNetConfig
-from unlabeled.platform.evaluate import FineTune, ProbeConfig, Subject
+from unlabeled.platform.evaluate import FineTune, ProbeConfig, Subject, every
+from unlabeled.platform.evaluate.fitting import Fit
 from unlabeled.platform.evaluate.probe import share_of_labels
 from unlabeled.platform.method import Method
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.protocols import protocols
 
 QUICK = FineTune(epochs=2, least_steps=0)
 
@@ -106,7 +108,7 @@ def test_a_share_of_the_labels_sees_only_those_pictures(method: Method, small_da
 def test_pictures_without_a_label_are_never_seen(method: Method, stripes: Data, processor: Processor) -> None:
     labels = classes_of(stripes.train)
     some = with_fields(stripes.train, Classes(labels, "abcd", known=torch.arange(len(labels)) < 60))
-    chosen = FineTune(labels=0.5)._labelled(some)
+    chosen = FineTune(labels=0.5)._labelled(some, "class")
     assert some.known("class")[chosen].all()
     assert some.tensor(chosen, "class").bincount().tolist() == [8, 8, 8, 8]
 
@@ -115,7 +117,7 @@ def test_pictures_without_a_label_are_never_seen(method: Method, stripes: Data, 
     ("pictures", "sizes"), [(50, [50]), (64, [64]), (65, [64]), (130, [64, 64]), (128, [64, 64]), (2, [2])]
 )
 def test_the_last_batch_is_dropped_if_it_is_incomplete_and_not_the_only_one(pictures: int, sizes: list[int]) -> None:
-    assert [len(rows) for rows in FineTune()._batches(torch.arange(pictures))] == sizes
+    assert [len(rows) for rows in Fit(1, 0, 64, AdamW()).batches(torch.arange(pictures))] == sizes
 
 
 @pytest.mark.parametrize(("epochs", "least", "expected"), [(2, 0, 6), (2, 3, 6), (2, 7, 7)])
@@ -146,12 +148,13 @@ def test_of_an_encoder_that_has_not_learned_it_is_training_from_scratch(
     small_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
     probe = QUICK.with_field("labels", 0.1)
-    run = small_run.with_field("evaluation", EvaluationConfig(final=(probe,), layers=("head",)))
+    run = small_run.with_field("evaluation", EvaluationConfig(final=every((probe,), layers=("", "head"))))
     evaluation, method = Evaluation(run, small_data, processor), build_method(run, small_data, processor)
     final, untrained = evaluation.final(method), evaluation.untrained(method)
     assert set(final) == {"validation/fine-tune-10pct/top1", "test/fine-tune-10pct/top1"}, "not on a layer's features"
     assert untrained == {"untrained/fine-tune-10pct/top1": final["test/fine-tune-10pct/top1"]}
-    assert evaluation.protocols()["test/fine-tune-10pct/top1"].endswith("on test, the whole encoder, last epoch")
+    how = protocols(run.evaluation, small_data)
+    assert how["test/fine-tune-10pct/top1"].endswith("on test, the whole encoder, last epoch")
 
 
 def test_it_is_a_value_and_its_protocol_names_the_augmentation_in_words() -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from unlabeled.methods.contrastive.simclr import SimCLR
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig
-from unlabeled.platform.evaluate import KNN, FineTune, KMeans, Linear, ProbeConfig, ZeroShot
+from unlabeled.platform.evaluate import KNN, FineTune, KMeans, Linear, Measurement, ProbeConfig, ZeroShot, every
 from unlabeled.platform.evaluate.probe import keys
 from unlabeled.platform.method import Batch, StepResult
 from unlabeled.platform.metrics import unit_of
@@ -19,6 +19,7 @@ from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.metric_names import of_logs
+from unlabeled.platform.train.protocols import protocols
 
 SEVERAL: list[tuple[ProbeConfig, ...]] = [
     (KNN(), KNN(neighbors=5), KNN(neighbors=200), KNN(neighbors=5, temperature=0.1)),
@@ -50,7 +51,7 @@ def test_two_values_of_k_are_both_measured(small_run: RunConfig, small_data: Dat
     found = evaluation.final(build_method(run, small_data, processor))
     expected = {"knn": 20, "knn-neighbors-5": 5, "knn-neighbors-200": 200}
     assert {name for name in found if name.startswith("test/")} == {f"test/{key}/top1" for key in expected}
-    how = evaluation.protocols()
+    how = protocols(run.evaluation, small_data)
     assert set(found) <= set(how)
     for key, neighbors in expected.items():
         assert f"neighbors {neighbors}," in how[f"test/{key}/top1"]
@@ -60,10 +61,17 @@ def test_two_values_of_k_are_both_measured(small_run: RunConfig, small_data: Dat
     ("fields", "message"),
     [
         ({"final": (KNN(), KNN(neighbors=20))}, r"knn@1 \(neighbors 20, temperature 0.07\) is listed twice"),
-        ({"layers": ("head", "head")}, "two measurements would be called head/knn; leave one out"),
-        ({"transformations": ("grey", "grey")}, "two measurements would be called grey/knn"),
-        ({"layers": ("grey",), "transformations": ("grey",)}, "two measurements would be called grey/knn"),
-        ({"layers": ("emoji",), "transfer": (DataConfig(name="emoji"),)}, "would be called emoji/knn"),
+        ({"final": every((KNN(),), layers=("head", "head"))}, r"knn@1 \(.*\) is listed twice"),
+        ({"follow": every((KNN(),), told=("grey", "grey"))}, r"knn@1 \(.*\) is listed twice"),
+        ({"final": (Measurement(probe=KNN(), layer="grey"), Measurement(probe=KNN(), told="grey"))}, "called grey/knn"),
+        (
+            {"final": (Measurement(probe=KNN(), layer="emoji"), *every((KNN(),), data=(DataConfig(name="emoji"),)))},
+            "two measurements would be called emoji/knn; leave one out",
+        ),
+        ({"follow": Measurement(probe=KNN(), layer="health")}, "called health/knn, and health is taken"),
+        ({"follow": FineTune()}, "fine-tune scores a whole method, which takes too long to follow"),
+        ({"follow": every((KNN(),), data=(DataConfig(name="emoji"),))}, "emoji/knn is not of clean validation"),
+        ({"final": Measurement(probe=KNN(), layer="head")} | {"splits": ("test", "test")}, "splits must differ"),
         ({"splits": ("test", "test")}, "splits must differ, got test, test"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, Mapping) else "",

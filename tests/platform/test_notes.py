@@ -218,7 +218,7 @@ def test_a_run_whose_encoder_gives_nan_in_eval_mode_has_no_scores(
     statistics = next(buffer for name, buffer in method.encoder.named_buffers() if name.endswith("running_var"))
     statistics.fill_(math.nan)
     evaluation = Evaluation(run, small_data, processor)
-    assert not evaluation.follow(method.encoder, " in epoch 3")
+    assert not evaluation.follow(method, " in epoch 3")
     assert not {name: value for name, value in evaluation.final(method).items() if "fine-tune" not in name}
     notes = list(evaluation.notes)
     assert notes[0] == (

@@ -162,15 +162,17 @@ def test_runs_on_several_workers_are_as_many_as_fit_when_nodes_come(two_cores: C
     assert searcher.suggest("three") == {"trial": "three"}
 
 
-def test_a_log_has_a_line_when_a_run_starts_and_some_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_has_a_line_when_a_run_starts_and_some_on_its_way(
+    monkeypatch: pytest.MonkeyPatch, small_run: RunConfig
+) -> None:
     monkeypatch.setattr(display, "LINE_SECONDS", 0.0)
-    log = StringIO()
+    log, run = StringIO(), small_run.with_field("epochs", 3)
     with Display(1, "test/linear/top1", Console(file=log, width=40)) as shown:
-        shown.show("linear seed 0", 3, Started({}, 0, []))
-        shown.show("linear seed 0", 3, EpochDone(1, {"train/loss": 2.5, "knn/top1": 0.5}))
-        shown.show("linear seed 0", 3, Progress(5, 12, 1234.0))
+        shown.show("linear seed 0", run, Started({}, 0, []))
+        shown.show("linear seed 0", run, EpochDone(1, {"train/loss": 2.5, "knn/top1": 0.5}))
+        shown.show("linear seed 0", run, Progress(5, 12, 1234.0))
         monkeypatch.setattr(display, "LINE_SECONDS", 60.0)
-        shown.show("linear seed 0", 3, EpochDone(2, {"train/loss": 2.0}))
+        shown.show("linear seed 0", run, EpochDone(2, {"train/loss": 2.0}))
     assert log.getvalue().splitlines() == [
         "linear seed 0: started",
         "linear seed 0: epoch 1/3, loss 2.500, knn 50.0 %",

@@ -17,7 +17,6 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.drive.sweep import OVER
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.processor import Processor
 from unlabeled.platform.search import (
     Choice,
     Composition,
@@ -38,7 +37,7 @@ from unlabeled.platform.search.summary import summary, write
 from unlabeled.platform.track import Store
 from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Started
 from unlabeled.platform.train.loaded import load_cached
-from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.protocols import protocols
 
 SPACE = {"method.temperature": LogUniform(low=0.05, high=1.0), "batch_size": Choice(values=(32, 64, 128))}
 
@@ -231,7 +230,7 @@ def test_a_dimension_is_checked_when_declared(dimension: Any, fields: dict[str, 
         ("laptop", {"batch_size": 32}, "batch_size is what small searches, so setting batch_size would be ignored"),
         ("laptop", {"method.name": "moco", "epochs": 3}, ""),
         ("laptop", {"method": {"name": "simclr"}}, "method.temperature is what small searches, so setting method"),
-        ("laptop", {"evaluation.follow": None}, "no metric to prune on is called 'knn/top1'"),
+        ("laptop", {"evaluation.follow": ()}, "no metric to prune on is called 'knn/top1'"),
     ],
 )
 def test_a_wrong_base_is_one_clear_line(
@@ -307,13 +306,11 @@ def test_a_value_that_does_not_arrive_is_found(
         read_back(small_run, {"method.head": (32, 16)}, small_data)
 
 
-def test_validation_alone_is_measured_where_splits_say_so(
-    small_run: RunConfig, small_data: Data, processor: Processor
-) -> None:
+def test_validation_alone_is_measured_where_splits_say_so(small_run: RunConfig, small_data: Data) -> None:
     run = small_run.with_field("evaluation.splits", ("validation",))
-    evaluation = Evaluation(run, small_data, processor)
-    assert not [metric for metric in evaluation.protocols() if metric.startswith(("test/", "untrained/"))]
-    assert "validation/linear/top1" in evaluation.protocols()
+    how = protocols(run.evaluation, small_data)
+    assert not [metric for metric in how if metric.startswith(("test/", "untrained/"))]
+    assert "validation/linear/top1" in how
 
 
 def test_a_search_names_its_winner_before_it_looks_at_test(longer: RunConfig, home: Path) -> None:

@@ -57,7 +57,10 @@ def test_every_option_arrives_as_it_was_meant(kind: str, tmp_path: Path) -> None
         ("data.name=folder:pictures", "data.name=folder:{here}/pictures"),
         ('data.name="folder:pictures"', 'data.name="folder:{here}/pictures"'),
         ('data={"name":"folder:pictures"}', 'data={"name": "folder:{here}/pictures"}'),
-        ('evaluation.transfer=[{"name":"folder:a"}]', 'evaluation.transfer=[{"name": "folder:{here}/a"}]'),
+        (
+            'evaluation.final=[{"probe":{"name":"knn"},"data":{"name":"folder:a"}}]',
+            'evaluation.final=[{"probe": {"name": "knn"}, "data": {"name": "folder:{here}/a"}}]',
+        ),
         ("data.name=folder:/pictures", "data.name=folder:/pictures"),
         ("data.name=emoji", "data.name=emoji"),
         ("method.head=[16,8]", "method.head=[16,8]"),

@@ -50,8 +50,8 @@ class Watching(Display):
 
     stop_at: int = 0
 
-    def show(self, name: str, epochs: int, event: Event) -> None:
-        super().show(name, epochs, event)
+    def show(self, name: str, run: RunConfig, event: Event) -> None:
+        super().show(name, run, event)
         if isinstance(event, EpochDone) and event.epoch == self.stop_at:
             raise KeyboardInterrupt
 

@@ -9,15 +9,28 @@ import torchvision.transforms.v2.functional as tv
 from PIL import Image
 from sources import classes_of, images_of
 
-from unlabeled.platform.config import EvaluationConfig, RunConfig, transfer_name
+from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig, load, seen_as
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate import KNN, Features, FineTune, KMeans, MethodProbe, Subject, extract
+from unlabeled.platform.evaluate import (
+    KNN,
+    Features,
+    FineTune,
+    KMeans,
+    Measurement,
+    MethodProbe,
+    ProbeConfig,
+    Subject,
+    every,
+    extract,
+    name_of,
+)
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.built import build_method, check_built
 from unlabeled.platform.train.execution import execute
-from unlabeled.platform.train.loaded import load_transfer
+from unlabeled.platform.train.loaded import load_other
 from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.protocols import protocols
 
 EMOJI = DataConfig(name="emoji", train_images=200)
 ROWS = torch.arange(50)
@@ -35,13 +48,16 @@ class AsksMethod(MethodProbe):
         return {split: {"top1": 1.0 / len(subject.data.classes)} for split in splits}
 
 
-def transferring(run: RunConfig, *final: object, **fields: object) -> RunConfig:
+def transferring(
+    run: RunConfig, *final: ProbeConfig, more: tuple[Measurement, ...] = (), **fields: object
+) -> RunConfig:
     """Return the run with the emoji as a further data set."""
-    return run.with_field("evaluation", EvaluationConfig(final=final, transfer=(EMOJI,), tsne_images=0, **fields))  # type: ignore[arg-type]
+    measurements = every(final, data=(None, EMOJI)) + more
+    return run.with_field("evaluation", EvaluationConfig(final=measurements, tsne_images=0, **fields))  # type: ignore[arg-type]
 
 
 def test_colour_becomes_its_luminance_at_the_runs_size(small_run: RunConfig, small_data: Data) -> None:
-    (seen,) = load_transfer(transferring(small_run, KNN()), small_data).values()
+    (seen,) = load_other(transferring(small_run, KNN()), small_data).values()
     assert (seen.channels, seen.image_px, len(seen.classes), seen.name) == (1, 28, 9, "emoji")
     colour = load(EMOJI).test.read(ROWS, "image")
     resized = tv.resize(colour.double(), [28, 28], antialias=True)
@@ -70,8 +86,8 @@ def test_pictures_that_fit_already_are_not_touched(small_data: Data) -> None:
 def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
     small_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
-    run = transferring(small_run, KNN(), layers=("head",), transformations=("rotation",))
-    transfer = load_transfer(run, small_data)
+    run = transferring(small_run, KNN(), more=every((KNN(),), layers=("", "head"), told=("rotation",)))
+    transfer = load_other(run, small_data)
     method = build_method(run, small_data, processor)
     found = Evaluation(run, small_data, processor, transfer).final(method)
     emoji = load(DataConfig(name="emoji", train_images=200, image_px=28))
@@ -86,7 +102,7 @@ def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
     assert len(emoji.train) == 200
     for split in ("validation", "test"):
         torch.testing.assert_close(
-            extract(method.encoder, getattr(transfer["emoji"], split), processor).x,
+            extract(method.encoder, getattr(transfer[EMOJI], split), processor).x,
             features(split).x,
             atol=1e-4,
             rtol=1e-4,
@@ -99,34 +115,33 @@ def test_every_metric_has_a_protocol_of_its_own_kind_and_the_other_set_is_only_a
 ) -> None:
     tuned = FineTune(labels=0.5, epochs=1, least_steps=0)
     final = (KNN(), KMeans(starts=1), tuned, AsksMethod())
-    run = transferring(small_run, *final, layers=("head",), follow_images=100)
-    evaluation = Evaluation(run, small_data, processor, load_transfer(run, small_data))
+    run = transferring(small_run, *final, more=every((KNN(),), layers=("head",)), follow_images=100)
+    evaluation = Evaluation(run, small_data, processor, load_other(run, small_data))
     method = build_method(run, small_data, processor)
-    found = {*evaluation.follow(method.encoder), *evaluation.final(method), *evaluation.untrained(method)}
+    found = {*evaluation.follow(method), *evaluation.final(method), *evaluation.untrained(method)}
     found = {name for name in found if not name.startswith("health/")}
-    protocols = evaluation.protocols()
-    assert found == {name for name in protocols if not name.startswith("system/")}
+    how = protocols(run.evaluation, small_data)
+    assert found == {name for name in how if not name.startswith("system/")}
     of_emoji = {name.removeprefix("test/emoji/") for name in found if name.startswith("test/emoji/")}
     assert of_emoji == {"knn/top1", "kmeans/top1", "kmeans/nmi", "kmeans/ari", "fine-tune-50pct/top1"}
-    for name, protocol in protocols.items():
+    for name, protocol in how.items():
         assert ("emoji (train_images 200)" in protocol) == ("/emoji/" in name)
-    emoji, own = protocols["test/emoji/knn/top1"], protocols["test/knn/top1"]
+    emoji, own = how["test/emoji/knn/top1"], how["test/knn/top1"]
     assert emoji.endswith("on test of emoji (train_images 200), encoder features, last epoch")
     assert own.endswith("on test, encoder features, last epoch")
-    assert protocols["untrained/emoji/knn/top1"].endswith("encoder features, before training")
-    assert Evaluation(run, small_data, processor).protocols() == protocols, "asking needs no data"
+    assert how["untrained/emoji/knn/top1"].endswith("encoder features, before training")
 
 
 def test_a_run_reports_what_it_measures_on_another_set(
     small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
 ) -> None:
     told: list[object] = []
-    run = transferring(small_run.with_field("epochs", 1), KNN(), follow=None)
+    run = transferring(small_run.with_field("epochs", 1), KNN(), follow=())
     execute(run, small_data, tmp_path, processor, told.append)
     metrics = told[-1].metrics  # type: ignore[attr-defined]
     assert {"test/emoji/knn/top1", "validation/emoji/knn/top1", "untrained/emoji/knn/top1"} <= set(metrics)
     assert RunConfig.model_validate_json(run.canonical_json()) == run
-    other = run.with_field("evaluation.transfer", ())
+    other = run.with_field("evaluation.final", (KNN(),))
     execute(other, small_data, tmp_path, processor, told.append)
     assert len(list((tmp_path / "work" / "untrained").glob("*.json"))) == 2, "what is measured is part of the name"
 
@@ -135,9 +150,9 @@ def test_a_set_without_labels_is_refused_in_a_line(small_run: RunConfig, small_d
     for number in range(20):
         pixels = np.random.default_rng(number).integers(0, 256, size=(8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    run = small_run.with_field("evaluation.transfer", ({"name": f"folder:{tmp_path}"},))
-    with pytest.raises(UserError, match=r"evaluation.transfer needs labels, and folder:.* has none; choose a data set"):
-        load_transfer(run, small_data)
+    run = small_run.with_field("evaluation.final", ({"probe": KNN(), "data": {"name": f"folder:{tmp_path}"}},))
+    with pytest.raises(UserError, match=r"evaluation.final: .*/knn needs labels, and folder:.* has none; choose anoth"):
+        check_built(run, small_data, other=load_other(run, small_data))
 
 
 @pytest.mark.parametrize(
@@ -150,13 +165,15 @@ def test_a_set_without_labels_is_refused_in_a_line(small_run: RunConfig, small_d
     ],
 )
 def test_names_in_metrics_are_safe(name: str, short: str) -> None:
-    assert transfer_name(DataConfig(name=name)) == short
+    assert name_of(DataConfig(name=name)) == short
 
 
 def test_sets_that_metrics_could_not_tell_apart_and_settings_that_would_be_ignored_are_refused(
     small_run: RunConfig,
 ) -> None:
+    first, second = (DataConfig(name=f"folder:/{place}/birds") for place in "ab")
+    both = every((KNN(),), data=(first,)) + every((KMeans(),), data=(second,))
     with pytest.raises(UserError, match=r"names in metrics must differ, and are folder-birds, folder-birds; leave one"):
-        small_run.with_field("evaluation.transfer", ({"name": "folder:/a/birds"}, {"name": "folder:/b/birds"}))
+        small_run.with_field("evaluation.final", both)
     with pytest.raises(UserError, match=r"emoji is brought to the run's size, so its image_px 32 would be ignored"):
-        small_run.with_field("evaluation.transfer", ({"name": "emoji", "image_px": 32},))
+        small_run.with_field("evaluation.final", ({"probe": KNN(), "data": {"name": "emoji", "image_px": 32}},))

@@ -12,8 +12,9 @@ import torch
 from pydantic import ValidationError
 
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.errors import explain
 from unlabeled.platform.search.space import Choice
-from unlabeled.platform.settings import explain, plain_value
+from unlabeled.platform.settings import plain_value
 from unlabeled.platform.study import Study
 
 

@@ -21,6 +21,7 @@ from unlabeled.platform.method import Batch, ImageTextMethod, StepResult
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.protocols import protocols
 
 CLASSES = tuple(f"class {i}" for i in range(10))
 PROMPTS = ("a picture of {}", "{} drawn by hand")
@@ -131,9 +132,9 @@ def test_keys_and_protocols_tell_names_from_prompts(small_run: RunConfig, data: 
     assert set(found) == {
         f"{area}/{probe.key}/top1" for area in ("validation", "test", "untrained") for probe in probes
     }
-    protocols = evaluation.protocols()
-    assert set(found) <= set(protocols)
-    assert protocols["test/zero-shot/top1"].startswith("zero-shot@1 (templates ('{}',)) on test, ")
+    how = protocols(run.evaluation, data)
+    assert set(found) <= set(how)
+    assert how["test/zero-shot/top1"].startswith("zero-shot@1 (templates ('{}',)) on test, ")
     assert RunConfig.model_validate_json(run.canonical_json()) == run
 
 
