@@ -43,6 +43,15 @@ def test_links_in_documents_lead_somewhere(document: str) -> None:
         assert target.startswith("http") or (ROOT / target).exists(), target
 
 
+def test_the_readme_says_how_many_lines_tell_the_story() -> None:
+    text = (ROOT / "README.md").read_text().split("## Read the code")[1]
+    files = re.findall(r"`([\w/]+\.py)`", text)
+    (said,) = re.findall(r"some ([\d,]+)\nlines tell the whole story", text)
+    lines = sum(len((ROOT / file).read_text().splitlines()) for file in files)
+    assert len(files) > 5
+    assert int(said.replace(",", "")) == round(lines, -2) <= 1500
+
+
 _OWN_STUDY = """
 from yours import UpsideDownConfig
 
