@@ -70,11 +70,20 @@ def _followed(carry: Propagation, x_TDhw: Tensor, mask_THW: Tensor) -> Iterator[
     objects = [number for number in mask_THW[0].unique().tolist() if number not in (0, IGNORED)]  # type: ignore[no-untyped-call]
     first = torch.stack([mask_THW[0] == number for number in (0, *objects)]).float()
     found_TKhw = carry(x_TDhw, F.adaptive_avg_pool2d(first, (x_TDhw.shape[2], x_TDhw.shape[3])))
-    found_THW = upsampled(found_TKhw, mask_THW.shape[1:]).argmax(dim=1)[1:]
+    found_THW = scaled(upsampled(found_TKhw, mask_THW.shape[1:])).argmax(dim=1)[1:]
     told = mask_THW[1:] != IGNORED
     for place, number in enumerate(objects, start=1):
         found, true = (found_THW == place) & told, mask_THW[1:] == number
         yield float(jaccard(found, true).mean()), float(boundary_f(found, true).mean())
+
+
+def scaled(shares_TKHW: Tensor) -> Tensor:
+    """Bring the shares of each label in each frame to 0 .. 1, so that an object smaller than a place is found too.
+
+    As the authors of DINO's evaluation do before they take the largest.
+    """
+    lowest, highest = shares_TKHW.amin(dim=(2, 3), keepdim=True), shares_TKHW.amax(dim=(2, 3), keepdim=True)
+    return (shares_TKHW - lowest) / (highest - lowest).clamp_min(1e-12)
 
 
 def jaccard(found: Tensor, true: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from unlabeled.platform.evaluate.detect import _Head
 from unlabeled.platform.evaluate.keypoints import located, on_grid
 from unlabeled.platform.evaluate.layers import grids
 from unlabeled.platform.evaluate.places import upsampled
-from unlabeled.platform.evaluate.propagate import boundary_f, jaccard
+from unlabeled.platform.evaluate.propagate import boundary_f, jaccard, scaled
 from unlabeled.platform.evaluate.propagation import Propagation
 from unlabeled.platform.evaluate.segment import confusion, mean_iou
 from unlabeled.platform.processor import Processor
@@ -213,6 +213,17 @@ def test_regions_and_outlines_are_scored_as_written() -> None:
         precision, recall = near(ours, theirs), near(theirs, ours)
         expected = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
         assert outlines[place] == pytest.approx(expected)
+
+
+def test_an_object_smaller_than_a_place_is_found() -> None:
+    """In a clip that stands still, where most of a place is background."""
+    x = torch.randn(1, 1, CHANNELS, GRID, GRID, generator=torch.Generator().manual_seed(0)).expand(2, 3, -1, -1, -1)
+    masks = torch.zeros(2, 3, PX, PX, dtype=torch.uint8)
+    masks[:, :, 9:11, 13:15] = 1
+    still = Features(x, masks, (PX, PX))
+    assert Propagate()(still, still)["jaccard"] > 0.2
+    shares = torch.tensor([[0.0, 0.1], [0.2, 0.05]]).expand(1, 2, 2, 2)
+    torch.testing.assert_close(scaled(shares)[0, 0], torch.tensor([[0.0, 0.5], [1.0, 0.25]]))
 
 
 def test_labels_are_carried_as_written() -> None:
