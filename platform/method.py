@@ -73,9 +73,9 @@ class Survey(ABC):
     def features(self, module: nn.Module) -> Tensor:
         """Return what a module makes of every item, float32 [N, D] on the device, in the order of ``Batch.index``.
 
-        Items are shown as probes see them: whole, clean, pixels in [0, 1]. Workers share the work, and all get the same
-        numbers, whatever their number: so all have to ask. The module, [B, C, H, W] to [B, D], runs in eval mode,
-        without gradient, and is left as it was.
+        Items are shown as probes see them: whole, clean, pixels in [0, 1], clips frame by frame. Workers share the
+        work, and all get the same numbers, whatever their number: so all have to ask. The module, [B, C, H, W] to
+        [B, D], runs in eval mode, without gradient, and is left as it was.
 
         Raises:
             NotFiniteError: a feature is NaN or infinite, which ends the run.

@@ -100,8 +100,8 @@ class OptimizerConfig(Variant):
         return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
 
     def _groups(self, module: nn.Module, groups: Sequence[Group]) -> list[dict[str, Any]]:
+        check_groups(groups, module)
         names = {parameter: name for name, parameter in module.named_parameters()}
-        _check_groups(groups, names)
         special = {parameter for group in groups for parameter in group.parameters}
         usual = Group(parameter for parameter in names if parameter not in special)
         spared, found = undecayed(module), []
@@ -123,8 +123,14 @@ class OptimizerConfig(Variant):
         return found
 
 
-def _check_groups(groups: Sequence[Group], names: dict[nn.Parameter, str]) -> None:
-    counts = Counter(parameter for group in groups for parameter in set(group.parameters))
+def check_groups(groups: Sequence[Group], module: nn.Module) -> None:
+    """Check that no parameter is in two groups, and that all are a module's.
+
+    Raises:
+        UserError: one is not so.
+    """
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    counts = Counter(parameter for group in groups for parameter in dict.fromkeys(group.parameters))
     if strange := sum(parameter not in names for parameter in counts):
         raise UserError(f"{strange} parameters of a method's groups are none of its own; name those of its parts")
     if twice := [names[parameter] for parameter, count in counts.items() if count > 1]:

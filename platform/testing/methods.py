@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder, ViTConfig
@@ -92,13 +93,15 @@ class MethodSuite(TrainingSuite):
     def test_what_it_is_told_has_to_be_there_and_nothing_else(
         self, config: type[MethodConfig], example: Example, data: Data
     ) -> None:
-        run = run_of(example)
-        for field in (set(data.pretrain.fields) | set(config.targets)) - set(run.method.views.fields):
+        run, plan = run_of(example), example.method.views
+        beside = {field for stream in plan.streams.values() for field in _asked(stream.plan, stream.known)}
+        for field in (set(data.pretrain.fields) | set(config.targets)) - set(plan.fields):
             lacking = replace(data, pretrain=Partial(data.pretrain, without=field))
-            if field not in config.targets:
+            if field not in {*config.targets, *plan.targets, *beside}:
                 check_fits(run, lacking)
                 continue
-            rule = f"^{config.name} needs the field '{field}', and {data.name} has only "
+            who = f"{config.name} needs" if field in config.targets else r"method\.views.*"
+            rule = f"^{who} the field '{field}', and {data.name} has only "
             with pytest.raises(UserError, match=rule):
                 check_fits(run, lacking)
 
@@ -106,11 +109,11 @@ class MethodSuite(TrainingSuite):
         run = run_of(example)
         for field in set(data.pretrain.fields) - set(run.method.views.fields):
             partly = replace(data, pretrain=Partial(data.pretrain, all_but_one_has=field))
-            if field not in config.targets:
+            if field not in {*config.targets, *example.method.views.targets}:
                 check_fits(run, partly)
                 continue
             count = f"1 of the {len(data.pretrain)} training pictures of {data.name} have none; choose"
-            with pytest.raises(UserError, match=f"^{config.name} needs the field '{field}', and {count}"):
+            with pytest.raises(UserError, match=f"the field '{field}', and {count}"):
                 check_fits(run, partly)
 
     def test_a_batch_brings_what_it_is_told_and_no_more(
@@ -132,7 +135,7 @@ class MethodSuite(TrainingSuite):
         method = build_method(run_of(example), data, cpu).eval()
         items = data.test.take(data.test.rows[:3])
         for name, layer in layers(method).items():
-            x = extract(layer, items, cpu).x
+            x = extract(layer, items, cpu, field=data.field).x
             assert x.ndim == 2, name
             assert x.isfinite().all(), name
 
@@ -144,3 +147,8 @@ class MethodSuite(TrainingSuite):
         assert not list(notes)
         assert method.training
         assert_same(before, method.state_dict())
+
+
+def _asked(plan: ViewPlan, *more: str) -> set[str]:
+    """Return the fields that a plan asks for."""
+    return {*plan.fields, *plan.targets, *more}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.platform import collective
-from unlabeled.platform.augment import Extent, Stream, ViewPlan
+from unlabeled.platform.augment import PLAIN, Extent, Stream, ViewPlan
 from unlabeled.platform.augment.geometry import move_boxes, move_masks, move_points
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, Source
@@ -58,6 +58,23 @@ class Batches:
         together = self._run.micro_batch or self._run.batch_size
         workers = collective.world_size()
         return torch.arange(self._run.batch_size).view(-1, workers, together // workers)[:, collective.rank()].flatten()
+
+
+def clean_batch(
+    items: Source, plan: ViewPlan, index: Tensor, processor: Processor, scope: tuple[int | str, ...]
+) -> Batch:
+    """Return the batch of some items, seen by a plan's views without their policies: whole, but at their moments.
+
+    Args:
+        items: they are of.
+        plan: whose streams are left out.
+        index: int64 [B], items that have all that it asks for.
+        processor: what to compute on.
+        scope: of the batch's draws, whose rows are the items' index.
+    """
+    views = tuple(view.model_copy(update={"policy": PLAIN}) for view in plan.views)
+    made = _Items(items, plan.model_copy(update={"views": views, "streams": {}}), processor)
+    return replace(made(index, index, scope, True), draws=Draws(processor.put(index), *scope))
 
 
 class _Beside:

@@ -11,6 +11,7 @@ from unlabeled.platform.draws import key
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Method
+from unlabeled.platform.optim import check_groups
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.plans import check_plan
@@ -92,9 +93,11 @@ def check_method(method: Method, run: RunConfig) -> None:
     """Check that a method can be trained as the run asks.
 
     Raises:
-        UserError: micro-batches are wanted of a method that needs its batch whole; or it has dropout.
+        UserError: micro-batches are wanted of a method that needs its batch whole; or it has dropout, or groups of
+            parameters that overlap.
     """
     check_no_dropout(method, run.method.name)
+    check_groups(method.groups(), method)
     if run.micro_batch is not None and method.cut == "whole":
         raise UserError(f"{run.method.name} needs its batch whole, so micro_batch can't cut it; leave it out")
 

@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from unlabeled.platform.augment import PLAIN
 from unlabeled.platform.augment.picture import draw_figure, draw_views
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data, Source
-from unlabeled.platform.draws import Draws
+from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate.features import check_finite, extract, in_eval_mode
-from unlabeled.platform.method import Batch, Method
+from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.batches import clean_batch
 from unlabeled.platform.train.notes import Notes
 
 _MOST_LETTERS = 40  # of a class's name in the legend
@@ -49,26 +47,16 @@ def draw_figures_of(
 
     A figure that can't be drawn is noted, and the others are drawn.
     """
-    batch = _clean_batch(run, data.test, processor, num_items)
+    plan, items = run.method.plan, data.test
+    there = torch.stack([items.known(field) for field in (*plan.fields, *plan.targets)]).all(dim=0)
+    index = items.rows[there][:num_items]
+    batch = clean_batch(items, plan, index, processor, (run.seed, "pictures"))
     with torch.no_grad(), in_eval_mode(method), processor.autocast():
         figures = method.figures(batch)
     for name, figure in figures.items():
         with notes.guard(f"the method's picture {name!r} was not drawn"):
             folder.mkdir(parents=True, exist_ok=True)
             draw_figure(figure, f"{run.method.name}: {name}").save(folder / f"{name}.png")
-
-
-def _clean_batch(run: RunConfig, items: Source, processor: Processor, at_most: int) -> Batch:
-    """Return the first items that have all that the run's plan asks for, seen by its views without their policies."""
-    plan, put = run.method.plan, processor.put
-    clean = plan.model_copy(update={"views": tuple(view.model_copy(update={"policy": PLAIN}) for view in plan.views)})
-    there = torch.stack([items.known(field) for field in (*plan.fields, *plan.targets)]).all(dim=0)
-    index = items.rows[there][:at_most]
-    draws = Draws(put(index), run.seed, "pictures")
-    views = clean({field: put(items.tensor(index, field)) for field in plan.fields}, draws.within("views"))
-    told = {field: items.read(index, field) for field in plan.targets}
-    targets = {field: put(values) if isinstance(values, Tensor) else values for field, values in told.items()}
-    return Batch(views=tuple(map(processor.layout, views)), index=put(index), draws=draws, targets=targets)
 
 
 def draw_tsne(encoder: Encoder, run: RunConfig, data: Data, processor: Processor, path: Path) -> None:

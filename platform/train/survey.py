@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from unlabeled.platform import collective
 from unlabeled.platform.data import Source
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.evaluate.features import check_finite, in_eval_mode
+from unlabeled.platform.evaluate.features import check_finite, encode, in_eval_mode
 from unlabeled.platform.method import Survey
 from unlabeled.platform.processor import Processor
 
@@ -20,11 +20,13 @@ class TrainingSurvey(Survey):
     def __init__(self, items: Source, processor: Processor, draws: Draws, field: str = "image") -> None:
         self.draws = draws
         self._items, self._processor, self._field = items, processor, field
+        shape = items.fields[field].shape
+        self._chunk = max(1, CHUNK // (shape[0] if len(shape) == 4 else 1))  # of clips as many frames
 
     @torch.no_grad()
     def features(self, module: nn.Module) -> Tensor:
         """Return what a module makes of every item; see :meth:`Survey.features`."""
-        chunks = torch.split(self._items.rows, CHUNK)
+        chunks = torch.split(self._items.rows, self._chunk)
         turns = -(-len(chunks) // collective.world_size())
         own = range(collective.rank(), turns * collective.world_size(), collective.world_size())
         with in_eval_mode(module):  # a worker that has none left takes the last one again: all have as many to tell
@@ -37,8 +39,9 @@ class TrainingSurvey(Survey):
 
     def _of_chunk(self, module: nn.Module, rows: Tensor) -> Tensor:
         """Return the features of some items, and zeros up to a whole chunk."""
-        pixels = self._processor.put(self._items.tensor(rows, self._field)).float() / 255.0
+        shown = self._processor.put(self._items.tensor(rows, self._field))
+        shown = self._processor.layout(shown if shown.is_floating_point() else shown.float() / 255.0)
         with self._processor.autocast():
-            x: Tensor = module(self._processor.layout(pixels))
+            x = encode(module, shown, self._processor)
         x = x.to(torch.promote_types(x.dtype, torch.float32))  # of bf16; tests compute in float64
-        return F.pad(x, (0, 0, 0, CHUNK - len(x)))
+        return F.pad(x, (0, 0, 0, self._chunk - len(x)))

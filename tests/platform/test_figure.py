@@ -14,8 +14,8 @@ from unlabeled.platform.augment.picture import draw_figure
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.batches import clean_batch
 from unlabeled.platform.train.loaded import load_cached
-from unlabeled.platform.train.pictures import _clean_batch
 
 TILE, GAP = 112, 6
 
@@ -133,7 +133,7 @@ def test_figures_are_of_clean_test_items_with_what_they_are_told(
     example = config.example()
     run = RunConfig(method=example.method, data=example.data, encoder=example.encoder)
     data = load_cached(run.data)
-    batch = _clean_batch(run, data.test, processor, 5)
+    batch = clean_batch(data.test, run.method.plan, data.test.rows[:5], processor, (0, "pictures"))
     assert len(batch.views) == len(run.method.views.views)
     for view in batch.views:
         assert torch.equal(view, data.test.tensor(data.test.rows[:5], "image").float() / 255.0)

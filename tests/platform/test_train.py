@@ -1,3 +1,4 @@
+import copy
 import io
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.methods.contrastive.simclr import SimCLR
 from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.platform.augment import Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
@@ -12,10 +14,10 @@ from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
-from unlabeled.platform.optim import SGD
+from unlabeled.platform.optim import SGD, Group
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import Batches
-from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.built import build_method, check_built
 from unlabeled.platform.train.checkpoint import State
 from unlabeled.platform.train.loop import NonFiniteLossError, Training
 
@@ -202,3 +204,34 @@ def test_a_batch_is_on_the_device_whole(small_run: RunConfig, small_data: Data) 
     assert batch.index.device.type == batch.draws.rows.device.type == "meta"
     assert batch.targets["class"].device.type == "meta"
     assert batch.targets["class"].dtype == torch.int64
+
+
+def test_a_methods_groups_train_at_rates_of_their_own_and_come_back_from_a_checkpoint(
+    small_run: RunConfig, small_data: Data, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SimCLR, "groups", lambda self: [Group(self.head.parameters(), rate=3.0, decay=False)])
+    whole, resumed = (Training(small_run, small_data, processor) for _ in range(2))
+    rates = []
+    for step in whole.steps():
+        if step == 3:
+            resumed.restore(copy.deepcopy(whole.state()))
+        rates.append([group["lr"] for group in whole.optimizer.param_groups])
+    for usual, spared, fast in rates:
+        assert usual == spared > 0.0
+        assert fast == 3.0 * usual
+    head = {id(parameter) for parameter in whole.method.head.parameters()}
+    assert {id(parameter) for parameter in whole.optimizer.param_groups[2]["params"]} == head
+    assert whole.optimizer.param_groups[2]["weight_decay"] == 0.0
+    for _ in resumed.steps():
+        pass
+    ours, theirs = whole.method.state_dict(), resumed.method.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_groups_that_overlap_are_refused_before_anything_is_trained(
+    small_run: RunConfig, small_data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = lambda self: [Group(self.head.parameters()), Group(self.head.parameters(), rate=2.0)]  # noqa: E731
+    monkeypatch.setattr(SimCLR, "groups", twice)
+    with pytest.raises(UserError, match=r"^head\.0\.weight is in two of its method's groups; leave it in one$"):
+        check_built(small_run, small_data)
