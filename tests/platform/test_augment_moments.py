@@ -33,6 +33,10 @@ PLANS = {
         [Moment(length=2), Moment(length=10, like=0), Moment(length=2, like=1, apart=0.5), Moment(length=3, like=2)],
         [Track(12, 4.0), Track(120, 40.0), Track(12, 4.0), Track(12, 4.0)],
     ),
+    "a chain, hardly room": (
+        [Moment(length=4), Moment(length=4, like=0), Moment(length=4, like=1, apart=0.5)],
+        [Track(12, 4.0)] * 3,
+    ),
     "two beside one": (
         [Moment(length=2), Moment(length=2, like=0, apart=0.25), Moment(length=6, like=0)],
         [Track(10, 4.0)] * 3,
