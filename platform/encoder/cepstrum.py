@@ -84,7 +84,7 @@ class MFCC(StandardisingEncoder):
 
     def maps(self, x: Tensor) -> Maps:
         """Return the coefficients of each frame, [B, k, t], and their mean as the features."""
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
             frames_Btn = self.standardise(x).mean(dim=1).unfold(1, self.window, self.stride) * self.hann_n
             power_Btf = torch.fft.rfft(frames_Btn, n=self.length).abs().square()
             grid = ((power_Btf @ self.bands_fm).clamp_min(_FLOOR).log() @ self.cosines_mk).transpose(1, 2)
@@ -97,9 +97,9 @@ def mel_bands(bands: int, length: int, rate: float) -> Tensor:
     Their corners are equally far in mel, 2595 log10(1 + f / 700), from 0 to half the rate (O'Shaughnessy 1987).
     """
     highest = 2595.0 * math.log10(1.0 + rate / 2.0 / 700.0)
-    mel = torch.linspace(0.0, highest, bands + 2, dtype=torch.float64)
+    mel = torch.linspace(0.0, highest, bands + 2, dtype=torch.float64, device="cpu")  # in a build on meta too
     corner = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-    frequency_f1 = (torch.arange(length // 2 + 1, dtype=torch.float64) * rate / length)[:, None]
+    frequency_f1 = (torch.arange(length // 2 + 1, dtype=torch.float64, device="cpu") * rate / length)[:, None]
     low, centre, high = corner[:-2], corner[1:-1], corner[2:]
     up, down = (frequency_f1 - low) / (centre - low), (high - frequency_f1) / (high - centre)
     return torch.minimum(up, down).clamp_min(0.0).float()
