@@ -1,34 +1,31 @@
 """Temporal order: tell whether three frames of a film are in order, or which of several parts of it is not.
 
 Misra, Zitnick, Hebert (2016), "Shuffle and Learn: Unsupervised Learning using Temporal Order Verification", ECCV,
-arXiv:1603.08561. Of five frames a < b < c < d < e, (b, c, d) is in order, (b, a, d) and (b, e, d) are not; so first and
-last frame tell nothing, and read backwards each stays what it is. One in four is in order. What a shared encoder makes
-of the three is put side by side, and a linear layer decides. Frames come from where the film moves.
+arXiv:1603.08561. Of five frames a < b < c < d < e, (b, c, d) is in order, (b, a, d) and (b, e, d) are not: so first and
+last frame tell nothing. Read backwards each stays what it is. One in four is in order. What a shared network makes of
+the three is put side by side, and a linear layer decides. Frames come from where the film moves.
 
 ``task="odd-one-out"`` is Fernando, Bilen, Gavves, Gould (2017), "Self-Supervised Video Representation Learning With
-Odd-One-Out Networks", CVPR, arXiv:1611.06646. Of N + 1 parts of a film N are in order and one is shuffled: which? A
-part of W frames X is seen as one picture, and the features v of the parts are joined, both by the sum of all pairwise
-differences:
+Odd-One-Out Networks", CVPR, arXiv:1611.06646. Of N + 1 parts of a film one is shuffled: which? A part of W frames X is
+one picture, the sum of X_j - X_i over all i < j; and so the features of the parts are joined, in the place of X.
 
-    sum over i < j of X_j - X_i  =  sum over i of (2i - W - 1) X_i,        and likewise v.
+Shapes: B clips per worker, T frames, of which n are shown.
 
-Shapes: B clips per worker, T frames, three or W of which are shown, D features of a frame.
-
-Differs from the papers: how much a film moves is told by how pixels change from frame to frame, not by optical flow,
-and frames are drawn in proportion to that; how far they may lie apart has no bounds, and frames whose c looks like a or
-e are not left out. A linear layer on features side by side only adds up what each frame says by itself; ``head`` gives
-it hidden layers. The parts of odd-one-out are drawn at random; consecutive ones, as the paper has them too, are left
-out. A picture of differences is brought to [0, 1], with grey for none; probes show the encoder frames.
+Differs from the papers: frames are drawn in proportion to how pixels change there, not by optical flow; how far they
+lie apart has no bounds, and frames whose c looks like a or e are not left out. A linear layer on features side by side
+only adds up what each says by itself: ``head`` gives it hidden layers. A picture of differences is brought to [0, 1],
+with grey for none; probes show the encoder frames.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from unlabeled.methods.innate.frames import drawn, motion, pick
+from unlabeled.methods.innate.frames import differences, drawn, motion, pick, with_one_shuffled
 from unlabeled.methods.parts import classify, projection_head
 from unlabeled.platform.augment import Crop, Flip, Policy, View, ViewPlan
 from unlabeled.platform.augment.figure import Figure
@@ -38,8 +35,8 @@ from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
-FIVE = 5  # a, b, c, d, e
-TUPLES = ((1, 2, 3), (1, 0, 3), (1, 4, 3))  # (b, c, d), (b, a, d), (b, e, d)
+PLACES = 6  # of a frame, along each side: of 227 px AlexNet makes so many
+FIVE, TUPLES = 5, ((1, 2, 3), (1, 0, 3), (1, 4, 3))  # of a, b, c, d, e: (b, c, d), (b, a, d), (b, e, d)
 CLIP = View(field="clip", policy=Policy(ops=(Crop(area=(0.5, 1.0)), Flip())))  # the same of all frames
 
 
@@ -49,7 +46,8 @@ class TemporalOrderConfig(MethodConfig):
     Attributes:
         views: one view of each film, all frames that may be drawn.
         task: whether three frames are in order, or which part is the odd one out.
-        head: widths of the layers between the joined features and the decision.
+        frame_features: widths of the layers that 6 x 6 places of a frame's grid go through alone (fc6 and fc7).
+        head: widths of hidden layers that joined features go through.
         by_motion: draw frames by how much moves there; false draws all alike.
         parts: N + 1, of the odd-one-out task.
         part_frames: W, frames of a part.
@@ -60,6 +58,7 @@ class TemporalOrderConfig(MethodConfig):
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(CLIP,))
     task: Literal["order", "odd-one-out"] = "order"
+    frame_features: tuple[int, ...] = Field(default=(4096, 4096), min_length=1)
     head: tuple[int, ...] = ()
     by_motion: bool = True
     parts: int = Field(default=6, ge=2)
@@ -74,17 +73,17 @@ class TemporalOrderConfig(MethodConfig):
     @classmethod
     def example(cls) -> Example:
         """Return a small run."""
-        order = cls(head=(64,))
-        odd = order.with_field("task", "odd-one-out").with_field("parts", 3).with_field("part_frames", 4)
-        return Example(method=order, data=DataConfig(name="emoji-films", train_images=256), others={"odd": odd})
+        order, films = cls(frame_features=(64,), head=(64,)), DataConfig(name="emoji-films", train_images=256)
+        odd = cls(task="odd-one-out", parts=3, part_frames=4, frame_features=(64,), head=(64,))
+        return Example(method=order, data=films, others={"odd": odd})
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the view is no clip, or has too few frames to draw from."""
-        (view,), needed = self.views.views, FIVE if self.task == "order" else self.part_frames
+        view, needed = self.views.views[0], FIVE if self.task == "order" else self.part_frames
         field = data.pretrain.fields[view.field]
         if field.kind != "clip":
             raise UserError(f"{self.name} needs films, and method.views is of {view.field!r}, a {field.kind}")
-        if (frames := field.shape[0] if view.time is None else view.time.length) < needed:
+        if (frames := view.shape(field.shape)[0]) < needed:
             raise UserError(f"{self.name} draws {needed} of the frames of a view, and it has {frames}; show more")
 
     def build(self, encoder: Encoder, data: Data) -> "TemporalOrder":
@@ -100,7 +99,10 @@ class TemporalOrder(Method):
     def __init__(self, config: TemporalOrderConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
         self.config, self.odd = config, config.task == "odd-one-out"
-        joined, answers = (encoder.dim, config.parts) if self.odd else (3 * encoder.dim, 2)
+        width = config.frame_features[-1]
+        layers = projection_head(PLACES**2 * encoder.channels, config.frame_features)
+        self.frame_layers = nn.Sequential(layers, nn.ReLU())
+        joined, answers = (width, config.parts) if self.odd else (3 * width, 2)
         self.head = projection_head(joined, (*config.head, answers), batch_norm=False)
 
     def forward(self, batch: Batch) -> StepResult:
@@ -118,17 +120,15 @@ class TemporalOrder(Method):
         parts, length = self.config.parts, self.config.part_frames
         answer_B = draws.integers("odd", parts)
         frames = torch.stack([drawn(weight_BT, length, draws, f"part {part}") for part in range(parts)], dim=1)
-        wrong = frames.gather(2, shuffled(draws, length)[:, None].expand_as(frames))
-        is_odd = torch.arange(parts, device=clip.device) == answer_B[:, None]
-        frames = torch.where(is_odd[..., None], wrong, frames)
-        made = [0.5 + differences(pick(clip, part)) / (length * length // 2) for part in frames.unbind(1)]
+        asked = with_one_shuffled(frames, answer_B, draws).unbind(1)
+        made = [0.5 + differences(pick(clip, part)) / (length * length // 2) for part in asked]
         return torch.stack(made, dim=1), answer_B
 
     def decide(self, shown: Tensor) -> Tensor:
         """Return logits of the answers, [B, 2] or [B, N + 1], to pictures [B, n, C, H, W]."""
-        feature = self.encoder(shown.flatten(0, 1)).view(*shown.shape[:2], -1)
-        logits: Tensor = self.head(differences(feature) if self.odd else feature.flatten(1))
-        return logits
+        grid = F.adaptive_avg_pool2d(self.encoder.maps(shown.flatten(0, 1)).grid, PLACES)  # where things are counts
+        feature = self.frame_layers(grid.flatten(1)).view(*shown.shape[:2], -1)
+        return self.head(differences(feature) if self.odd else feature.flatten(1))  # type: ignore[no-any-return]
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Return none: the head reads several frames."""
@@ -138,8 +138,7 @@ class TemporalOrder(Method):
         """Return what is asked of each film, and how sure the right answer is of being given: white is certain."""
         shown, answer_B = self.ask(batch.views[0], batch.draws)
         sure_B1 = self.decide(shown).float().softmax(dim=1).gather(1, answer_B[:, None])
-        names = [f"part {n}" for n in range(1, shown.shape[1] + 1)] if self.odd else ["first", "then", "last"]
-        columns = dict(zip(names, shown.unbind(1), strict=True))
+        columns = {f"picture {n}": each for n, each in enumerate(shown.unbind(1), start=1)}
         columns["sure of what is right"] = sure_B1[..., None, None].expand(-1, 1, *shown.shape[3:])
         return {"order": Figure(columns)}
 
@@ -150,16 +149,3 @@ def tuples(draws: Draws) -> tuple[Tensor, Tensor]:
     which = (kind >= 2).long() + (kind >= 5).long()
     order = torch.tensor(TUPLES, device=kind.device)[which]
     return torch.where(draws.fires(0.5, "backwards")[:, None], order.flip(1), order), (which == 0).long()
-
-
-def shuffled(draws: Draws, length: int) -> Tensor:
-    """Draw an order of so many frames that is not theirs, int64 [B, length]."""
-    order, theirs = draws.permutation("shuffled", length), torch.arange(length, device=draws.rows.device)
-    return torch.where((order == theirs).all(dim=1, keepdim=True), order.roll(1, dims=1), order)
-
-
-def differences(x: Tensor) -> Tensor:
-    """Sum x_j - x_i of [B, n, ...] over all i < j: [B, ...]."""
-    count = x.shape[1]
-    weight = 2.0 * torch.arange(count, device=x.device, dtype=x.dtype) - (count - 1)
-    return torch.einsum("bn...,n->b...", x, weight)

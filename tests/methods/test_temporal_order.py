@@ -9,14 +9,8 @@ from formats import plain
 from torch import Tensor
 from torch.testing import assert_close
 
-from unlabeled.methods.innate.frames import drawn, motion, pick
-from unlabeled.methods.innate.temporal_order import (
-    TemporalOrder,
-    TemporalOrderConfig,
-    differences,
-    shuffled,
-    tuples,
-)
+from unlabeled.methods.innate.frames import differences, drawn, motion, pick, shuffled
+from unlabeled.methods.innate.temporal_order import TemporalOrder, TemporalOrderConfig, tuples
 from unlabeled.platform.augment import Moment, View, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
@@ -32,7 +26,7 @@ MANY = Draws(torch.arange(20_000), "many")
 
 def method(**fields: object) -> TemporalOrder:
     torch.manual_seed(0)
-    config = TemporalOrderConfig.checked(**{"head": (7,), **fields})
+    config = TemporalOrderConfig.checked(**{"head": (7,), "frame_features": (6,), **fields})
     return TemporalOrder(config, ConvNetConfig(width=4).build(plain(3, PX))).double().eval()
 
 
@@ -46,6 +40,14 @@ def batch_of(clip: Tensor | None = None) -> Batch:
 def numbered(frames: int = T) -> Tensor:
     """Return clips whose frame n is n / 10 everywhere: of a tuple one sees where it is from."""
     return (torch.arange(frames).double() / 10).view(1, -1, 1, 1, 1).expand(B, -1, 3, PX, PX)
+
+
+def seen(ours: TemporalOrder, frame: Tensor) -> Tensor:
+    """Return what a frame alone goes through: of the encoder's 2 x 2 places each stands for 3 x 3 of 6 x 6."""
+    grid = ours.encoder.maps(frame[None]).grid
+    assert grid.shape[2:] == (2, 2)
+    made: Tensor = ours.frame_layers(grid.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3).flatten(1))[0]
+    return made
 
 
 # ---- three in order ------------------------------------------------------------------------------------------------
@@ -85,7 +87,7 @@ def test_the_loss_is_the_cross_entropy_of_features_side_by_side() -> None:
     shown, answer = ours.ask(batch.views[0], batch.draws)
     terms, right = [], []
     for frames, answer_of in zip(shown, answer.tolist(), strict=True):
-        feature = torch.cat([ours.encoder(frame[None])[0] for frame in frames])
+        feature = torch.cat([seen(ours, frame) for frame in frames])
         odds = ours.head(feature).softmax(dim=0)
         terms.append(-odds[answer_of].log())
         right.append(float(odds[answer_of] == odds.max()))
@@ -180,7 +182,7 @@ def test_the_parts_are_told_apart_by_the_sum_of_their_differences() -> None:
     shown, answer = ours.ask(batch.views[0], batch.draws)
     terms = []
     for parts, answer_of in zip(shown, answer.tolist(), strict=True):
-        v = [ours.encoder(part[None])[0] for part in parts]
+        v = [seen(ours, part) for part in parts]
         joined = (v[1] - v[0]) + (v[2] - v[0]) + (v[2] - v[1])
         terms.append(-ours.head(joined).log_softmax(dim=0)[answer_of])
     assert_close(ours(batch).loss, torch.stack(terms).mean())
