@@ -41,6 +41,7 @@ class CPCSoundConfig(MethodConfig):
 
     name = "cpc-sound"
     paper = "van den Oord et al. 2018, arXiv:1807.03748"
+    cost = 0.32
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = heard(20_480)
     num_steps: int = Field(default=12, ge=1)

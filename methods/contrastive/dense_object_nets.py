@@ -30,8 +30,9 @@ from unlabeled.methods.losses.pixels import centres, draw_pixels, pixel_contrast
 from unlabeled.methods.parts import SMALL_JITTER
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan, two_views
 from unlabeled.platform.augment.figure import Figure, matches
-from unlabeled.platform.augment.geometry import IGNORED, first_to_second, move_masks, pixels_in_second
+from unlabeled.platform.augment.geometry import first_to_second, move_masks, pixels_in_second
 from unlabeled.platform.data import Data, DataConfig
+from unlabeled.platform.data.source import IGNORED
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
@@ -54,6 +55,7 @@ class DenseObjectNetsConfig(MethodConfig):
 
     name = "dense-object-nets"
     paper = "Florence et al. 2018, arXiv:1806.08756"
+    cost = 2.01
     targets: ClassVar[tuple[str, ...]] = ("mask",)
     num_views: ClassVar[int | None] = 2
     views: ViewPlan = two_views(VIEW)

@@ -55,6 +55,7 @@ class TemporalOrderConfig(MethodConfig):
 
     name = "temporal-order"
     paper = "Misra et al. 2016, arXiv:1603.08561"
+    cost = 3.20
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = ViewPlan(views=(CLIP,))
     task: Literal["order", "odd-one-out"] = "order"

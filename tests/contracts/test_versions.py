@@ -28,7 +28,7 @@ from unlabeled.platform.method import Example, MethodConfig
 from unlabeled.platform.optim import OptimizerConfig
 from unlabeled.platform.settings import Settings, Variant
 from unlabeled.platform.testing.examples import Exact, run_of
-from unlabeled.platform.train.loaded import load_cached
+from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import Training
 
 HERE = Path(__file__)
@@ -95,7 +95,7 @@ def _of_method(example: Example) -> Iterator[tuple[str, float]]:
     run = run_of(example, batch_size=32)
     torch.set_default_dtype(torch.float64)
     try:
-        training = Training(run, load_cached(run.data), Exact())
+        training = Training(run, data_of(run), Exact())
     finally:
         torch.set_default_dtype(torch.float32)
     next(training.steps())
