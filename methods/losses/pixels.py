@@ -67,7 +67,7 @@ def pixel_contrast(
     other_BDKP = other_BDKP.view(*anchor_BDK.shape, -1)
     lack_BKP = (margin - (anchor_BDK[..., None] - other_BDKP).square().sum(dim=1)).clamp_min(0.0)
     lack_BKP = lack_BKP.where(counts_BKP, 0.0)
-    hard_B = (lack_BKP > 0.0).sum(dim=(1, 2))
+    hard_B = (lack_BKP > 0.0).sum(dim=(1, 2)).to(lack_BKP.dtype)
     non_match_B = lack_BKP.sum(dim=(1, 2)) / hard_B.clamp_min(1)
     share = (hard_B / counts_BKP.sum(dim=(1, 2)).clamp_min(1)).mean()
     match, non_match = match_B.mean(), non_match_B.mean()
