@@ -9,8 +9,6 @@ the three is put side by side, and a linear layer decides. Frames come from wher
 Odd-One-Out Networks", CVPR, arXiv:1611.06646. Of N + 1 parts of a film one is shuffled: which? A part of W frames X is
 one picture, the sum of X_j - X_i over all i < j; and so the features of the parts are joined, in the place of X.
 
-Shapes: B clips per worker, T frames, of which n are shown.
-
 Differs from the papers: frames are drawn in proportion to how pixels change there, not by optical flow; how far they
 lie apart has no bounds, and frames whose c looks like a or e are not left out. A linear layer on features side by side
 only adds up what each says by itself: ``head`` gives it hidden layers. A picture of differences is brought to [0, 1],
@@ -76,7 +74,7 @@ class TemporalOrderConfig(MethodConfig):
         """Return a small run."""
         order, films = cls(frame_features=(64,), head=(64,)), DataConfig(name="emoji-films", train_images=256)
         odd = cls(task="odd-one-out", parts=3, part_frames=4, frame_features=(64,), head=(64,))
-        return Example(method=order, data=films, others={"odd": odd})
+        return Example(method=odd, data=films, others={"three in order": order}, tells_classes=False)
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the view is no clip, or has too few frames to draw from."""
