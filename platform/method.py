@@ -99,6 +99,7 @@ class Example:
             at 5e-3) show too little of what the method learns.
         others: further settings of the method that workers have to agree on, each by what is particular about it.
         decays: parameters that weight decay is meant for, though they are no layer's weight.
+        tells_classes: whether it learns what tells an item's class from another's, so that kNN has to rise.
     """
 
     method: "MethodConfig"
@@ -108,6 +109,7 @@ class Example:
     learning: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, "MethodConfig"] = field(default_factory=dict)
     decays: tuple[str, ...] = ()
+    tells_classes: bool = True
 
 
 class MethodConfig(Variant):

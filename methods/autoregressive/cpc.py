@@ -1,12 +1,11 @@
 """CPC: from the patches above, tell which of many patches is the one further below.
 
 Van den Oord, Li, Vinyals (2018), "Representation Learning with Contrastive Predictive Coding", arXiv:1807.03748.
-Scores: eq. 3. Loss: eq. 4. On images: sec. 3.2. Negatives, which it does not specify there: all other patches of all
-images, as in Hénaff et al. (2019), "Data-Efficient Image Recognition with Contrastive Predictive Coding",
-arXiv:1905.09272.
+On images: sec. 3.2; scores and loss are in ``prediction.py``. Negatives, which it does not specify there: all other
+patches of all images, as in Hénaff et al. (2019), "Data-Efficient Image Recognition with Contrastive Predictive
+Coding", arXiv:1905.09272.
 
-Shapes: B images per worker, R rows and L columns of patches, N patches of all workers, D features of a patch, C width
-of the context, V predictions of one step.
+Shapes: B images per worker, R rows and L columns of patches, D features of a patch.
 
 Differs from the paper: the context is a GRU down each column, not a PixelCNN, so it does not see the columns beside its
 own; batch norm, where the encoder has it, sees all patches of the batch (the paper's encoder has none); patches are not
@@ -18,22 +17,17 @@ context, and those from the same image are not.
 from dataclasses import replace
 from typing import ClassVar
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from unlabeled.methods.losses.chunked import choose_positive
-from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.autoregressive.prediction import CPC
 from unlabeled.methods.parts import one_view
 from unlabeled.platform.augment import ColorDrop, Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.collective import gather, row_ids
 from unlabeled.platform.data import Data, Format, PictureFormat
 from unlabeled.platform.data.format import taken
 from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import Batch, EmbeddingMethod, Example, MethodConfig, StepResult
-
-choose = in_full_precision(choose_positive)
+from unlabeled.platform.method import Example, MethodConfig
 
 # 256 px out of 300, anywhere
 VIEW = Policy(ops=(Crop(area=(0.73, 0.73), aspect=(1.0, 1.0)), Flip(), ColorDrop(p=0.5)))
@@ -97,7 +91,7 @@ class CPCConfig(MethodConfig):
 
     def build(self, encoder: Encoder, data: Data) -> "CPC":
         """Make CPC around an encoder of patches."""
-        return CPC(self, encoder)
+        return CPC(encoder, self.num_steps, self.context)
 
 
 class PatchEncoder(Encoder):
@@ -113,41 +107,3 @@ class PatchEncoder(Encoder):
         z: Tensor = self.inner(cut.permute(0, 2, 3, 1, 4, 5).flatten(0, 2))
         grid = z.view(len(x), *cut.shape[2:4], self.dim).permute(0, 3, 1, 2)
         return Maps.of_grid(grid.mean(dim=(2, 3)), grid)
-
-
-class CPC(EmbeddingMethod):
-    """An encoder of patches, a GRU over their rows, and a linear prediction for each step."""
-
-    def __init__(self, config: CPCConfig, encoder: Encoder) -> None:
-        super().__init__(encoder)
-        self.gru = nn.GRU(encoder.dim, config.context, batch_first=True)  # g_ar
-        steps = range(config.num_steps)
-        self.predict = nn.ModuleList(nn.Linear(config.context, encoder.dim, bias=False) for _ in steps)  # W_k
-
-    def embed(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Return the features z of all patches, [B, R, L, D]."""
-        (view,) = batch.views
-        return (self.encoder.maps(view).grid.permute(0, 2, 3, 1),)
-
-    def contrast(self, embeddings: tuple[Tensor, ...], batch: Batch) -> StepResult:
-        """Return InfoNCE, mean over steps, and how often each step's right patch beats all other patches."""
-        (z_BRLD,) = embeddings
-        c_BRLC = self.contexts(z_BRLD)
-        z_ND = gather(z_BRLD).flatten(0, 2)
-        place_BRL = row_ids(z_BRLD[..., 0].numel(), z_BRLD.device).view(z_BRLD.shape[:3])
-        steps = []
-        for k, predict in enumerate(self.predict, start=1):
-            predicted_VD = predict(c_BRLC[:, :-k]).flatten(0, 2)  # W_k c_t
-            right_VD = z_BRLD[:, k:].flatten(0, 2)  # z_t+k
-            place_V2 = place_BRL[:, k:].reshape(-1, 1).expand(-1, 2)  # all but the right one are negatives
-            steps.append(choose(predicted_VD, right_VD, z_ND, place_V2))
-        loss, top1, entropy = (torch.stack(each) for each in zip(*steps, strict=True))
-        logs = {"contrast/top1": top1.mean(), "contrast/entropy": entropy.mean()}
-        logs |= {f"contrast/top1_step{k}": share for k, share in enumerate(top1, start=1)}
-        return StepResult(loss=loss.mean(), logs={name: value.detach() for name, value in logs.items()})
-
-    def contexts(self, z_BRLD: Tensor) -> Tensor:
-        """Return [B, R, L, C]: what the GRU has seen of each column down to a row, that row included."""
-        batch, rows, columns, _ = z_BRLD.shape
-        c: Tensor = self.gru(z_BRLD.transpose(1, 2).flatten(0, 1))[0]
-        return c.view(batch, columns, rows, -1).transpose(1, 2)

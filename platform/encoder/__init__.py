@@ -4,9 +4,11 @@ An encoder owns the mean and the standard deviation of the pictures that it was 
 first: views, probes and whoever loads exported weights all show it pixels in [0, 1].
 
 A family a file: ``convnet`` is ours, made for 28-32 px on a CPU; ``vit`` is a small ViT; ``named`` is every other
-ResNet and ViT of timm, by its name there, at any image size; ``wave`` hears raw sound.
+ResNet and ViT of timm, by its name there, at any image size; ``wave`` hears raw sound, and
+``mfcc`` its cepstrum, with nothing to train.
 """
 
+from unlabeled.platform.encoder.cepstrum import MFCC, MFCCConfig
 from unlabeled.platform.encoder.config import EncoderConfig
 from unlabeled.platform.encoder.convnet import ConvNet, ConvNetConfig
 from unlabeled.platform.encoder.encoder import Encoder, Maps, StandardisingEncoder
@@ -16,10 +18,12 @@ from unlabeled.platform.encoder.sound import WaveConfig, WaveConvNet
 from unlabeled.platform.encoder.vit import ViT, ViTConfig
 
 __all__ = [
+    "MFCC",
     "ConvNet",
     "ConvNetConfig",
     "Encoder",
     "EncoderConfig",
+    "MFCCConfig",
     "Maps",
     "ResNet",
     "StandardisingEncoder",

@@ -177,7 +177,7 @@ class TrainingSuite:
         after = features(training.method.encoder)
         assert losses[-1] < 0.95 * losses[0]
         assert deviation(after.x) > 0.12
-        assert after.labels is None or knn(after) > untrained + 0.01
+        assert not example.tells_classes or after.labels is None or knn(after) > untrained + 0.01
 
     # ---- two workers equal one ---------------------------------------------------------------------------------------
 

@@ -22,13 +22,13 @@ from unlabeled.platform.augment import Moment, Op, Stream, View, ViewPlan, WaveO
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig, WaveFormat
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import EncoderConfig, TimmConfig, WaveConfig
+from unlabeled.platform.encoder import EncoderConfig, MFCCConfig, TimmConfig, WaveConfig
 from unlabeled.platform.evaluate import Detect, FeatureProbe, Features, Measurement, ProbeConfig, Segment
 from unlabeled.platform.method import Example, MethodConfig
 from unlabeled.platform.optim import OptimizerConfig
 from unlabeled.platform.settings import Settings, Variant
 from unlabeled.platform.testing.examples import Exact, run_of
-from unlabeled.platform.train.loaded import load_cached
+from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import Training
 
 HERE = Path(__file__)
@@ -95,7 +95,7 @@ def _of_method(example: Example) -> Iterator[tuple[str, float]]:
     run = run_of(example, batch_size=32)
     torch.set_default_dtype(torch.float64)
     try:
-        training = Training(run, load_cached(run.data), Exact())
+        training = Training(run, data_of(run), Exact())
     finally:
         torch.set_default_dtype(torch.float32)
     next(training.steps())
@@ -155,7 +155,7 @@ def _of_encoder(config: EncoderConfig) -> Iterator[tuple[str, float]]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         sounds = WaveFormat(1, 2000, 16_000.0, (0.0,), (1.0,))
-        shown = sounds if isinstance(config, WaveConfig) else plain(1, 28)
+        shown = sounds if isinstance(config, WaveConfig | MFCCConfig) else plain(1, 28)
         encoder = config.build(shown).double()
     made = encoder(Draws(torch.arange(4), "versions").uniform("images", *shown.shape).double()).detach()
     yield "mean", (made * torch.linspace(0.5, 1.5, made.shape[1])).mean().item()

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from unlabeled.methods.autoregressive.cpc import CPC, CPCConfig
+from unlabeled.methods.autoregressive.cpc import CPCConfig
+from unlabeled.methods.autoregressive.prediction import CPC, contexts
 from unlabeled.platform.augment import PLAIN, Crop, Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, PictureFormat, load
@@ -134,7 +135,7 @@ def test_half_precision_scores_in_full() -> None:
 def test_a_context_sees_its_column_down_to_its_row_alone(row: int) -> None:
     cpc = build()
     z = torch.randn(B, 3, 3, cpc.encoder.dim, dtype=torch.float64, requires_grad=True)
-    seen = torch.autograd.grad(cpc.contexts(z)[1, row, 2].sum(), z)[0].abs().sum(dim=3) > 0
+    seen = torch.autograd.grad(contexts(cpc.gru, z)[1, row, 2].sum(), z)[0].abs().sum(dim=3) > 0
     expected = torch.zeros(B, 3, 3, dtype=torch.bool)
     expected[1, : row + 1, 2] = True
     assert torch.equal(seen, expected)
@@ -147,7 +148,7 @@ def test_pixels_below_a_row_of_patches_do_not_change_its_contexts(row: int) -> N
     other = images.clone()
     other[:, :, 4 * row + 8 :] = 7.0
     (one,), (changed,) = cpc.embed(batch_of(images)), cpc.embed(batch_of(other))
-    same = (cpc.contexts(one) == cpc.contexts(changed)).all(dim=3).all(dim=2).all(dim=0)
+    same = (contexts(cpc.gru, one) == contexts(cpc.gru, changed)).all(dim=3).all(dim=2).all(dim=0)
     assert same.tolist() == [place <= row for place in range(3)]
 
 
