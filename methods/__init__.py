@@ -11,7 +11,9 @@ from unlabeled.platform.settings import brought
 
 _FILES = (  # a line for each method: its file, and its config in that
     "innate.rotnet:RotNetConfig",
+    "innate.relative_patch_location:RelativePatchLocationConfig",
     "innate.jigsaw:JigsawConfig",
+    "masked.autoencoder:AutoencoderConfig",
     "masked.context_encoder:ContextEncoderConfig",
     "cross_channel.colorization:ColorizationConfig",
     "cross_channel.split_brain:SplitBrainConfig",
