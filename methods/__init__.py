@@ -24,6 +24,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "distillation.dino:DINOConfig",
     "multimodal.clip:CLIPConfig",
     "supervised.supcon:SupConConfig",
+    "supervised.fixmatch:FixMatchConfig",
     "supervised.classifier:SupervisedConfig",
 )
 
