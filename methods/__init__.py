@@ -11,8 +11,10 @@ from unlabeled.platform.settings import brought
 
 _FILES = (  # a line for each method: its file, and its config in that
     "innate.rotnet:RotNetConfig",
+    "innate.relative_patch_location:RelativePatchLocationConfig",
     "innate.jigsaw:JigsawConfig",
     "innate.temporal_order:TemporalOrderConfig",
+    "masked.autoencoder:AutoencoderConfig",
     "masked.context_encoder:ContextEncoderConfig",
     "cross_channel.colorization:ColorizationConfig",
     "cross_channel.split_brain:SplitBrainConfig",
@@ -25,6 +27,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "distillation.dino:DINOConfig",
     "multimodal.clip:CLIPConfig",
     "supervised.supcon:SupConConfig",
+    "supervised.fixmatch:FixMatchConfig",
     "supervised.classifier:SupervisedConfig",
 )
 

@@ -1,4 +1,4 @@
-"""Parts that several methods need: small views, classification, heads, momentum copies, key queues, a shuffled pass.
+"""Parts that several methods need: small views, classification, heads, momentum copies, queues, squares, a shuffle.
 
 Shapes: B rows on each worker, N rows of the global batch, C channels, D width, K keys in a queue.
 """
@@ -165,6 +165,13 @@ class KeyQueue(nn.Module):
         places = (self.oldest + torch.arange(len(keys_ND), device=self.keys.device)) % length
         self.keys[places] = F.normalize(keys_ND.to(self.keys.dtype), dim=1)
         self.oldest.copy_((self.oldest + len(keys_ND)) % length)
+
+
+def squares(images: Tensor, corner_BN2: Tensor, px: int) -> Tensor:
+    """Cut N squares of ``px`` pixels out of each of [B, C, H, W], by their top and left pixels: [B, N, C, px, px]."""
+    row, pixel = (torch.arange(n, device=images.device) for n in (len(images), px))
+    y_BNp, x_BNp = (corner_BN2[..., None] + pixel).unbind(2)
+    return images.permute(0, 2, 3, 1)[row.view(-1, 1, 1, 1), y_BNp[..., None], x_BNp[:, :, None]].movedim(-1, 2)
 
 
 @torch.no_grad()

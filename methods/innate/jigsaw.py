@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.methods.parts import SMALL_JITTER, classify, one_view, projection_head
+from unlabeled.methods.parts import SMALL_JITTER, classify, one_view, projection_head, squares
 from unlabeled.platform.augment import ColorDrop, Crop, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data
@@ -154,11 +154,9 @@ def cut(images: Tensor, tile_px: int, draws: Draws) -> Tensor:
     """Cut [B, C, H, H] into 3 x 3 cells, row by row, and a tile out of each at a random place: [B, 9, C, t, t]."""
     cell = images.shape[2] // SIDE
     assert tile_px <= cell
-    tile, pixel, row = (torch.arange(n, device=images.device) for n in (TILES, tile_px, len(images)))
+    tile = torch.arange(TILES, device=images.device)
     corner_92 = cell * torch.stack([tile // SIDE, tile % SIDE], dim=1) + images.shape[2] % SIDE // 2
-    corner_B92 = corner_92 + draws.integers("place", cell - tile_px + 1, TILES, 2)
-    y_B9t, x_B9t = (corner_B92[..., None] + pixel).unbind(2)
-    return images.permute(0, 2, 3, 1)[row.view(-1, 1, 1, 1), y_B9t[..., None], x_B9t[:, :, None]].movedim(-1, 2)
+    return squares(images, corner_92 + draws.integers("place", cell - tile_px + 1, TILES, 2), tile_px)
 
 
 @functools.lru_cache
