@@ -115,11 +115,12 @@ def methods() -> None:
     """
     from unlabeled.methods import METHODS
 
-    print(f"{'method':16} {'family':15} {'cost':>5}  paper")
+    width = max(map(len, METHODS))
+    print(f"{'method':{width}} {'family':15} {'cost':>5}  paper")
     for name, config in METHODS.items():
         cost = "?" if config.cost is None else f"{config.cost:.2f}"
         family = config.__module__.removeprefix("unlabeled.methods.").partition(".")[0].replace("_", "-")
-        print(f"{name:16} {family:15} {cost:>5}  {config.paper}", flush=True)
+        print(f"{name:{width}} {family:15} {cost:>5}  {config.paper}", flush=True)
 
 
 def _check_port(port: int) -> None:
