@@ -22,7 +22,7 @@ from unlabeled.platform.search.start import start
 from unlabeled.platform.search.strategy import PrunerName
 from unlabeled.studies.searches import SEARCHES
 
-MOST_TRAINING = 0.5  # of what the search without pruning trains
+MAX_TRAINING = 0.5  # of what the search without pruning trains
 
 
 def rows() -> Iterator[Row]:
@@ -43,8 +43,8 @@ def rows() -> Iterator[Row]:
         ours=f"{images['asha']:,.0f} pictures, {seconds['asha']:.0f} s in all",
         reference=f"{images['none']:,.0f} pictures, {seconds['none']:.0f} s in all, without pruning",
         ratio=share,
-        target=f"at most {MOST_TRAINING}",
-        met=share <= MOST_TRAINING,
+        target=f"at most {MAX_TRAINING}",
+        met=share <= MAX_TRAINING,
     )
     best, pruned = mean_interval(scores["none"]), mean_interval(scores["asha"])
     yield Row(

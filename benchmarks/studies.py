@@ -19,8 +19,8 @@ from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.studies import STUDIES
 
 STEPS = 6
-MOST_ROWS = 13
-MOST_MINUTES = {"augmentation-composition": 90.0}
+MAX_ROWS = 13
+MAX_MINUTES = {"augmentation-composition": 90.0}
 USUAL_MINUTES = 30.0
 
 
@@ -33,9 +33,9 @@ def rows() -> Iterator[Row]:
 def cost(study: Study) -> Row:
     """Estimate one study."""
     every = [run.config for run in study.runs(study.base("laptop"), "laptop")][: len(study.row_settings())]
-    some = every[:: -(-len(every) // MOST_ROWS)]
+    some = every[:: -(-len(every) // MAX_ROWS)]
     seconds = sum(seconds_of(run) for run in some) * len(every) / len(some) * len(study.seeds)
-    minutes, most = seconds / 2 / 60, MOST_MINUTES.get(study.name, USUAL_MINUTES)
+    minutes, most = seconds / 2 / 60, MAX_MINUTES.get(study.name, USUAL_MINUTES)
     runs = len(every) * len(study.seeds)
     reference = f"{runs} runs of {seconds / runs:.0f} s, two at once"
     return Row(study.name, f"{minutes:.0f} minutes", reference, None, f"at most {most:.0f}", minutes <= most)

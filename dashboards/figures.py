@@ -27,7 +27,7 @@ from unlabeled.dashboards.drawing import (
 )
 from unlabeled.platform.metrics import number, unit_of
 
-MOST_NAMED = 12  # rows whose curves and points carry their names
+MAX_NAMED = 12  # rows whose curves and points carry their names
 
 
 def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
@@ -83,7 +83,7 @@ def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
     by_row = {row: curve[curve["row"] == row].groupby("epoch")["value"].agg(["mean", "min", "max"]) for row in rows}
     ends = {row: float(by_epoch["mean"].iloc[-1]) for row, by_epoch in by_row.items() if len(by_epoch)}
     ranked = sorted(ends, key=lambda row: ends[row])
-    named = list(ends) if len(ends) <= MOST_NAMED else [ranked[-1], ranked[len(ranked) // 2], ranked[0]]
+    named = list(ends) if len(ends) <= MAX_NAMED else [ranked[-1], ranked[len(ranked) // 2], ranked[0]]
     with rc_context(STYLE):
         columns = max(1, min(3, 52 // (8 + max((len(short(row)) for row in named), default=0))))
         legend_lines = -(-len(named) // columns)
@@ -133,7 +133,7 @@ def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> str:
             if np.isfinite(values["low"]):
                 axes.plot([across] * 2, [values["low"], values["high"]], color=colour, linewidth=2, zorder=3)
             axes.plot(across, values["mean"], "o", markersize=8, mfc=colour, mec=PAPER, mew=1.2, zorder=4)
-            if len(both) <= MOST_NAMED:
+            if len(both) <= MAX_NAMED:
                 name, at = short(str(row)), (across, values["mean"])
                 axes.annotate(name, at, xytext=(7, 5), textcoords="offset points", fontsize=9)
         axes.set_xlabel(f"published: {textwrap.shorten(quantity, 48, placeholder='…')}")

@@ -12,7 +12,7 @@ from scipy import optimize, stats
 
 POWER = 0.8
 CHANCES = "4 chances in 5"  # how a page says it
-MOST_SEEDS = 1000  # a study that needs more won't be run
+MAX_SEEDS = 1000  # a study that needs more won't be run
 TYPICAL_SPREAD = 0.009  # of differences in top-1: the median over the 18 such claims of five laptop studies (gallery/)
 
 
@@ -31,8 +31,8 @@ def power(effect: float, n: int, level: float) -> float:
 
 
 def seeds_for(effect: float, level: float) -> int:
-    """Return the smallest number of seeds whose power is ``POWER``; ``MOST_SEEDS`` + 1 if that is not enough."""
-    low, high = 1, MOST_SEEDS + 1  # power grows with the seeds, so it is at most POWER at low, and at least at high
+    """Return the smallest number of seeds whose power is ``POWER``; ``MAX_SEEDS`` + 1 if that is not enough."""
+    low, high = 1, MAX_SEEDS + 1  # power grows with the seeds, so it is at most POWER at low, and at least at high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power(effect, middle, level) >= POWER else (middle, high)
@@ -66,6 +66,6 @@ def seeds_in_words(number: int | None) -> str:
     >>> seeds_in_words(8), seeds_in_words(67), seeds_in_words(240), seeds_in_words(1001)
     ('fewer than 10 seeds', 'some tens of seeds', 'some hundreds of seeds', 'more than 1,000 seeds')
     """
-    if number is None or number > MOST_SEEDS:
-        return f"more than {MOST_SEEDS:,} seeds"
+    if number is None or number > MAX_SEEDS:
+        return f"more than {MAX_SEEDS:,} seeds"
     return "fewer than 10 seeds" if number < 10 else f"some {'tens' if number < 100 else 'hundreds'} of seeds"

@@ -18,7 +18,7 @@ from unlabeled.dashboards.pages import Columns, Page, Reported
 from unlabeled.dashboards.shown import Artifacts, gallery
 from unlabeled.dashboards.verdicts import Verdict
 
-MOST_COLUMNS = 6  # parameters that fit beside the metrics
+MAX_COLUMNS = 6  # parameters that fit beside the metrics
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Report(Reported):
         ]
         return (
             [name for name in dict.fromkeys(metrics) if name in self.runs],
-            parameters[:MOST_COLUMNS],
+            parameters[:MAX_COLUMNS],
             ["unlabeled.reason"] if (self.runs["status"] == "FAILED").any() else [],
         )
 

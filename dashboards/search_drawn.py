@@ -14,9 +14,9 @@ from unlabeled.dashboards.search_study import is_number, rebuilt
 from unlabeled.dashboards.search_trials import Parameter, objectives
 from unlabeled.dashboards.wording import count
 
-MOST_SLICES = 12
-MOST_AXES = 10
-FEWEST_TO_INTERPOLATE = 10
+MAX_SLICES = 12
+MAX_AXES = 10
+MIN_TO_INTERPOLATE = 10
 
 
 @dataclass
@@ -106,16 +106,16 @@ def _landscape(
         drawing.left_out.append("Parallel coordinates, slices and map: no parameter has two values in finished trials.")
         return
     if len(by_rank) > 1:
-        axes = by_rank[:MOST_AXES]
+        axes = by_rank[:MAX_AXES]
         caption = "A line is a finished trial; it crosses each axis at its value, logarithmic where the space is."
         if done[[one.name for one in axes]].isna().any(axis=None):
             caption += " Out: the parameter was not asked for, for its operation is out."
         svg = search_figures.parallel_figure(study, table, axes, metric, chosen)
-        drawing.add("grid-parallel", svg, caption + _not_drawn(by_rank[MOST_AXES:]))
+        drawing.add("grid-parallel", svg, caption + _not_drawn(by_rank[MAX_AXES:]))
     order = ", the most important first" if judged.shares else ""
     caption = f"{metric} over each parameter by itself{order}; the others vary too."
-    svg = search_figures.slices_figure(study, table, by_rank[:MOST_SLICES], metric, chosen)
-    drawing.add("grid-slices", svg, caption + _not_drawn(by_rank[MOST_SLICES:]))
+    svg = search_figures.slices_figure(study, table, by_rank[:MAX_SLICES], metric, chosen)
+    drawing.add("grid-slices", svg, caption + _not_drawn(by_rank[MAX_SLICES:]))
     _map(drawing, study, table, done, by_rank, metric, chosen)
 
 
@@ -133,17 +133,13 @@ def _map(
     for up in numbers[1:4]:
         across = numbers[0]
         both = done[[across.name, up.name]].dropna()
-        if (
-            len(both) < FEWEST_TO_INTERPOLATE
-            or both.nunique().min() < 2
-            or table.loc[both.index, "value"].nunique() < 2
-        ):
+        if len(both) < MIN_TO_INTERPOLATE or both.nunique().min() < 2 or table.loc[both.index, "value"].nunique() < 2:
             continue
         svg = search_figures.contour_figure(study, table, across, up, metric, chosen)
         caption = f"{metric} over two numbers, {across.name} and {up.name}, interpolated between the dots, which are "
         drawing.add("map", svg, f"{caption}finished trials. Brighter is higher.")
         return
-    need = f"no two numbers vary in {FEWEST_TO_INTERPOLATE} finished trials that differ"
+    need = f"no two numbers vary in {MIN_TO_INTERPOLATE} finished trials that differ"
     drawing.left_out.append(f"Map of two parameters: {need}.")
 
 

@@ -45,7 +45,7 @@ from unlabeled.platform.metrics import unit_of
 
 BACKED = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6}  # words that lines cross
 COLUMNS = 3  # of slices
-MOST_NUMBERED = 12  # trials on the front
+MAX_NUMBERED = 12  # trials on the front
 
 
 def history_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen: int | None) -> str:
@@ -235,7 +235,7 @@ def front_figure(study: optuna.Study, table: pd.DataFrame, metrics: Sequence[str
         axes.plot(ahead["value"], ahead["second"], color=BLUE, linewidth=1.2, linestyle=(0, (3, 2)), zorder=0)
         if chosen is not None and chosen in done.index:
             choose(axes, done["value"][chosen], done["second"][chosen])
-        for trial, values in ahead.iterrows() if len(ahead) <= MOST_NUMBERED else ():
+        for trial, values in ahead.iterrows() if len(ahead) <= MAX_NUMBERED else ():
             near: dict[str, Any] = {"xytext": (6, 5), "textcoords": "offset points", "fontsize": 8.5}
             axes.annotate(str(trial), (values["value"], values["second"]), **near)
         axes.margins(0.12)

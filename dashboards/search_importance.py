@@ -11,7 +11,7 @@ from unlabeled.dashboards.search_study import rebuilt
 from unlabeled.dashboards.search_trials import Parameter
 from unlabeled.dashboards.wording import count
 
-FEWEST_TRIALS = 8
+MIN_TRIALS = 8
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def importance(table: pd.DataFrame, points: pd.DataFrame, space: Sequence[Parame
     finished = table.index[(table["state"] == "finished") & table["value"].notna()]
     values = table.loc[finished, "value"]
     asked = [one for one in space if one.name in points and points.loc[finished, one.name].nunique() > 1]
-    if len(finished) < FEWEST_TRIALS:
-        need = f"it needs at least {FEWEST_TRIALS}, because fewer can't tell a parameter from chance"
+    if len(finished) < MIN_TRIALS:
+        need = f"it needs at least {MIN_TRIALS}, because fewer can't tell a parameter from chance"
         return Importance({}, f"Left out: {count(len(finished), 'trial')} finished, and {need}.")
     if not asked:
         return Importance({}, "Left out: no parameter has two values among the finished trials.")

@@ -20,7 +20,7 @@ from unlabeled.dashboards.search_trials import IMAGES_SEEN, STATES, Parameter, l
 from unlabeled.dashboards.wording import count
 from unlabeled.platform.metrics import Unit, unit_of
 
-MOST_COLUMNS = 8  # parameters that fit beside the metrics
+MAX_COLUMNS = 8  # parameters that fit beside the metrics
 WINNER = "winner.json"
 
 
@@ -117,7 +117,7 @@ class SearchReport(Reported):
         logged = [name for name in [*dict.fromkeys(metrics), *sampled] if name in self.runs]
         return (
             [name for name in logged if not name.startswith("sampled.")],
-            ["search.stage", *(name for name in logged if name.startswith("sampled."))][:MOST_COLUMNS],
+            ["search.stage", *(name for name in logged if name.startswith("sampled."))][:MAX_COLUMNS],
             ["unlabeled.reason"] if self.counts["failed"] or self.counts["pruned"] else [],
         )
 

@@ -32,7 +32,7 @@ COSTS = {
 }
 CURVES = ("train/loss", "contrast/top1", "knn/top1", "linear/top1", *in_area("health"))
 """Metrics that are drawn first over epochs; what each means is declared."""
-MOST_CURVES = 8
+MAX_CURVES = 8
 
 
 def settings(record: Mapping[str, Any], runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def curves(epochs: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, str], li
     drawable = [name for name in several if not re.search(r"^system/|_per_second$|seconds$|^test/", name)]
     known = [name for ending in CURVES for name in drawable if name == ending or name.endswith("/" + ending)]
     chosen = [*known, *(name for name in drawable if name not in known)]
-    return {name: metric_of(name).meaning for name in chosen[:MOST_CURVES]}, chosen[MOST_CURVES:]
+    return {name: metric_of(name).meaning for name in chosen[:MAX_CURVES]}, chosen[MAX_CURVES:]
 
 
 def provenance(runs: pd.DataFrame) -> dict[str, Any]:

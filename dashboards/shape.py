@@ -17,9 +17,9 @@ import pandas as pd
 from unlabeled.dashboards.wording import plain
 
 SEPARATORS = (" then ", " + ", " × ", " x ", " / ", ", ")
-MOST_LINES = 6  # more would not be told apart
-FEWEST_POINTS = 3  # that make a line
-FEWEST_CELLS = 6  # that make a grid worth drawing
+MAX_LINES = 6  # more would not be told apart
+MIN_POINTS = 3  # that make a line
+MIN_CELLS = 6  # that make a grid worth drawing
 
 
 @dataclass(frozen=True)
@@ -89,21 +89,21 @@ def shape_of(rows: Mapping[str, Mapping[str, Any]], runs: pd.DataFrame) -> Line 
         rows: row -> the fields that it sets, as in the study's record.
         runs: its runs, whose parameters tell what a row has that doesn't set a field which others set.
     """
-    if len(rows) < FEWEST_POINTS:
+    if len(rows) < MIN_POINTS:
         return None
     fields = _fields(rows, runs)
     along = next((field for field in fields if field.is_number and len(field.values) == len(rows)), None)
     if along:
         kinds = (field for field in fields if len(field.values) < len(rows) and not field.is_number)
-        return Line(along, next((kind for kind in kinds if len(kind.values) <= MOST_LINES), None))
+        return Line(along, next((kind for kind in kinds if len(kind.values) <= MAX_LINES), None))
     pair = next((pair for pair in combinations(fields, 2) if _crosses(*pair, rows)), None) or _by_name(list(rows))
     if not pair:
         return None
     first, second = pair
     for along, across in sorted((pair, pair[::-1]), key=lambda both: -len(both[0].values)):
-        if along.is_number and len(along.values) >= FEWEST_POINTS and len(across.values) <= MOST_LINES:
+        if along.is_number and len(along.values) >= MIN_POINTS and len(across.values) <= MAX_LINES:
             return Line(along, across)
-    return Grid(first, second) if len(rows) >= FEWEST_CELLS else None
+    return Grid(first, second) if len(rows) >= MIN_CELLS else None
 
 
 def _fields(rows: Mapping[str, Mapping[str, Any]], runs: pd.DataFrame) -> list[Field]:

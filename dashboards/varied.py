@@ -28,7 +28,7 @@ SCALES: tuple[Scale, ...] = (
     ("axis logarithmic in the distance from 1", lambda x: -np.log10(1 - x)),
 )
 """How values are placed: momenta such as 0.9, 0.99, 0.999 crowd before 1 as others do before 0."""
-MOST_TICKS = 10
+MAX_TICKS = 10
 
 
 def line_figure(line: Line, table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
@@ -225,7 +225,7 @@ def _ticks(axes: Axes, places: np.ndarray, labels: list[str]) -> None:
     """Name the values themselves on the axis, not round numbers between them."""
     margin = 0.06 * float(np.ptp(places))
     axes.set_xlim(places.min() - margin, places.max() + margin)
-    every = -(-len(places) // MOST_TICKS)
+    every = -(-len(places) // MAX_TICKS)
     axes.set_xticks(places[::every], labels[::every])
     axes.tick_params(axis="x", length=4, color=GRID)
 

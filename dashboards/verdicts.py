@@ -9,7 +9,7 @@ import pandas as pd
 
 from unlabeled.dashboards import counted
 from unlabeled.dashboards.inference import LEVEL, Interval, PairedDifference, holm, holm_factors, paired_difference
-from unlabeled.dashboards.power import CHANCES, MOST_SEEDS, seeds_for, seeds_in_words
+from unlabeled.dashboards.power import CHANCES, MAX_SEEDS, seeds_for, seeds_in_words
 from unlabeled.dashboards.wording import count, probability
 from unlabeled.platform.metrics import OURS, unit_of
 
@@ -32,7 +32,7 @@ class Verdict:
         n: seeds that both rows have.
         spread: of the differences over seeds; NaN below two seeds.
         seeds_to_decide: how many decide with a power of 80 % if the true mean and spread are those seen here; None
-            where the claim is decided, where the seeds give no spread, or beyond ``MOST_SEEDS``.
+            where the claim is decided, where the seeds give no spread, or beyond ``MAX_SEEDS``.
     """
 
     claim: Mapping[str, Any]
@@ -161,7 +161,7 @@ def _judge(
             decision = "held"
         elif interval.high < bound:
             decision = "smaller than claimed" if interval.mean > 0 else "contradicted"
-    seeds = enough if decision == "not decided" and difference.spread > 0 and enough <= MOST_SEEDS else None
+    seeds = enough if decision == "not decided" and difference.spread > 0 and enough <= MAX_SEEDS else None
     return Verdict(
         claim=claim,
         decision=decision,
@@ -225,7 +225,7 @@ def _leaning(mean: float, bound: float) -> str:
 
 
 def _seeds_to_decide(difference: PairedDifference, bound: float, level: float) -> int:
-    """Return how many seeds have a power of 80 % at this mean and spread; more than MOST_SEEDS: none.
+    """Return how many seeds have a power of 80 % at this mean and spread; more than MAX_SEEDS: none.
 
     Without a spread nothing is known of more seeds, and nothing holds others up.
     """

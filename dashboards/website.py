@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.drawing import SERIES
-from unlabeled.dashboards.figures import MOST_NAMED
+from unlabeled.dashboards.figures import MAX_NAMED
 from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.measured import Measured, slug
 from unlabeled.dashboards.pages import Around, Link, render
@@ -193,7 +193,7 @@ def strip(one: Measured) -> Markup:
     for place, (mean, start, (left, right)) in enumerate(
         zip(table["mean"], table["untrained"], bounds.to_numpy(), strict=True)
     ):
-        colour = f"var(--series-{place % len(SERIES)})" if len(table) <= MOST_NAMED else "var(--ink)"
+        colour = f"var(--series-{place % len(SERIES)})" if len(table) <= MAX_NAMED else "var(--ink)"
         y = f"{8 + pitch * (place + 0.5):.1f}"
         if math.isfinite(start):
             top, bottom = (f"{8 + pitch * (place + part):.1f}" for part in (0.1, 0.9))

@@ -38,7 +38,7 @@ class Draws:
         self.rows = rows
         self._scope = scope
 
-    def within(self, *scope: int | str) -> "Draws":
+    def fold_in(self, *scope: int | str) -> "Draws":
         """Return draws for the same rows that are independent of these: a view's, an operation's."""
         return Draws(self.rows, *self._scope, *scope)
 
@@ -79,7 +79,7 @@ class Draws:
         """Draw int64 [B, length]: a permutation of 0 .. length - 1 for each row."""
         return self.uniform(purpose, length).argsort(dim=1, stable=True)
 
-    def fires(self, p: float, purpose: str = "fires") -> Tensor:
+    def bernoulli(self, p: float, purpose: str = "fires") -> Tensor:
         """Draw bool [B]: true with probability ``p``."""
         return self.uniform(purpose) < p
 

@@ -6,8 +6,8 @@ gradients, which computes the batch's own gradient.
 Source: Chen, Fan, Girshick, He (2020), arXiv:2003.04297, table 3; Gao, Zhang, Han, Callan (2021), arXiv:2101.06983.
 Expected: at one batch size MoCo needs less memory and time; a large batch end to end needs many times the memory;
 caching takes that back, for embedding everything twice.
-Cost: laptop 12 runs, about 4 minutes on two cores; one at a time (--at-once 1), or they slow each other down. Nobody
-has timed the other profiles.
+Cost: laptop 12 runs, about 4 minutes on two cores; one at a time (--max-concurrent 1), or they slow each other down.
+Nobody has timed the other profiles.
 
 The laptop's queue holds as many negatives as its large batch has. Memory on a CPU is what training adds to the process.
 """

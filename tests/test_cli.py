@@ -144,10 +144,10 @@ MISTAKES = {
     "seed below zero": (["study", "run", STUDY, "--seeds=-1"], r"seed: .*equal to 0, got -1"),
     "seed by --set": (["study", "run", STUDY, "--set", "seed=1"], r"a seed each; choose them with --seeds"),
     "what the study varies": (["study", "run", STUDY, "--set", "method.head=[3]"], r"would be ignored; change another"),
-    "none at once": (["study", "run", STUDY, "--at-once", "0"], r"at_once: .*equal to 1, got 0"),
+    "none at once": (["study", "run", STUDY, "--max-concurrent", "0"], r"max_concurrent: .*equal to 1, got 0"),
     "a word at once": (
-        ["study", "run", STUDY, "--at-once", "x"],
-        r"'--at-once': .*integer.*; see `unlabeled study run",
+        ["study", "run", STUDY, "--max-concurrent", "x"],
+        r"'--max-concurrent': .*integer.*; see `unlabeled study run",
     ),
     "GPUs below zero": (["study", "run", STUDY, "--gpus-per-run=-1"], r"gpus_per_run: .*equal to 0, got -1"),
     "workers of a run": (["run", "simclr", "--workers", "0"], r"workers: .*equal to 1, got 0"),

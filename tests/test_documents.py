@@ -105,7 +105,7 @@ def test_the_example_of_a_method_runs_from_a_package_of_its_own(tmp_path: Path) 
     assert "upside-down" in listed.stdout
     assert "the method 'broken' of yours can't be used: ModuleNotFoundError" in listed.stderr
     (tmp_path / "own_study.py").write_text(_OWN_STUDY)
-    out = unlabeled("study", "run", "own_study.py", "--at-once", "1")
+    out = unlabeled("study", "run", "own_study.py", "--max-concurrent", "1")
     assert "2 finished, 0 failed" in out.stdout
     page = (tmp_path / "home" / "reports" / "ways-up" / "index.html").read_text()
     assert "way/top1" in page

@@ -108,9 +108,9 @@ class MoCo(Method):
     def forward(self, batch: Batch) -> StepResult:
         """Return InfoNCE, how often the positive beats the whole queue, and what else to follow."""
         view_1, view_2 = batch.views
-        sides = [self._contrast(view_1, view_2, batch.draws.within("key", 2))]
+        sides = [self._contrast(view_1, view_2, batch.draws.fold_in("key", 2))]
         if self.symmetric:
-            sides.append(self._contrast(view_2, view_1, batch.draws.within("key", 1)))
+            sides.append(self._contrast(view_2, view_1, batch.draws.fold_in("key", 1)))
         for _, keys_ND in sides:
             self.queue.push(keys_ND)
         contrast = Contrast(*(torch.stack(both).mean() for both in zip(*(each for each, _ in sides), strict=True)))

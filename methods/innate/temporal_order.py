@@ -147,4 +147,4 @@ def tuples(draws: Draws) -> tuple[Tensor, Tensor]:
     kind = draws.uniform("kind") * 8  # of eight (b, c, d) has two, and each of the others three
     which = (kind >= 2).long() + (kind >= 5).long()
     order = torch.tensor(TUPLES, device=kind.device)[which]
-    return torch.where(draws.fires(0.5, "backwards")[:, None], order.flip(1), order), (which == 0).long()
+    return torch.where(draws.bernoulli(0.5, "backwards")[:, None], order.flip(1), order), (which == 0).long()

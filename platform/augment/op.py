@@ -110,7 +110,7 @@ class Augmentation(Settings, ABC):
 
     def draw(self, extent: Extent, draws: Draws) -> Drawn:
         """Draw which samples to change, and how."""
-        return Drawn(None if self.p == 1.0 else draws.fires(self.p), self.parameters(extent, draws))
+        return Drawn(None if self.p == 1.0 else draws.bernoulli(self.p), self.parameters(extent, draws))
 
     def change(self, items: Tensor, drawn: Drawn, *, overwrite: bool = False) -> Tensor:
         """Augment the items as it was drawn; see :meth:`__call__`."""

@@ -100,11 +100,11 @@ class Policy(Settings):
         moves: list[tuple[Op, Extent, Drawn]] = []
         for op, scope in self._scoped():
             if isinstance(op, Op) and op.moves:
-                drawn = op.draw(extent, draws.within(*scope))
+                drawn = op.draw(extent, draws.fold_in(*scope))
                 steps.append(drawn)
                 moves.append((op, extent, drawn))
             else:
-                steps.append(None if geometry_only else op.draw(extent, draws.within(*scope)))
+                steps.append(None if geometry_only else op.draw(extent, draws.fold_in(*scope)))
             if isinstance(op, Op):
                 extent = op.output(extent)
         return DrawnView(tuple(steps), extent, tuple(moves), draws.rows)

@@ -36,7 +36,9 @@ class Crop(Op):
         (box_B4,) = self.parameters(extent, draws)
         if self.p < 1.0:
             size = extent.sizes(box_B4.device)
-            box_B4 = torch.where(draws.fires(self.p)[:, None], box_B4, torch.cat((torch.zeros_like(size), size), dim=1))
+            box_B4 = torch.where(
+                draws.bernoulli(self.p)[:, None], box_B4, torch.cat((torch.zeros_like(size), size), dim=1)
+            )
         return Drawn(None, (box_B4,))
 
     def parameters(self, extent: Extent, draws: Draws) -> tuple[Tensor]:

@@ -209,7 +209,7 @@ class ViewPlan(Settings):
     def draw(self, shapes: Mapping[str, Shape], draws: Draws, *, geometry_only: bool = False) -> tuple[DrawnView, ...]:
         """Draw every view of items whose fields have these shapes; see :meth:`Policy.draw`."""
         return tuple(
-            view.policy.draw(view.extent(shapes[view.field]), draws.within("view", place), geometry_only=geometry_only)
+            view.policy.draw(view.extent(shapes[view.field]), draws.fold_in("view", place), geometry_only=geometry_only)
             for place, view in enumerate(self.views)
         )
 

@@ -60,10 +60,10 @@ def launched(
     home: Home = None,
     data_root: DataRoot = None,
     workers: Annotated[int, typer.Option(help="Processes that train a run together.")] = 1,
-    fewest_workers: Annotated[
+    min_workers: Annotated[
         int | None, typer.Option(help="With how many it may go on when nodes are lost.", show_default="all")
     ] = None,
-    at_once: Annotated[
+    max_concurrent: Annotated[
         int | None, typer.Option(help="Most runs at the same time.", show_default="as many as fit")
     ] = None,
     cpus_per_run: Annotated[
@@ -87,7 +87,7 @@ def launched(
     from unlabeled.platform.drive.resources import Resources
 
     use_data_root(data_root)
-    fields: dict[str, Any] = {"workers": workers, "fewest_workers": fewest_workers, "at_once": at_once}
+    fields: dict[str, Any] = {"workers": workers, "min_workers": min_workers, "max_concurrent": max_concurrent}
     fields |= {"gpus_per_run": gpus_per_run, "retries": retries, "address": address}
     if cpus_per_run is not None:
         fields["cpus_per_run"] = cpus_per_run

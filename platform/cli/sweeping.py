@@ -60,8 +60,8 @@ def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None,
     check_runs(planned, resources)
     place = find_home(home)
     with cluster(resources) as given:
-        at_once = given.places(nodes())
-    plan = Plan.of(planned, logged_runs(place, study.name), at_once)
+        max_concurrent = given.places(nodes())
+    plan = Plan.of(planned, logged_runs(place, study.name), max_concurrent)
     print(f"{study.name}: {plan.summary}; home {place}")
     for line in [*plan.lines(), *seeds_show(study, profile, home)]:
         print(line)

@@ -127,4 +127,4 @@ def _exchange_for(x: Tensor) -> Exchange | None:
     if group not in _exchanges:
         _exchanges[group] = Exchange.open()
     exchange = _exchanges[group]
-    return exchange if exchange is not None and x.nbytes <= exchange.most_bytes else None
+    return exchange if exchange is not None and x.nbytes <= exchange.max_bytes else None

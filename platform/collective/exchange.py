@@ -34,7 +34,7 @@ class Exchange:
     """One worker's end of the shared memory.
 
     Attributes:
-        most_bytes: of the largest tensor that fits.
+        max_bytes: of the largest tensor that fits.
     """
 
     def __init__(self, path: str, rank: int, workers: int) -> None:
@@ -46,9 +46,9 @@ class Exchange:
         head = mmap.PAGESIZE * -(-8 * _LINE * workers // mmap.PAGESIZE)
         self._counts = memoryview(memory)[:head].cast("q")
         self._others = [other for other in range(workers) if other != rank]
-        self.most_bytes = (_BYTES - head) // (2 * workers) // mmap.PAGESIZE * mmap.PAGESIZE
+        self.max_bytes = (_BYTES - head) // (2 * workers) // mmap.PAGESIZE * mmap.PAGESIZE
         slots = torch.frombuffer(memory, dtype=torch.uint8, offset=head)
-        self._slots = slots[: 2 * workers * self.most_bytes].view(2, workers, self.most_bytes)
+        self._slots = slots[: 2 * workers * self.max_bytes].view(2, workers, self.max_bytes)
 
     @classmethod
     def open(cls) -> "Exchange | None":
@@ -73,7 +73,7 @@ class Exchange:
     def gather(self, x: Tensor) -> Tensor:
         """Return every worker's ``x``, [W, *x.shape], in the order of their ranks: a view, until the next call.
 
-        ``x`` is on the CPU, of one shape and type on all workers, and of at most ``most_bytes``.
+        ``x`` is on the CPU, of one shape and type on all workers, and of at most ``max_bytes``.
         """
         mine = x.detach().contiguous().view(-1).view(torch.uint8)
         self._turn += 1

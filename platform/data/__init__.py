@@ -8,7 +8,7 @@
 """
 
 from unlabeled.platform.data.catalogue import DATASETS, CatalogueEntry
-from unlabeled.platform.data.channels import InChannels, seen_as
+from unlabeled.platform.data.channels import InChannels, with_channels
 from unlabeled.platform.data.config import DataConfig
 from unlabeled.platform.data.format import Format, PictureFormat, WaveFormat
 from unlabeled.platform.data.images import ArrayImages, FileImages
@@ -35,5 +35,5 @@ __all__ = [
     "data_root",
     "download",
     "load",
-    "seen_as",
+    "with_channels",
 ]

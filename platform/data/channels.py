@@ -11,7 +11,7 @@ from unlabeled.platform.data.load import Data
 from unlabeled.platform.data.source import Field, Source
 
 
-def seen_as(data: Data, channels: int) -> Data:
+def with_channels(data: Data, channels: int) -> Data:
     """Show a data set to an encoder that takes other channels. Its statistics stay as they are: the encoder has others.
 
     Args:

@@ -12,7 +12,7 @@ _CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # what a driver itself asks 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS = 0, 1, 4  # kinds of frames
 _END_STREAM, _END_HEADERS = 1, 4
-_MOST_BYTES = 2**16
+_MAX_BYTES = 2**16
 # gRPC writes its trailers as plain text; before it stands the length of the number.
 _STATUS = re.compile(rb"grpc-status(?:\x01(\d)|\x02(\d\d))")
 
@@ -45,7 +45,7 @@ def status(host: str, port: int, seconds: float, token: str = "") -> int | None:
         connection.settimeout(seconds)
         connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b"") + call)
         said = b""
-        while len(said) < _MOST_BYTES and (more := connection.recv(4096)):
+        while len(said) < _MAX_BYTES and (more := connection.recv(4096)):
             said += more
             if len(said) >= 4 and said[3] != _SETTINGS:
                 return None  # no HTTP/2, which begins with settings

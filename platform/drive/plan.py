@@ -61,14 +61,14 @@ class Plan:
 
     Attributes:
         steps: the runs in order.
-        at_once: how many the cluster has room for.
+        max_concurrent: how many the cluster has room for.
     """
 
     steps: tuple[PlannedStep, ...]
-    at_once: int
+    max_concurrent: int
 
     @classmethod
-    def of(cls, planned: Sequence[PlannedRun], logged: Mapping[str, LoggedRun], at_once: int) -> Self:
+    def of(cls, planned: Sequence[PlannedRun], logged: Mapping[str, LoggedRun], max_concurrent: int) -> Self:
         """Compare what is planned with what is logged, by fingerprint.
 
         A run takes as long as finished runs did on average that are the same in all but their seed.
@@ -85,7 +85,7 @@ class Plan:
             is_done = known is not None and known.status == "FINISHED"
             seconds = known.seconds if known is not None and is_done else fmean(alike) if alike else None
             steps.append(PlannedStep(run, known.status if known is not None else "", seconds))
-        return cls(tuple(steps), at_once)
+        return cls(tuple(steps), max_concurrent)
 
     @property
     def to_do(self) -> list[PlannedStep]:
@@ -95,7 +95,7 @@ class Plan:
     @property
     def seconds(self) -> float | None:
         """How long it would take, start-up apart; None where that can't be known of a run."""
-        lanes = [0.0] * max(1, min(self.at_once, len(self.to_do)))
+        lanes = [0.0] * max(1, min(self.max_concurrent, len(self.to_do)))
         for step in self.to_do:
             if step.seconds is None:
                 return None
@@ -116,11 +116,11 @@ class Plan:
         if not self.to_do:
             return
         if self.seconds is not None:
-            yield f"{self.at_once} at once, about {duration(self.seconds)} and the start-up"
+            yield f"{self.max_concurrent} at once, about {duration(self.seconds)} and the start-up"
         else:
             unknown = dict.fromkeys(step.run.row for step in self.to_do if step.seconds is None)
             yield (
-                f"{self.at_once} at once; how long can't be known: no finished run here is like "
+                f"{self.max_concurrent} at once; how long can't be known: no finished run here is like "
                 f"{', '.join(unknown)} in all but the seed"
             )
 

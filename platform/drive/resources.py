@@ -17,8 +17,8 @@ class Resources(Settings):
         cpus_per_run: cores, and threads, of a run; of each worker where there are several.
         gpus_per_run: 1 is a GPU for each run or worker, less a run's share of one; None is 1 where there are any.
         workers: processes that train a run together, its global batch unchanged.
-        fewest_workers: with how many a run may go on when nodes are lost; None waits until all are back.
-        at_once: most runs at the same time; None is as many as fit.
+        min_workers: with how many a run may go on when nodes are lost; None waits until all are back.
+        max_concurrent: most runs at the same time; None is as many as fit.
         retries: how often a run whose process or node was lost is started again.
         address: a Ray cluster to use; None is the one that this process was started in as a job, or one of its own.
     """
@@ -26,15 +26,15 @@ class Resources(Settings):
     cpus_per_run: int = Field(default=1, ge=1)
     gpus_per_run: float | None = Field(default=None, ge=0.0)
     workers: int = Field(default=1, ge=1)
-    fewest_workers: int | None = Field(default=None, ge=1)
-    at_once: int | None = Field(default=None, ge=1)
+    min_workers: int | None = Field(default=None, ge=1)
+    max_concurrent: int | None = Field(default=None, ge=1)
     retries: int = Field(default=2, ge=0)
     address: str | None = None
 
     @model_validator(mode="after")
     def _fewest_is_fewer(self) -> Self:
-        if self.fewest_workers is not None and self.fewest_workers >= self.workers:
-            raise ValueError(f"fewest_workers {self.fewest_workers} must be below workers {self.workers}; leave it out")
+        if self.min_workers is not None and self.min_workers >= self.workers:
+            raise ValueError(f"min_workers {self.min_workers} must be below workers {self.workers}; leave it out")
         return self
 
     @model_validator(mode="after")
@@ -76,4 +76,4 @@ class Resources(Settings):
                 gpus = node.get("GPU", 0.0)
                 rooms.append(int(gpus) * int(1 / self.gpus + 1e-9))
             fitting += min(rooms)
-        return min(fitting // self.workers, self.at_once or fitting)
+        return min(fitting // self.workers, self.max_concurrent or fitting)

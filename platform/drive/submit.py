@@ -25,7 +25,7 @@ from unlabeled.platform.drive.address import use_token
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.track.commit import VARIABLE, commit
 
-MOST_BYTES = 100 * 2**20  # what Ray's job server takes
+MAX_BYTES = 100 * 2**20  # what Ray's job server takes
 STOP_SECONDS = 30  # for a job that is stopped to end its runs; Ray's own 3 are short for a far MLflow server
 FOLDERS = ("platform", "methods", "studies", "dashboards")  # of the package
 _CONNECT_SECONDS = 5.0
@@ -163,10 +163,10 @@ def pack(folder: Path) -> None:
         leave = shutil.ignore_patterns("__pycache__", ".*")
         shutil.copytree(place, folder / "unlabeled" / name, ignore=leave)
     sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    if sum(sizes.values()) > MOST_BYTES:
+    if sum(sizes.values()) > MAX_BYTES:
         largest = max(sizes, key=lambda path: sizes[path])
         raise UserError(
-            f"the code is {sum(sizes.values()) / 2**20:.0f} MiB, and Ray takes {MOST_BYTES / 2**20:.0f} MiB of a job; "
+            f"the code is {sum(sizes.values()) / 2**20:.0f} MiB, and Ray takes {MAX_BYTES / 2**20:.0f} MiB of a job; "
             f"move data out of {package}: {largest.relative_to(folder)} is the largest file"
         )
 

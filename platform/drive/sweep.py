@@ -139,7 +139,7 @@ def fit(
             num_samples=-1,
             # A stopped run's thread ends with its next report; Ray Train workers end only with their owner's process.
             reuse_actors=scheduler is None or resources.workers == 1,
-            max_concurrent_trials=resources.at_once,
+            max_concurrent_trials=resources.max_concurrent,
             trial_dirname_creator=_directory,
         ),
         run_config=tune.RunConfig(

@@ -46,9 +46,9 @@ def execute_on_workers(
     """Execute a run on a group of workers, and hand its events on as they come.
 
     A worker or node that is lost costs a restart from the newest checkpoint, at most ``resources.retries`` times; with
-    ``resources.fewest_workers``, the group then has as many workers as there is room for.
+    ``resources.min_workers``, the group then has as many workers as there is room for.
     """
-    os.environ.update(_QUICK if resources.fewest_workers is None else {**_QUICK, **_QUICK_TO_SHRINK})
+    os.environ.update(_QUICK if resources.min_workers is None else {**_QUICK, **_QUICK_TO_SHRINK})
     inbox = _Inbox()
     errors: list[Exception] = []
     given = {"run": run, "home": home, "resources": resources, "trained": trained, "inbox": inbox.address}
@@ -76,8 +76,8 @@ def _trainer(given: Mapping[str, Any]) -> Any:
 
     resources: Resources = given["resources"]
     num_workers: Any = resources.workers  # Ray's type hints don't know the elastic form
-    if resources.fewest_workers is not None:
-        num_workers = (resources.fewest_workers, resources.workers)
+    if resources.min_workers is not None:
+        num_workers = (resources.min_workers, resources.workers)
     return WithoutDatasets(
         _work,
         train_loop_config={"packed": packed(given)},

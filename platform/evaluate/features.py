@@ -91,20 +91,20 @@ def extract(
     module: nn.Module,
     source: Source,
     processor: Processor,
-    at_most: int | None = None,
+    max_items: int | None = None,
     change: Change | None = None,
     *,
     field: str = "image",
     told: str = "class",
     shown: Corruption | None = None,
 ) -> Features:
-    """Embed the items, or the first ``at_most`` of them (splits are shuffled, so these are a fair sample).
+    """Embed the items, or the first ``max_items`` of them (splits are shuffled, so these are a fair sample).
 
     Args:
         module: the encoder, or what maps pixels to a layer behind it; it runs in eval mode and is left as it was.
         source: of the items; those that lack what they are told by are left out, unless all lack it.
         processor: what to compute on.
-        at_most: how many.
+        max_items: how many.
         change: how to change them, and what they are labelled by instead; None takes clean ones and their labels.
         field: what of them the module sees: pictures, clips or sounds.
         told: what they are labelled by: a class or whatever else is numbers.
@@ -114,7 +114,7 @@ def extract(
         NotFiniteError: a feature is NaN or infinite.
     """
     has_labels = told in source.fields
-    index = (source.rows[source.known(told)] if has_labels else source.rows)[:at_most]
+    index = (source.rows[source.known(told)] if has_labels else source.rows)[:max_items]
     shape = source.fields[field].shape
     chunks, ways = [], []
     with in_eval_mode(module):

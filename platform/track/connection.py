@@ -23,7 +23,7 @@ from unlabeled.platform.train.loggable import MAX_EXPERIMENT_TAG, plain_text
 
 PAGE = 1000  # runs read at a time
 REPORT = "unlabeled.report"  # the tag of the run that holds a study's report, which is none of the study's runs
-_MOST_OF_A_NAME = 200  # characters of a study's, which is a folder's too
+_MAX_OF_A_NAME = 200  # characters of a study's, which is a folder's too
 VIEW = "mlflow.sharedViewState.study"  # the tag of an experiment that the UI reads for viewStateShareKey=study
 _OPENING_SECONDS = 5  # how long a server may take to answer the first call
 
@@ -91,9 +91,9 @@ class Connection:
         """
         self._check_writable()
         name = record["name"]
-        if len(name) > _MOST_OF_A_NAME:
+        if len(name) > _MAX_OF_A_NAME:
             raise UserError(
-                f"the name {name[:20]}... has {len(name)} characters; choose one of at most {_MOST_OF_A_NAME}"
+                f"the name {name[:20]}... has {len(name)} characters; choose one of at most {_MAX_OF_A_NAME}"
             )
         try:
             found = self.client.get_experiment_by_name(name) or self._make_experiment(record)

@@ -44,7 +44,7 @@ def quiet_mlflow() -> None:
 
 
 @contextmanager
-def told_apart() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Raise what MLflow raises as one of this module's errors, its reason in one line."""
     from mlflow.exceptions import MlflowException
 

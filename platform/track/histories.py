@@ -8,7 +8,7 @@ from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 _ROUTE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"  # what MLflow's own UI asks
 _RUNS_PER_CALL = 100  # most that the route takes
-_MOST_POINTS = 25_000  # most that it gives, without a word about the rest
+_MAX_POINTS = 25_000  # most that it gives, without a word about the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def histories(client: MlflowClient, run_ids: Sequence[str], metrics: Sequence[st
 
 def _of_few(client: MlflowClient, run_ids: Sequence[str], metric: str) -> Iterator[Point]:
     points = _ask(client, run_ids, metric)
-    if len(points) < _MOST_POINTS:
+    if len(points) < _MAX_POINTS:
         order = {run_id: place for place, run_id in enumerate(run_ids)}
         yield from sorted(points, key=lambda point: order[point.run_id])
     elif len(run_ids) > 1:
@@ -44,11 +44,11 @@ def _of_few(client: MlflowClient, run_ids: Sequence[str], metric: str) -> Iterat
 def _ask(client: MlflowClient, run_ids: Sequence[str], metric: str) -> list[Point]:
     store = client._tracking_client.store  # MLflow's client has no call for many runs; its stores do
     if hasattr(store, "get_metric_history_bulk"):
-        found = store.get_metric_history_bulk(run_ids, metric, _MOST_POINTS)
+        found = store.get_metric_history_bulk(run_ids, metric, _MAX_POINTS)
         return [Point(p.run_id, metric, p.step, p.value) for p in found]
     if not hasattr(store, "get_host_creds"):
         return list(_one_by_one(client, run_ids, metric))
-    parameters = {"run_id": list(run_ids), "metric_key": metric, "max_results": _MOST_POINTS}
+    parameters = {"run_id": list(run_ids), "metric_key": metric, "max_results": _MAX_POINTS}
     answer = http_request(store.get_host_creds(), _ROUTE, "GET", params=parameters)  # type: ignore[no-untyped-call]
     if answer.status_code == 404:  # a server of another make
         return list(_one_by_one(client, run_ids, metric))

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 
 from unlabeled.platform.track.driver import SOMEBODY, Driver
-from unlabeled.platform.track.faults import AwayError, RefusedError, told_apart
+from unlabeled.platform.track.faults import AwayError, RefusedError, translated_errors
 
 LEDGERS = "unlabeled-ledgers"  # the experiment that ledgers are in
 BEAT_SECONDS = 10.0
@@ -59,7 +59,7 @@ class Leases:
         was_silent = _now() - self._beat_at > SILENT_SECONDS / 2
         at = _now()
         words = {"machine": self.driver.machine, "process": self.driver.process, "beat": self._beats}
-        with told_apart():
+        with translated_errors():
             self._client.set_tag(self._ledger, f"driver.{self.driver.name}", json.dumps(words))
         self._beats += 1
         if was_silent:
@@ -68,7 +68,7 @@ class Leases:
 
     def leave(self) -> None:
         """Give back all that is held."""
-        with told_apart():
+        with translated_errors():
             self._client.delete_tag(self._ledger, f"driver.{self.driver.name}")
 
     def refresh(self) -> None:
@@ -77,7 +77,7 @@ class Leases:
             self._refresh()
 
     def _refresh(self) -> None:
-        with told_apart():
+        with translated_errors():
             ledger = self._client.get_run(self._ledger).data
         holders: dict[str, dict[int, str]] = {}
         ends = {}
@@ -167,7 +167,7 @@ class Leases:
         with self._lock:
             was_there = self._others.pop(driver, None)
         if was_there is not None:
-            with contextlib.suppress(RefusedError), told_apart():
+            with contextlib.suppress(RefusedError), translated_errors():
                 self._client.delete_tag(self._ledger, f"driver.{driver}")
 
     def claim(self, fingerprint: str) -> None:
@@ -204,7 +204,7 @@ class Leases:
     def _write(self, key: str, value: str) -> bool:
         """Write a parameter of the ledger; False where it has another value. Writing it again changes nothing."""
         try:
-            with told_apart():
+            with translated_errors():
                 self._client.log_param(self._ledger, key, value, synchronous=True)
         except RefusedError as error:
             if "Changing param" in str(error.__cause__) or "already" in str(error.__cause__):

@@ -17,7 +17,7 @@ from unlabeled.platform.track import sender as sending
 from unlabeled.platform.track.commit import versions
 from unlabeled.platform.track.connection import Connection
 from unlabeled.platform.track.driver import said
-from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, told_apart
+from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, translated_errors
 from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.leases import LEDGERS, Leases
 from unlabeled.platform.track.left import line_of_waiting, send_waiting
@@ -275,13 +275,13 @@ class StudyLog:
     def logged(self, fingerprint: str) -> Run | None:
         """Return the MLflow run of a run of this study, what was logged so far in it; None where it has none."""
         self.flush()
-        with told_apart():
+        with translated_errors():
             return find_run(self.store.client, self.id, fingerprint)
 
     def _finished_meanwhile(self, fingerprint: str) -> bool:
         assert self._sender is not None
         self._sender.writer.known.add(fingerprint)
-        with told_apart():
+        with translated_errors():
             found = find_run(self.store.client, self.id, fingerprint)
         return found is not None and found.info.status == "FINISHED"
 

@@ -14,12 +14,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 from unlabeled.platform.track.connection import Connection
-from unlabeled.platform.track.faults import RefusedError, first_line, kind_of, told_apart
+from unlabeled.platform.track.faults import RefusedError, first_line, kind_of, translated_errors
 from unlabeled.platform.track.journal import Entry
 
 _WHOLE = "unlabeled.described"  # the tag of a run that has its parameters, data and texts
-_MOST, _MOST_OF_TEXTS = 1000, 100  # records in one call, and parameters or tags among them
-_MOST_BYTES = 900_000  # of one call; a server takes a million
+_MOST, _MAX_OF_TEXTS = 1000, 100  # records in one call, and parameters or tags among them
+_MAX_BYTES = 900_000  # of one call; a server takes a million
 _OF_A_RECORD = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE")  # refusals that need not be of the run
 
 Record = Metric | Param | RunTag
@@ -65,7 +65,7 @@ class Writer:
         """
         opened = next((entry for entry in entries if entry["do"] == "open"), None)
         ended = next((entry for entry in entries if entry["do"] == "end"), None)
-        with told_apart():
+        with translated_errors():
             run = self._open.get(fingerprint) or self._find_or_make(fingerprint, opened)
             self._open[fingerprint] = run
             describes = opened if run.is_new else None
@@ -203,7 +203,7 @@ def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
     size, texts = 0, Counter[type]()
     for record in records:
         own = 200 + len(json.dumps(record.key)) + len(json.dumps(record.value))
-        is_full = len(batch) == _MOST or texts[type(record)] == _MOST_OF_TEXTS or size + own > _MOST_BYTES
+        is_full = len(batch) == _MOST or texts[type(record)] == _MAX_OF_TEXTS or size + own > _MAX_BYTES
         if batch and is_full:
             yield batch
             batch, size, texts = [], 0, Counter[type]()

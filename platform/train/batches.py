@@ -108,8 +108,8 @@ class _Items:
     def __call__(self, place: Tensor, rows: Tensor, scope: tuple[int | str, ...], with_views: bool) -> Batch:
         put, plan = self.processor.put, self.plan
         here, draws = Draws(rows, *scope), Draws(put(rows), *scope)  # what is read is decided on the CPU
-        starts = plan.starts(self._shapes, self._rates, here.within("views"))
-        drawn = plan.draw(self._shapes, draws.within("views"), geometry_only=not with_views)
+        starts = plan.starts(self._shapes, self._rates, here.fold_in("views"))
+        drawn = plan.draw(self._shapes, draws.fold_in("views"), geometry_only=not with_views)
         matrices = [each.matrix() for each in drawn]
         made: tuple[Tensor, ...] = ()
         if with_views:
@@ -125,7 +125,7 @@ class _Items:
                 for view, start in zip(plan.views, starts, strict=True)
             ),
             index=put(self._index(place)),
-            draws=draws.within("method"),
+            draws=draws.fold_in("method"),
             targets=targets,
         )
 
@@ -135,7 +135,7 @@ class _Items:
     def _companions(self, place: Tensor, draws: Draws) -> dict[int, Tensor]:
         """Return whose fields are read: the index of each row's own item, and of its companions."""
         count = len(self.source) if self._pool is None else len(self._pool)
-        drawn = {of: draws.within("companion", of).other("item", count, place) for of in self.plan.companions}
+        drawn = {of: draws.fold_in("companion", of).other("item", count, place) for of in self.plan.companions}
         return {of: self._index(each) for of, each in {0: place, **drawn}.items()}
 
     def _shown(self, index: Mapping[int, Tensor], starts: tuple[Tensor, ...]) -> list[Tensor]:

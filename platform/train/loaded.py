@@ -4,7 +4,7 @@ import functools
 from dataclasses import dataclass
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data, DataConfig, load, seen_as
+from unlabeled.platform.data import Data, DataConfig, load, with_channels
 
 
 @functools.lru_cache(maxsize=16)
@@ -36,7 +36,7 @@ def _as_seen(config: DataConfig, run: RunConfig, data: Data) -> Data:
     if data.train.fields[data.field].kind == "wave":
         return _showing(config, run.method.field)
     other = _showing(config.with_field("image_px", data.image_px), run.method.field)
-    return seen_as(other, data.channels)
+    return with_channels(other, data.channels)
 
 
 @dataclass(frozen=True)

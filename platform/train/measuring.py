@@ -175,7 +175,7 @@ class Evaluation:
         method: Method,
         reading: Reading,
         split: str,
-        at_most: int | None = None,
+        max_items: int | None = None,
         shown: Corruption | None = None,
     ) -> Features:
         modules = grids(method) if reading.places else {"": method.encoder, **layers(method)}
@@ -184,7 +184,7 @@ class Evaluation:
             modules[reading.layer],
             getattr(data, split),
             self.processor,
-            at_most,
+            max_items,
             change,
             field=data.field,
             told="class" if change is not None else reading.told,

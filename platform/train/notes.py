@@ -9,7 +9,7 @@ import torch
 
 from unlabeled.platform.errors import UserError
 
-_MOST_REASON = 300  # characters of a reason; a library's message may go on for pages
+_MAX_REASON = 300  # characters of a reason; a library's message may go on for pages
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
@@ -39,7 +39,7 @@ class Notes:
     def add(self, what: str, reason: str) -> None:
         """Note that something is missing, and why."""
         words = " ".join(reason.split()) or "no reason given"
-        text = f"{what}: {words if len(words) <= _MOST_REASON else words[:_MOST_REASON] + ' ...'}"
+        text = f"{what}: {words if len(words) <= _MAX_REASON else words[:_MAX_REASON] + ' ...'}"
         self._texts.setdefault(what, text.encode(errors="replace").decode())
 
     @contextlib.contextmanager

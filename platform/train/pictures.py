@@ -20,8 +20,8 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import clean_batch
 from unlabeled.platform.train.notes import Notes
 
-_MOST_LETTERS = 40  # of a class's name in the legend
-_MOST_NAMED = 20  # classes in the legend
+_MAX_LETTERS = 40  # of a class's name in the legend
+_MAX_NAMED = 20  # classes in the legend
 _COLORS = 10  # of matplotlib's cycle
 
 
@@ -111,7 +111,7 @@ def draw_map(place_N2: npt.NDArray[Any], labels_N: npt.NDArray[Any], classes: Se
     axes.scatter(place_N2[order, 0], place_N2[order, 1], s=7, c=colors, linewidths=0)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    if len(classes) <= _MOST_NAMED:
+    if len(classes) <= _MAX_NAMED:
         dots = [axes.scatter([], [], s=7, color=f"C{number % _COLORS}", linewidths=0) for number in range(len(classes))]
         numbers = [str(number) for number in range(len(classes))]  # a label with _ in front would be left out
         legend = axes.legend(
@@ -133,4 +133,4 @@ def drawable(name: str) -> str:
     """
     text = " ".join(name.encode(errors="replace").decode().split())
     text = "".join("?" if unicodedata.category(letter) in ("Cc", "Cs", "Cn", "Co") else letter for letter in text)
-    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"
+    return text if len(text) <= _MAX_LETTERS else text[: _MAX_LETTERS - 1] + "…"

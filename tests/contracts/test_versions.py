@@ -106,7 +106,7 @@ def _of_op(op: Op) -> Iterator[tuple[str, float]]:
     draws = Draws(torch.arange(24), "versions")
     images = draws.uniform("images", 3, 16, 16)
     ramp = torch.linspace(0.5, 1.5, 16)
-    made = op(images, draws.within("op"))
+    made = op(images, draws.fold_in("op"))
     yield "mean", made.double().mean().item()
     yield "across", (made.double().mean(dim=(0, 1)) * torch.linspace(0.5, 1.5, made.shape[-1])).mean().item()
     yield "channels", (made.double().mean(dim=(0, 2, 3)) * ramp[: made.shape[1]]).mean().item()
@@ -115,7 +115,7 @@ def _of_op(op: Op) -> Iterator[tuple[str, float]]:
 
 def _of_wave_op(op: WaveOp) -> Iterator[tuple[str, float]]:
     draws = Draws(torch.arange(24), "versions")
-    made = op(draws.uniform("waves", 2, 64) * 1.6 - 0.8, draws.within("op")).double()
+    made = op(draws.uniform("waves", 2, 64) * 1.6 - 0.8, draws.fold_in("op")).double()
     yield "mean", made.mean().item()
     yield "across", (made.mean(dim=(0, 1)) * torch.linspace(0.5, 1.5, 64)).mean().item()
     yield "squares", made.square().mean().item()

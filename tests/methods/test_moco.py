@@ -89,7 +89,7 @@ def test_loss_gradients_and_queue_are_the_pseudo_codes(groups: int, shuffle: boo
     expected_losses, expected_keys = [], []
     view_1, view_2 = batch.views
     for x_q, x_k, side in [(view_1, view_2, 2), (view_2, view_1, 1)][: 1 + symmetric]:
-        order = batch.draws.within("key", side).uniform("shuffle").argsort() if shuffle else torch.arange(B)
+        order = batch.draws.fold_in("key", side).uniform("shuffle").argsort() if shuffle else torch.arange(B)
         loss, keys = pseudo_code(moco, plain, x_q, x_k, order, groups)
         expected_losses.append(loss)
         expected_keys.append(keys)

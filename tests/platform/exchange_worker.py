@@ -24,7 +24,7 @@ def many(exchange: Exchange) -> None:
         assert torch.equal(exchange.gather(every[dist.get_rank()]), every), turn
     scalar = exchange.gather(torch.tensor(dist.get_rank()))
     assert scalar.tolist() == list(range(dist.get_world_size()))
-    whole = torch.full((exchange.most_bytes // 8,), dist.get_rank(), dtype=torch.float64)
+    whole = torch.full((exchange.max_bytes // 8,), dist.get_rank(), dtype=torch.float64)
     assert exchange.gather(whole)[:, -1].tolist() == scalar.tolist()
 
 

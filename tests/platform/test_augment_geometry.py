@@ -165,7 +165,7 @@ def test_a_pixel_of_one_view_is_found_in_the_other(name: str) -> None:
     """Views of pictures that are where they are: what the first has at a pixel, the second has at the place found."""
     extent, images = Extent(2, (24, 24)), where(B, 24, 24)
     policies = (POLICIES[name], Policy(ops=(Flip(), Crop(size=48, area=(0.4, 1.0)))))
-    drawn = [policy.draw(extent, draws().within(n)) for n, policy in enumerate(policies)]
+    drawn = [policy.draw(extent, draws().fold_in(n)) for n, policy in enumerate(policies)]
     first, second = (policy.change(images, each) for policy, each in zip(policies, drawn, strict=True))
     to_first, to_second = (each.matrix().float() for each in drawn)
     size = first.shape[-2:]

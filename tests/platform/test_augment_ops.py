@@ -114,7 +114,7 @@ def test_samples_seeds_and_scopes_draw_apart(kind):
     op, images = kind(p=1.0), some_images(1).expand(300, -1, -1, -1)
     different = {picture.numpy().tobytes() for picture in op(images, draws(300))}
     assert len(different) > (2 if kind is Rotate90 else 60)
-    for other in (draws(300, seed=1), draws(300).within("view", 1)):
+    for other in (draws(300, seed=1), draws(300).fold_in("view", 1)):
         same = (op(images, draws(300)) == op(images, other)).flatten(1).all(dim=1).float().mean()
         assert same < 0.5
     assert torch.equal(op(images, draws(300)), op(images, draws(300)))
@@ -200,7 +200,7 @@ def test_fires_apart_from_what_it_draws():
     """A jitter that fires must not be the one with a small first amount: both come from draws of one name."""
     op, given = ColorJitter(p=0.5), draws()
     amounts, _ = op.parameters(Extent(3, (12, 12)), given)
-    fired = given.fires(op.p)
+    fired = given.bernoulli(op.p)
     for column in amounts.unbind(1):
         assert scipy.stats.ks_2samp(column[fired].numpy(), column[~fired].numpy()).pvalue > 1e-3
 

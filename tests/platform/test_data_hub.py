@@ -229,6 +229,6 @@ def test_what_is_no_set_of_pictures_says_what_it_has(tmp_path: Path) -> None:
 def test_parquet_that_does_not_fit_says_how_to_have_it_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "set").mkdir()
     pq.write_table(table(10), tmp_path / "set" / "train.parquet")
-    monkeypatch.setattr(arrow, "MOST_PARQUET", 100)
+    monkeypatch.setattr(arrow, "MAX_PARQUET", 100)
     with pytest.raises(UserError, match="save the data set with `save_to_disk`, which is mapped instead"):
         read(tmp_path / "set")

@@ -14,7 +14,7 @@ def test_equal_scopes_draw_equal_numbers_and_others_do_not() -> None:
         Draws(ROWS, 1, 3).uniform("a", 3),
         Draws(ROWS, 2, 2).uniform("a", 3),
         Draws(ROWS, 1, 2).uniform("b", 3),
-        Draws(ROWS, 1, 2).within("view").uniform("a", 3),
+        Draws(ROWS, 1, 2).fold_in("view").uniform("a", 3),
     ]
     for other in others:
         assert not torch.isclose(Draws(ROWS, 1, 2).uniform("a", 3), other).any()
@@ -27,7 +27,7 @@ def test_rows_draw_the_same_whatever_rows_stand_beside_them() -> None:
         assert torch.equal(getattr(whole, draw)("x", 5)[10:20], getattr(part, draw)("x", 5))
     assert torch.equal(whole.permutation("x", 9)[10:20], part.permutation("x", 9))
     assert torch.equal(whole.integers("x", 4, 2)[10:20], part.integers("x", 4, 2))
-    assert torch.equal(whole.fires(0.3)[10:20], part.fires(0.3))
+    assert torch.equal(whole.bernoulli(0.3)[10:20], part.bernoulli(0.3))
 
 
 def test_uniform_is_uniform_over_rows_and_over_columns() -> None:
@@ -62,9 +62,9 @@ def test_integers_and_permutations_are_uniform() -> None:
 
 def test_fires_at_its_rate() -> None:
     draws = Draws(torch.arange(20_000), 0)
-    assert not draws.fires(0.0).any()
-    assert draws.fires(1.0).all()
-    fired = int(draws.fires(0.2).sum())
+    assert not draws.bernoulli(0.0).any()
+    assert draws.bernoulli(1.0).all()
+    fired = int(draws.bernoulli(0.2).sum())
     assert stats.binomtest(fired, 20_000, 0.2).pvalue > 0.001
 
 

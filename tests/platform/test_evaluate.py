@@ -182,7 +182,7 @@ def test_features_are_clean_pictures_through_the_encoder_in_eval_mode(
     encoder = build_method(small_run, small_data, processor).encoder
     encoder.train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    features = extract(encoder, small_data.test, processor, at_most=70)
+    features = extract(encoder, small_data.test, processor, max_items=70)
     assert encoder.training
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items()), (
         "probing must not train"

@@ -48,7 +48,7 @@ def test_a_plan_knows_what_is_done_and_guesses_the_rest_from_runs_of_the_same_ro
     planned: list[PlannedRun],
 ) -> None:
     logged = log_of(planned[0], "FINISHED", 40.0) | log_of(planned[1], "FINISHED", 100.0)
-    plan = Plan.of(planned, logged | log_of(planned[2], "KILLED", 7.0), at_once=1)
+    plan = Plan.of(planned, logged | log_of(planned[2], "KILLED", 7.0), max_concurrent=1)
     assert [step.what for step in plan.steps] == ["done", "done", "goes on", "to do"]
     assert plan.seconds == 140.0
     assert plan.summary == "2 of 4 runs are done, 2 to do"
@@ -59,14 +59,14 @@ def test_a_plan_knows_what_is_done_and_guesses_the_rest_from_runs_of_the_same_ro
         "  b seed 1  to do        about 1 min 40 s",
         "1 at once, about 2 min 20 s and the start-up",
     ]
-    assert Plan.of(planned, logged, at_once=2).seconds == 100.0
-    assert Plan.of(planned, logged, at_once=8).seconds == 100.0
+    assert Plan.of(planned, logged, max_concurrent=2).seconds == 100.0
+    assert Plan.of(planned, logged, max_concurrent=8).seconds == 100.0
 
 
 def test_a_plan_says_of_which_rows_it_cannot_know_the_time(planned: list[PlannedRun]) -> None:
     other = PlannedRun(row="b", seed=1, config=planned[1].config.with_field("batch_size", 128).with_field("seed", 1))
     logged = log_of(planned[0], "FINISHED", 40.0) | log_of(other, "FINISHED", 9.0)
-    plan = Plan.of(planned, logged, at_once=2)
+    plan = Plan.of(planned, logged, max_concurrent=2)
     assert plan.seconds is None
     assert list(plan.lines())[-1] == (
         "2 at once; how long can't be known: no finished run here is like b in all but the seed"
@@ -106,7 +106,7 @@ def test_what_has_no_room_is_refused(fields: dict[str, Any], there: list[dict[st
 def test_a_gpu_is_a_runs_own_or_shared() -> None:
     assert Resources(gpus_per_run=0.25).places([{"CPU": 16.0, "GPU": 2.0}]) == 8
     assert Resources(gpus_per_run=0.4).places([{"CPU": 16.0, "GPU": 2.0}]) == 4, "two on each, not five on both"
-    assert Resources(gpus_per_run=0.25, at_once=3).places([{"CPU": 16.0, "GPU": 2.0}]) == 3
+    assert Resources(gpus_per_run=0.25, max_concurrent=3).places([{"CPU": 16.0, "GPU": 2.0}]) == 3
     for gpus in (1.5, 2.0):
         with pytest.raises(
             UserError, match=rf"gpus_per_run {gpus:g} must be at most 1, for a run or worker computes on "
@@ -214,7 +214,7 @@ def test_the_package_of_a_job_is_the_code_alone_and_runs_by_itself(tmp_path: Pat
 
 
 def test_a_package_that_ray_would_not_take_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(submit, "MAX_BYTES", 2**20)
     with pytest.raises(
         UserError, match=r"^the code is \d+ MiB, and Ray takes 1 MiB of a job; move data out of .*\.npz"
     ):

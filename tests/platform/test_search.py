@@ -71,12 +71,12 @@ class Hand:
         display = SearchDisplay(0, search.objective.metric, Console(file=self.screen, width=200))
         self.course = Course(search, base, self.memory, recorder, display, trials=search.trials)
 
-    def run(self, at_most: int | None = None, at_once: int = 2) -> "Hand":
+    def run(self, at_most: int | None = None, max_concurrent: int = 2) -> "Hand":
         """Do runs, two side by side, until the search is over, or leave those under way alone after ``at_most``."""
         under_way: list[int] = []
         began = 0
         with self.course.recorder:
-            while (number := self.course.next() if len(under_way) < at_once else None) != OVER:
+            while (number := self.course.next() if len(under_way) < max_concurrent else None) != OVER:
                 if number is None:
                     self.pretend(under_way.pop(0))
                     continue
@@ -369,7 +369,7 @@ def test_hopeless_trials_end_early_and_say_so(longer: RunConfig, home: Path) -> 
 
 def test_points_that_break_a_rule_are_never_trained_and_teach_the_sampler(small_run: RunConfig, home: Path) -> None:
     search = declare(small_run, trials=30, best=0, further_seeds=0, constraints=(WARM,))
-    hand = Hand(search, home, near_02, pruner="none").run(at_once=1)
+    hand = Hand(search, home, near_02, pruner="none").run(max_concurrent=1)
     assert len(hand.sampled()) == 30
     assert min(hand.sampled()) >= 0.5
     rejected = [trial for trial in hand.memory.all() if "rejected" in trial.user_attrs]

@@ -16,8 +16,11 @@ from unlabeled.platform.errors import UserError
 # Every option of what can be submitted, with a value that isn't its default. A new one belongs here, and where it may
 # name a file or folder among PATHS too.
 TYPED: dict[str, str] = {
-    **{name: "2" for name in ("workers", "at_once", "cpus_per_run", "retries", "trials", "best", "further_seeds")},
-    **{"gpus_per_run": "0.5", "micro_batch": "8", "fewest_workers": "1", "seeds": "0,1", "seed": "-1"},
+    **{
+        name: "2"
+        for name in ("workers", "max_concurrent", "cpus_per_run", "retries", "trials", "best", "further_seeds")
+    },
+    **{"gpus_per_run": "0.5", "micro_batch": "8", "min_workers": "1", "seeds": "0,1", "seed": "-1"},
     **{"profile": "cluster", "sampler": "random", "pruner": "none", "prune_on": "validation/knn/top1"},
     **{"set_": "epochs=1", "config": "given.json", "home": "runs", "data_root": "sets", "dry_run": ""},
 }

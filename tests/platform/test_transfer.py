@@ -10,7 +10,7 @@ from PIL import Image
 from sources import classes_of, images_of
 
 from unlabeled.platform.config import EvaluationConfig, RunConfig
-from unlabeled.platform.data import Data, DataConfig, load, seen_as
+from unlabeled.platform.data import Data, DataConfig, load, with_channels
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import (
     KNN,
@@ -71,7 +71,7 @@ def test_colour_becomes_its_luminance_at_the_runs_size(small_run: RunConfig, sma
 
 def test_grey_becomes_three_equal_channels(small_data: Data) -> None:
     grey = load(DataConfig(name="fashion-mnist-12k", train_images=256, image_px=32))
-    seen = seen_as(grey, 3)
+    seen = with_channels(grey, 3)
     expected = tv.grayscale_to_rgb(tv.resize(small_data.test.read(ROWS, "image").double(), [32, 32], antialias=True))
     found = seen.test.read(ROWS, "image")
     assert torch.equal(found, found[:, :1].expand(-1, 3, -1, -1))
@@ -80,7 +80,7 @@ def test_grey_becomes_three_equal_channels(small_data: Data) -> None:
 
 
 def test_pictures_that_fit_already_are_not_touched(small_data: Data) -> None:
-    assert torch.equal(seen_as(small_data, 1).test.read(ROWS, "image"), small_data.test.read(ROWS, "image"))
+    assert torch.equal(with_channels(small_data, 1).test.read(ROWS, "image"), small_data.test.read(ROWS, "image"))
 
 
 def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(

@@ -67,11 +67,11 @@ def test_a_stopped_search_goes_on_and_no_trial_runs_twice(home: Path, driver: Ma
     assert process.wait() == -signal.SIGKILL
     before = frames.runs(SEARCH, home)
     assert len(before) > 0
-    process = search.start(*options, "--at-once", "1")
+    process = search.start(*options, "--max-concurrent", "1")
     wait_until(lambda: "goes on after step" in search.said(), search.said)  # the driver says so a moment after it is so
     os.kill(process.pid, signal.SIGINT)
     assert process.wait() == 130
-    after = search.run(*options, "--at-once", "1")
+    after = search.run(*options, "--max-concurrent", "1")
     assert after.returncode == 0, after.stderr
     assert "goes on after step" in after.stderr
     runs = frames.runs(SEARCH, home)

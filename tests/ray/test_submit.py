@@ -170,7 +170,8 @@ def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
     words = driver(home, "study", "run", STUDY, **LONG).words
     submitted = server.run(
         *(str(IN / "ray"), "job", "submit", "--address", server.address, "--no-wait", "--submission-id", "first"),
-        *("--working-dir", str(checkout), "--", "python", "-m", "unlabeled", *words, "--seeds", "0", "--at-once", "1"),
+        *("--working-dir", str(checkout), "--", "python", "-m", "unlabeled", *words),
+        *("--seeds", "0", "--max-concurrent", "1"),
     )
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     log = lambda: server.jobs.get_job_logs("first")  # noqa: E731
@@ -193,7 +194,7 @@ def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
     assert not ANSI_AND_THE_LIKE.search(said.partition("Running entrypoint")[2]), repr(said)
     assert "Traceback" not in said
 
-    rest = [*words[words.index("--home") :], "--seeds", "0", "--at-once", "1"]
+    rest = [*words[words.index("--home") :], "--seeds", "0", "--max-concurrent", "1"]
     again = server.unlabeled("submit", "study", STUDY, "--address", server.address, *rest)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "goes on after step" in again.stdout
@@ -242,7 +243,7 @@ def test_a_search_is_submitted_like_a_study(server: JobServer, tmp_path: Path) -
     small = ["data.train_images=1024", "encoder.width=4", "epochs=1", "evaluation.tsne_images=0"]
     sets = [word for setting in small for word in ("--set", setting)]
     words = ["submit", "search", "simclr-laptop", "--address", server.address, *sets]
-    words += ["--trials", "2", "--best", "1", "--further-seeds", "1", "--at-once", "1"]
+    words += ["--trials", "2", "--best", "1", "--further-seeds", "1", "--max-concurrent", "1"]
     done = server.unlabeled(*words, "--home", str(tmp_path / "home"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "home" / "searches" / "simclr-laptop" / "winner.json").is_file()

@@ -63,7 +63,7 @@ def test_a_study_runs_is_reported_is_not_run_again_and_gives_the_numbers_of_runs
     pd.testing.assert_frame_equal(runs, frames.runs(STUDY, home))
 
     other = tmp_path_factory.mktemp("other")
-    assert driver(other, *COMMAND).run("--seeds", "0", "--at-once", "1").returncode == 0
+    assert driver(other, *COMMAND).run("--seeds", "0", "--max-concurrent", "1").returncode == 0
     metrics = ["test/linear/top1", "test/knn/top1", "train/loss", "health/rankme"]
     in_turn = frames.runs(STUDY, other).set_index("row").sort_index()[metrics]
     side_by_side = runs[runs["seed"] == 0].set_index("row").sort_index()[metrics]
@@ -84,7 +84,7 @@ def test_whatever_ends_it_the_same_command_finishes_the_rest(home: Path, driver:
     _, alive = psutil.wait_procs(trials, timeout=HANG_SECONDS)
     assert not alive, "trials must not outlive their driver"
 
-    process = study.start("--seeds", "0", "--at-once", "1")
+    process = study.start("--seeds", "0", "--max-concurrent", "1")
     wait_until(lambda: "goes on after step" in study.said(), study.said)  # the driver says so a moment after it is so
     os.kill(process.pid, signal.SIGINT)
     assert process.wait() == 130
@@ -94,7 +94,7 @@ def test_whatever_ends_it_the_same_command_finishes_the_rest(home: Path, driver:
     assert "KILLED" in statuses
     assert "RUNNING" not in statuses
 
-    process = study.start("--seeds", "0", "--at-once", "1")
+    process = study.start("--seeds", "0", "--max-concurrent", "1")
     wait_until(lambda: "goes on after step" in study.said(), study.said)
     already = study.said().count("goes on after step")
     for trial in trial_processes(process.pid):
@@ -106,7 +106,7 @@ def test_whatever_ends_it_the_same_command_finishes_the_rest(home: Path, driver:
 
 
 def test_failed_runs_are_rows_with_a_reason_and_the_exit_code_tells(home: Path, driver: MakeDriver) -> None:
-    failed = driver(home, *COMMAND, optimizer__learning_rate="1e30").run("--seeds", "0", "--at-once", "1")
+    failed = driver(home, *COMMAND, optimizer__learning_rate="1e30").run("--seeds", "0", "--max-concurrent", "1")
     assert failed.returncode == 1
     assert "failed runs: 3; the report gives the reasons" in failed.stderr
     runs = frames.runs(STUDY, home)

@@ -97,7 +97,7 @@ def test_a_run_goes_on_with_fewer_workers_when_a_node_stays_away(
     home: Path, driver: MakeDriver, cluster: Cluster
 ) -> None:
     run = driver(home, *COMMAND, **LONG)
-    process = run.start("--workers", "2", "--fewest-workers", "1", "--address", cluster.address)
+    process = run.start("--workers", "2", "--min-workers", "1", "--address", cluster.address)
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     assert process.wait() == 0, run.said()
     assert "goes on after step" in run.said()

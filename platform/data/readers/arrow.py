@@ -19,7 +19,7 @@ from unlabeled.platform.data.images import centre_square, picture_named, three_c
 from unlabeled.platform.data.source import Field, Source
 from unlabeled.platform.errors import UserError
 
-MOST_PARQUET = 4 * 2**30  # bytes, of one split
+MAX_PARQUET = 4 * 2**30  # bytes, of one split
 
 
 @final
@@ -109,9 +109,9 @@ def open_table(place: Path, files: Sequence[str]) -> Any:
     parts = []
     if files[0].endswith(".parquet"):
         size = sum((place / file).stat().st_size for file in files)
-        if size > MOST_PARQUET:
+        if size > MAX_PARQUET:
             raise UserError(
-                f"the Parquet files in {shown(place)} are {size / 2**30:.0f} GiB, and up to {MOST_PARQUET / 2**30:.0f} "
+                f"the Parquet files in {shown(place)} are {size / 2**30:.0f} GiB, and up to {MAX_PARQUET / 2**30:.0f} "
                 "are read into memory; save the data set with `save_to_disk`, which is mapped instead"
             )
         parts = [pq.ParquetFile(place / file).read() for file in files]

@@ -96,9 +96,9 @@ class Films(Source):
         if field == "class":
             return torch.from_numpy(drawings().group[motion.drawing[:, 0]])
         if field == "wave":
-            return torch.from_numpy(waves(draws.within("wave"), motion, drawings()))
+            return torch.from_numpy(waves(draws.fold_in("wave"), motion, drawings()))
         if field == "camera2":
-            return torch.from_numpy(Camera.second(draws.within("camera2")).matrix(self._px))
+            return torch.from_numpy(Camera.second(draws.fold_in("camera2")).matrix(self._px))
         if field in ("clip", "clip2"):
             return torch.from_numpy(self._clips(numbers, motion, second=field == "clip2"))
         return torch.from_numpy(self._where(draws, motion, field))
@@ -128,7 +128,7 @@ class Films(Source):
         if field == "boxes":
             return _boxes(owner, group)
         if field == "points":
-            return _points(draws.within("points"), motion, taken, owner)
+            return _points(draws.fold_in("points"), motion, taken, owner)
         return groups_at(owner, group)
 
 
