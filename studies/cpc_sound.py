@@ -4,7 +4,7 @@ Why it matters: cepstra were made by hand for speech, and CPC was the first to b
 Source: van den Oord, Li, Vinyals (2018), arXiv:1807.03748, table 1.
 Expected: CPC beats the cepstrum and an encoder that is not trained, by far at telling who speaks, and comes near labels
 there; at what is said it falls further behind them.
-Cost: laptop 9 runs, some 40 minutes on two cores. Nobody has timed the other profiles.
+Cost: laptop 9 runs. Nobody has timed them, nor the other profiles.
 
 The paper asks for the speaker, and for the phone at each moment. Here a word's language is asked, each spoken by one
 voice, and how the word begins (``initial``); both of the mean over the word, by a linear layer. The network with labels
@@ -47,7 +47,7 @@ STUDY = Study(
     question="Does predicting a sound's future teach more of it than its cepstrum shows?",
     source=SPEAKER.source,
     expected="CPC beats the cepstrum and an untrained encoder by far at telling who speaks, and comes near labels.",
-    cost="9 runs, some 40 minutes on two cores, at laptop scale",
+    cost="9 runs at laptop scale, not timed",
     profiles={
         "laptop": LAPTOP,
         "workstation": LAPTOP.with_field("method", WHOLE)
