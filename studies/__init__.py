@@ -7,6 +7,7 @@ from unlabeled.studies.augmentation_composition import STUDY as AUGMENTATION_COM
 from unlabeled.studies.batch_size import STUDY as BATCH_SIZE
 from unlabeled.studies.clip_zero_shot import STUDY as CLIP_ZERO_SHOT
 from unlabeled.studies.color_strength import STUDY as COLOR_STRENGTH
+from unlabeled.studies.cpc_sound import STUDY as CPC_SOUND
 from unlabeled.studies.inpainting_loss import STUDY as INPAINTING_LOSS
 from unlabeled.studies.label_fraction import STUDY as LABEL_FRACTION
 from unlabeled.studies.losses import STUDY as LOSSES
@@ -51,5 +52,6 @@ STUDIES: Mapping[str, Study] = {
         LABEL_FRACTION,
         TRANSFER,
         CLIP_ZERO_SHOT,
+        CPC_SOUND,
     )
 }

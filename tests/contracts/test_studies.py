@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sources import with_pictures
+from sources import with_pictures, with_silence
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
@@ -26,7 +26,12 @@ HERE = ("fashion-mnist-12k", "emoji")
 
 
 def looks(run: RunConfig, data: Data) -> Data:
-    """Return what a set that is not here looks like: its shape and its number of pictures, which are black."""
+    """Return what a set that is not here looks like: its shape and its number of pictures, which are black.
+
+    Tux Paint's spoken words are not everywhere; each of theirs is silent.
+    """
+    if run.data.name == "stamps-spoken":
+        return replace(with_silence(data, run.data.train_images or 5_000), name=run.data.name)
     (channels, px), count = {"imagenet": ((3, 224), 1_281_167), "cifar10": ((3, 32), 50_000)}[run.data.name]
     return replace(with_pictures(data, channels, px, count), name=run.data.name)
 
