@@ -118,7 +118,7 @@ MISTAKES = {
     "batch below zero": (["run", "simclr", "--set", "batch_size=-4"], r"batch_size: .*equal to 2, got -4"),
     "batch above the data": (
         ["run", "simclr", "--set", "batch_size=9001"],
-        r"batch_size 9001 is larger than the 9000 training pictures of fashion-mnist-12k; use at most 9000",
+        r"batch_size 9001 is larger than the 9000 items to train on of fashion-mnist-12k; use at most 9000",
     ),
     "whole path": (
         ["run", "simclr", "--set", "evaluation.follow.0.probe.neighbors=0"],

@@ -112,7 +112,7 @@ class MethodSuite(TrainingSuite):
             if field not in {*config.targets, *example.method.views.targets}:
                 check_fits(run, partly)
                 continue
-            count = f"1 of the {len(data.pretrain)} training pictures of {data.name} have none; choose"
+            count = f"1 of the {len(data.pretrain)} items to train on of {data.name} have none; choose"
             with pytest.raises(UserError, match=f"the field '{field}', and {count}"):
                 check_fits(run, partly)
 

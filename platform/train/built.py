@@ -59,7 +59,7 @@ def check_fits(run: RunConfig, data: Data, workers: int = 1) -> None:
         )
     if run.batch_size > len(data.pretrain):
         raise UserError(
-            f"batch_size {run.batch_size} is larger than the {len(data.pretrain)} training pictures of {data.name}; "
+            f"batch_size {run.batch_size} is larger than the {len(data.pretrain)} items to train on of {data.name}; "
             f"use at most {len(data.pretrain)}"
         )
     check_plan(run, data, workers)

@@ -14,6 +14,11 @@ from unlabeled.platform.train.batches import first_view_of, members
 _REMEDIES = {
     "class": "choose a data set with class folders",
     "text": "choose one with captions, such as emoji",
+    "image": "choose one of pictures, such as emoji-scenes",
+    "clip": "choose one of films, such as emoji-films",
+    "wave": "choose one of sounds, such as emoji-films",
+    "mask": "choose one with masks, such as emoji-scenes",
+    "boxes": "choose one with boxes, such as emoji-scenes",
 }
 _FOR = {"image": "picture", "clip": "picture", "wave": "sound"}  # what operations a field's views take
 _NAMES = {"picture": "pictures", "sound": "sounds"}
@@ -77,7 +82,7 @@ class _Asked:
                 raise _lacking(who, field, self.data)
             if missing := int((~self.source.known(field)[self.pool]).sum()):
                 raise UserError(
-                    f"{who} the field {field!r}, and {missing} of the {len(self.pool)} training pictures of "
+                    f"{who} the field {field!r}, and {missing} of the {len(self.pool)} items to train on of "
                     f"{self.data.name} have none; choose another data set"
                 )
         for view, who in self._views():

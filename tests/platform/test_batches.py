@@ -360,7 +360,7 @@ def stream_of(views: tuple[View | Policy, ...] = (WEAK,), beside: int = 4, **fie
         ),
         (
             plan_of(WEAK, WEAK, targets=("class",)),
-            "method.views asks for the field 'class', and 24 of the 48 training pictures of fashion-mnist-12k have",
+            "method.views asks for the field 'class', and 24 of the 48 items to train on of fashion-mnist-12k have",
         ),
         (
             stream_of(beside=3),

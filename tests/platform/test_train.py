@@ -193,7 +193,7 @@ def test_weights_that_the_last_step_broke_end_the_run(
 
 def test_a_batch_larger_than_the_data_is_refused(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
     with pytest.raises(
-        UserError, match="batch_size 300 is larger than the 256 training pictures of fashion-mnist-12k; use at most 256"
+        UserError, match="batch_size 300 is larger than the 256 items to train on of fashion-mnist-12k; use at most 256"
     ):
         Training(small_run.with_field("batch_size", 300), small_data, processor)
 
