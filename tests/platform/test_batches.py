@@ -383,7 +383,7 @@ def stream_of(views: tuple[View | Policy, ...] = (WEAK,), beside: int = 4, **fie
         (stream_of((View(field="depth"),)), "view 1 of method.views.streams.labelled is of the field 'depth', and"),
         (
             stream_of(targets=("class",), known="text"),
-            "method.views.streams.labelled asks for the field 'class', and 24 of the 48 training",
+            "method.views.streams.labelled asks for the field 'class', and 24 of the 48 items to train on",
         ),
     ],
 )
