@@ -14,13 +14,11 @@ from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import (
     KNN,
-    FeatureProbe,
     Features,
     FineTune,
     KMeans,
     Linear,
     Measurement,
-    ProbeConfig,
     alignment,
     deviation,
     every,
@@ -30,45 +28,11 @@ from unlabeled.platform.evaluate import (
 )
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.testing.probes import blobs
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.protocols import protocols
-
-PROBES: list[FeatureProbe] = [KNN(), Linear(), KMeans()]
-
-
-def blobs(num: int, spread: float, seed: int = 0, classes: int = 4, dim: int = 8) -> Features:
-    """Gaussian classes around fixed centres, far from the origin and badly scaled, as features are."""
-    centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(99)) * 2.0 + 3.0
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(num) % classes
-    x = centers[labels] + spread * torch.randn(num, dim, generator=generator)
-    return Features(x * torch.logspace(-2, 1, dim), labels)
-
-
-@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
-class TestEveryProbe:
-    def test_tells_separable_classes_apart_and_is_at_chance_on_noise(self, probe: FeatureProbe) -> None:
-        assert probe(blobs(400, 0.1), blobs(200, 0.1, seed=1))["top1"] == 1.0
-        noise = [Features(torch.randn(n, 8), torch.randint(4, (n,))) for n in (1000, 2000)]
-        assert abs(probe(*noise)["top1"] - 0.25) < 0.05
-
-    def test_values_are_fractions_and_repeat(self, probe: FeatureProbe) -> None:
-        train, test = blobs(300, 3.0), blobs(100, 3.0, seed=1)
-        found = probe(train, test)
-        assert all(0.0 <= value <= 1.0 for value in found.values())
-        assert 0.25 < found["top1"] < 1.0
-        assert probe(train, test) == found
-
-    def test_a_class_that_training_lacks_counts_as_wrong(self, probe: FeatureProbe) -> None:
-        train, test = blobs(300, 0.1), blobs(100, 0.1, seed=1)
-        seen = train.labels < 3
-        assert probe(Features(train.x[seen], train.labels[seen]), test)["top1"] == 0.75
-
-    def test_it_is_a_value_with_a_protocol(self, probe: FeatureProbe) -> None:
-        assert ProbeConfig.model_validate_json(probe.canonical_json()) == probe
-        assert probe.protocol.startswith(f"{probe.name}@{probe.version} (")
 
 
 def test_knn_votes_like_scikit_learns_with_the_papers_weights() -> None:
