@@ -390,7 +390,7 @@ def test_fields_that_do_not_go_together_are_rejected_too(small_run: RunConfig, h
     hand = Hand(declare(small_run, space=space, trials=2, best=0, further_seeds=0), home, lambda run: 0.5).run()
     assert {run.batch_size for run, _ in hand.trained} == {64}
     why = {trial.user_attrs["rejected"][0] for trial in hand.memory.all() if "rejected" in trial.user_attrs}
-    assert all("batch_size 10000 is larger than the 256 training pictures" in sentence for sentence in why)
+    assert all("batch_size 10000 is larger than the 256 items to train on" in sentence for sentence in why)
 
 
 def test_a_space_without_a_point_is_one_clear_line(small_run: RunConfig, home: Path) -> None:
