@@ -74,7 +74,8 @@ class TemporalOrderConfig(MethodConfig):
         """Return a small run."""
         order, films = cls(frame_features=(64,), head=(64,)), DataConfig(name="emoji-films", train_images=256)
         odd = cls(task="odd-one-out", parts=3, part_frames=4, frame_features=(64,), head=(64,))
-        return Example(method=odd, data=films, others={"three in order": order}, tells_classes=False)
+        learning = {"data.train_images": 1024, "epochs": 4}
+        return Example(method=odd, data=films, learning=learning, others={"three in order": order}, tells_classes=False)
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the view is no clip, or has too few frames to draw from."""
