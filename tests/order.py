@@ -1,7 +1,7 @@
 """How ``make test`` spreads the tests over its processes: the longest first, so that none is left alone at the end.
 
-The tests of a file stay together, because they share fixtures. Those that start a Ray cluster each share none: they go
-one by one. Without xdist nothing changes.
+The tests of a file stay together, because they share fixtures; the largest file goes in parts. Those that start a Ray
+cluster each share none: they go one by one. Without xdist nothing changes.
 """
 
 import pytest
@@ -9,12 +9,15 @@ import pytest
 # What takes minutes as a whole; the rest follows as it was collected.
 LONG = ("tests/contracts/", "tests/ray/", "tests/platform/track/", "tests/test_ui", "tests/test_cli", "tests/test_doc")
 ONE_BY_ONE = "tests/ray/"
+IN_PARTS = {"tests/contracts/test_methods.py": ("workers", "learns")}  # by what their tests share
 BUT_TOGETHER = ("tests/ray/test_submit.py",)  # they share a job server, which takes half a minute to start
 
 
 def scope(nodeid: str) -> str:
     """Return what a test can't be separated from: its file, or itself."""
     file = nodeid.split("::", 1)[0]
+    if part := next((word for word in IN_PARTS.get(file, ()) if word in nodeid), ""):
+        return f"{file}::{part}"
     return nodeid if file.startswith(ONE_BY_ONE) and file not in BUT_TOGETHER else file
 
 
