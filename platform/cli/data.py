@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from unlabeled.platform.cli.options import DataRoot, from_here, use_data_root
-from unlabeled.platform.errors import UserError, lookup
+from unlabeled.platform.cli.options import DataRoot, check_png, from_here, save_png, use_data_root
+from unlabeled.platform.errors import lookup
 
 app = typer.Typer(help="List, show and download data sets.", no_args_is_help=True)
 SPLITS = ("pretrain", "train", "validation", "test")
@@ -37,18 +37,12 @@ def data_show(
     from unlabeled.platform.data import DataConfig, load
     from unlabeled.platform.data.page import draw_items
 
-    if out.suffix.lower() != ".png":
-        raise UserError(f"--out takes the path of a .png file, got {str(out)!r}")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
+    check_png(out)
     lookup("split", split, dict.fromkeys(SPLITS))
     data = load(DataConfig.checked(name=from_here(name), image_px=image_px))
     items = getattr(data, split)
     page = draw_items(items, items.rows[:count], f"{data.name}, {split}: {min(count, len(items))} of {len(items):,}")
-    try:
-        page.save(out)
-    except OSError as error:
-        raise UserError(f"{out} can't be written: {error.strerror or error}; give another path with --out") from None
+    save_png(page, out)
     print(f"{out}: {data.summary()}")
 
 

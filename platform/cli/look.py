@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unlabeled.platform.cli.options import DataRoot, Home, from_here, use_data_root
+from unlabeled.platform.cli.options import DataRoot, Home, check_png, from_here, save_png, use_data_root
 from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
@@ -93,18 +93,11 @@ def augment(
     from unlabeled.platform.data import DataConfig, load
 
     views_policy = lookup("policy", policy, POLICIES)
-    if out.suffix.lower() != ".png":
-        raise UserError(f"--out takes the path of a .png file, got {str(out)!r}")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
+    check_png(out)
     pictures = load(DataConfig.checked(name=from_here(data))).pretrain
     shown = {"image": pictures.tensor(pictures.rows[:images], "image")}
     page = draw_views(shown, two_views(views_policy), seed=seed)
-    try:
-        page.save(out)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{out} can't be written: {reason}; give another path with --out") from None
+    save_png(page, out)
     print(f"{out}: {views_policy.summary}")
 
 

@@ -3,11 +3,14 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unlabeled.platform.errors import UserError
+
+if TYPE_CHECKING:  # Pillow is loaded by what draws
+    from PIL.Image import Image
 
 Home = Annotated[
     Path | None,
@@ -72,6 +75,23 @@ def from_here(data: str) -> str:
     prefix, colon, place = data.partition(":")
     is_place = prefix + colon in WITH_PATH and place
     return f"{prefix}:{Path(place).expanduser().absolute()}" if is_place else data
+
+
+def check_png(out: Path) -> None:
+    """Refuse, before anything is drawn, a path that no PNG can be written to."""
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out takes the path of a .png file, got {str(out)!r}")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
+
+
+def save_png(page: "Image", out: Path) -> None:
+    """Write a picture; UserError where that can't be."""
+    try:
+        page.save(out)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{out} can't be written: {reason}; give another path with --out") from None
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

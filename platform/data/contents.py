@@ -7,7 +7,7 @@ import shlex
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,11 @@ class Contents:
     validation: Source | None = None
     test: Source | None = None
     groups: Tensor | None = None
+
+    @classmethod
+    def of_splits(cls, splits: Mapping[str, Source], checksum: str, groups: Tensor | None = None) -> "Contents":
+        """Take splits by name: "train", and "validation" and "test" where there are any."""
+        return cls(splits["train"], checksum, splits.get("validation"), splits.get("test"), groups)
 
     def __post_init__(self) -> None:
         """Check that the splits are of one kind."""

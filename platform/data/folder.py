@@ -26,12 +26,7 @@ def read_folder(name: str, root: Path, image_px: int | None) -> Contents:
         paths, numbers = zip(*listing.numbered(split), strict=True)
         images = FileImages(listing.place, paths, image_px or FOLDER_PX)
         splits[split] = Joined(images, Classes(numbers, listing.names)) if listing.classes else Joined(images)
-    return Contents(
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-        checksum=file_checksum(listing.place, listing.labelled),
-    )
+    return Contents.of_splits(splits, file_checksum(listing.place, listing.labelled))
 
 
 def fetch_folder(name: str, root: Path) -> str:

@@ -3,9 +3,6 @@
 Called in a process alone, :func:`results` works on the whole batch: that is the truth to compare with.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,11 +15,11 @@ from unlabeled.platform.collective import mean_over_workers
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive import parcel
 from unlabeled.platform.testing.examples import Exact
+from unlabeled.platform.testing.processes import run_together
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import Training
 
 Results = dict[str, dict[str, dict[str, Tensor]]]
-HANG_SECONDS = 900.0
 
 
 def trained(run: RunConfig) -> dict[str, dict[str, Tensor]]:
@@ -62,23 +59,8 @@ def results_of_two(runs: Mapping[str, RunConfig], folder: Path, options: Sequenc
         options: of Python.
     """
     (folder / "runs").write_text(parcel.packed(dict(runs)))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GLOO_SOCKET_IFNAME": "lo"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, *options, "-c", f"from {__name__} import main; main({number}, 2, {str(folder)!r})"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    try:
-        outputs = [worker.communicate(timeout=HANG_SECONDS)[0] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(outputs)
+    call = f"from {__name__} import main; main({{}}, 2, {str(folder)!r})"
+    run_together([(*options, "-c", call.format(number)) for number in range(2)])
     return [torch.load(folder / f"{number}.pt") for number in range(2)]
 
 

@@ -1,17 +1,13 @@
 """What a batch brings: views of what and when, companions, streams beside it, targets that moved with the view."""
 
-import os
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import scipy.stats
 import torch
 from held import FRAMES, HEIGHT, RATE, WIDTH, Held, held, with_held
-from patience import HANG_SECONDS
 from torch import Tensor
 
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
@@ -37,6 +33,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.settings import explain
+from unlabeled.platform.testing.processes import run_together
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.built import check_fits
 
@@ -255,29 +252,7 @@ WORKER = Path(__file__).with_name("batches_worker.py")
 def test_two_workers_train_as_one_with_streams_companions_and_moments(micro_batch: int | None, tmp_path: Path) -> None:
     worker = runpy.run_path(str(WORKER))
     alone = worker["trained"](micro_batch)
-    root = WORKER.resolve().parents[2]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]),
-        "GLOO_SOCKET_IFNAME": "lo",
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", WORKER, str(rank), str(tmp_path), str(micro_batch or 0)],
-            cwd=root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [each.communicate(timeout=HANG_SECONDS)[0] for each in started]
-    finally:
-        for each in started:
-            each.kill()
-    assert [each.returncode for each in started] == [0, 0], "\n".join(outputs)
+    run_together([("-W", "error", WORKER, rank, tmp_path, micro_batch or 0) for rank in range(2)])
     for rank in range(2):
         together = torch.load(tmp_path / f"{rank}.pt")
         assert together.keys() == alone.keys()

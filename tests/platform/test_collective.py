@@ -1,19 +1,16 @@
 """Two workers equal one: values, gradients, batch norm statistics, and every loss that compares the whole batch."""
 
 import copy
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from patience import HANG_SECONDS
 from torch import Tensor, nn
 
 from unlabeled.platform.collective import gather, mean_over_workers, rank, row_ids, sum_over_workers, world_size
 from unlabeled.platform.collective.batch_norm import SyncBatchNorm, synchronise
+from unlabeled.platform.testing.processes import run_together
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("collective_worker.py")
@@ -32,24 +29,8 @@ def alone() -> Results:
 def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Results]:
     """Run two real workers, once for all tests, on either way that their tensors may go."""
     folder = tmp_path_factory.mktemp("workers")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", SCRIPT, str(i), "2", folder / "meeting", folder / f"{i}.pt", request.param],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    try:
-        outputs = [worker.communicate(timeout=HANG_SECONDS)[0] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(outputs)
+    said = ("-W", "error", SCRIPT)
+    run_together([(*said, i, 2, folder / "meeting", folder / f"{i}.pt", request.param) for i in range(2)])
     return [torch.load(folder / f"{i}.pt") for i in range(2)]
 
 

@@ -1,12 +1,10 @@
 """What workers on one machine write into shared memory arrives; who dies is noticed; nothing is left behind."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from patience import HANG_SECONDS
+
+from unlabeled.platform.testing.processes import ended
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("exchange_worker.py")
@@ -16,30 +14,13 @@ pytestmark = pytest.mark.needs("shared memory")
 
 def run(what: str, folder: Path, workers: int) -> list[tuple[int, str]]:
     """Run workers to their end; return each one's exit code and what it said."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", SCRIPT, what, str(i), str(workers), folder / "meeting"],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(workers)
-    ]
-    try:
-        said = [process.communicate(timeout=HANG_SECONDS)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+    return ended([("-W", "error", SCRIPT, what, i, workers, folder / "meeting") for i in range(workers)])
 
 
 def test_three_workers_see_what_each_of_them_sent(tmp_path: Path) -> None:
     before = set(Path("/dev/shm").glob("unlabeled-*"))
-    ended = run("many", tmp_path, workers=3)
-    assert [code for code, _ in ended] == [0, 0, 0], ended
+    found = run("many", tmp_path, workers=3)
+    assert [code for code, _ in found] == [0, 0, 0], found
     assert not set(Path("/dev/shm").glob("unlabeled-*")) - before
 
 
@@ -50,5 +31,5 @@ def test_a_worker_that_dies_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_group_goes_on_with_fewer(tmp_path: Path) -> None:
-    ended = run("fewer", tmp_path, workers=3)
-    assert [(code, text.strip()) for code, text in ended] == [(0, "done")] * 3
+    found = run("fewer", tmp_path, workers=3)
+    assert [(code, text.strip()) for code, text in found] == [(0, "done")] * 3

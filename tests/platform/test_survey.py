@@ -1,18 +1,15 @@
 """Between epochs a method sees what a module makes of every item: in order, clean, alike on any number of workers."""
 
 import io
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from patience import HANG_SECONDS
 from torch import Tensor
 
 from unlabeled.platform.data import DataConfig, load
+from unlabeled.platform.testing.processes import run_together
 from unlabeled.platform.train.loop import NonFiniteLossError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,25 +43,7 @@ def test_what_a_method_sees_is_of_its_weights_at_the_start_of_the_epoch(alone: R
 
 
 def test_two_workers_see_what_one_does(alone: Results, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-W", "error", str(SCRIPT)]
-    workers = [
-        subprocess.Popen(
-            [*command, str(i), str(tmp_path)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    try:
-        outputs = [worker.communicate(timeout=HANG_SECONDS)[0] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(outputs)
+    run_together([("-W", "error", SCRIPT, i, tmp_path) for i in range(2)])
     first, second = (torch.load(tmp_path / f"{i}.pt") for i in range(2))
     assert first.keys() == second.keys() == alone.keys()
     assert all(torch.equal(first[name], second[name]) for name in first), "the same on all workers, bitwise"

@@ -66,13 +66,7 @@ def read_films(name: str, root: Path, image_px: int | None, frames: int | None, 
         groups[split] = film
         classes = [Classes(torch.tensor(numbers)[film], listing.names)] if listing.classes else []
         splits[split] = Joined(clips, *classes)
-    return Contents(
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-        checksum=checksum(labels, digests),
-        groups=groups["train"],
-    )
+    return Contents.of_splits(splits, checksum(labels, digests), groups["train"])
 
 
 def fetch_films(name: str, root: Path) -> str:

@@ -67,12 +67,7 @@ def read_hf(name: str, root: Path, image_px: int | None) -> Contents:
             splits[split] = Joined(images, *_told(tables[split], columns))
     flat = sorted({path for paths in files.values() for path in paths})
     digests = file_digests(place, flat + sorted(pictures), lambda path, content: None)
-    return Contents(
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-        checksum=checksum([(path, "") for path in flat + sorted(pictures)], digests),
-    )
+    return Contents.of_splits(splits, checksum([(path, "") for path in flat + sorted(pictures)], digests))
 
 
 def fetch_hf(name: str, root: Path) -> str:

@@ -57,13 +57,7 @@ def read_sounds(name: str, root: Path, seconds: float | None, rate: float | None
         groups[split] = file
         classes = Classes(torch.tensor(numbers)[file], listing.names) if listing.classes else None
         splits[split] = Joined(pieces, *([] if classes is None else [classes]))
-    return Contents(
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-        checksum=checksum(labels, digests),
-        groups=groups["train"],
-    )
+    return Contents.of_splits(splits, checksum(labels, digests), groups["train"])
 
 
 def fetch_sounds(name: str, root: Path) -> str:

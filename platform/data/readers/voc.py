@@ -88,12 +88,7 @@ def read_voc(name: str, root: Path, image_px: int | None) -> Contents:
         )
         for split, chosen in names.items()
     }
-    return Contents(
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits["test"],
-        checksum=checksum([(path, "") for path in files + told], digests),
-    )
+    return Contents.of_splits(splits, checksum([(path, "") for path in files + told], digests))
 
 
 def fetch_voc(name: str, root: Path) -> str:
