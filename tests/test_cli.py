@@ -380,7 +380,7 @@ def test_augment_draws_a_page(unlabeled: Unlabeled, data: str) -> None:
 @pytest.mark.parametrize("data", ["emoji", "fashion-mnist-12k", "emoji-scenes", "emoji-films"])
 def test_data_show_draws_a_page(unlabeled: Unlabeled, data: str) -> None:
     answer = unlabeled(
-        "data", "show", data, "--count", "2", "--split", "train", "--image-px", "32", "--out", "page.png"
+        "data", "show", data, "--count", "2", "--split", "train", "--set", "data.image_px=32", "--out", "page.png"
     )
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"page.png: {data}: ")

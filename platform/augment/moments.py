@@ -61,7 +61,11 @@ class Moment(Settings):
 
     @property
     def summary(self) -> str:
-        """In words: ``8 of each 2nd, like view 1``."""
+        """In words.
+
+        >>> Moment(length=8, stride=2, like=0).summary
+        '8, each 2., by view 1'
+        """
         words = f"{self.length}" if self.stride == 1 else f"{self.length}, each {self.stride}."
         if self.like is None:
             return words

@@ -181,12 +181,6 @@ class Op(Augmentation, Variant, ABC):
             return matrix
         return torch.where(drawn.fires[:, None, None], matrix, identity(1, matrix.device))
 
-    def output_px(self, image_px: int) -> int:
-        """Return the side of what it makes of a square image."""
-        side = self.output(Extent(3, (image_px, image_px))).height
-        assert isinstance(side, int)
-        return side
-
 
 def between(uniform: Tensor, bounds: tuple[float, float]) -> Tensor:
     """Stretch draws from [0, 1) to a range."""

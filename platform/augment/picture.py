@@ -1,4 +1,4 @@
-"""A page that shows what a view plan does to images: each row an original and augmented versions of it."""
+"""Pages of pictures: what a view plan does to items, each row one of them, and what a method shows."""
 
 import textwrap
 from collections.abc import Mapping, Sequence

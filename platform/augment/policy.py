@@ -76,11 +76,6 @@ class Policy(Settings):
         """What its operations are for; None where there are none, so that it is for either."""
         return None if not self.ops else "sound" if isinstance(self.ops[0], WaveOp) else "picture"
 
-    @property
-    def picture_ops(self) -> tuple[Op, ...]:
-        """Its operations on pictures: all of them, or none."""
-        return tuple(op for op in self.ops if isinstance(op, Op))
-
     def __call__(self, items: Tensor, draws: Draws) -> Tensor:
         """Augment a batch: float32 [B, C, H, W] or [B, T, C, H, W] in [0, 1], to the same at the size of the last crop.
 
@@ -159,7 +154,18 @@ class Policy(Settings):
         >>> Policy(ops=(Crop(size=96), Flip())).output_px(224)
         96
         """
-        return functools.reduce(lambda px, op: op.output_px(px), self.picture_ops, image_px)
+        side = self.output(Extent(3, (image_px, image_px))).height
+        assert isinstance(side, int)
+        return side
+
+    def output(self, extent: Extent) -> Extent:
+        """Return the extent of what it makes of items of this extent.
+
+        Raises:
+            UserError: an operation can't take such items.
+        """
+        ops = (op for op in self.ops if isinstance(op, Op))  # those on sounds keep their length
+        return functools.reduce(lambda found, op: op.output(found), ops, extent)
 
     def _check_holds(self, kind: type[Augmentation]) -> None:
         if not any(isinstance(op, kind) for op in self.ops):

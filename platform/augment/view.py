@@ -84,9 +84,7 @@ class View(Settings):
         Raises:
             UserError: the policy can't take such items.
         """
-        extent = self.extent(shape)
-        for op in self.policy.picture_ops:
-            extent = op.output(extent)
+        extent = self.policy.output(self.extent(shape))
         frames = () if len(shape) < 4 else (shape[0] if self.time is None else self.time.length,)
         sides = tuple(side for side in extent.size if isinstance(side, int))
         return (*frames, extent.channels, *sides)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unlabeled.platform.cli.options import DataRoot, check_png, from_here, save_png, use_data_root
+from unlabeled.platform.cli.options import DataRoot, check_png, from_here, parse_changes, save_png, use_data_root
 from unlabeled.platform.errors import lookup
 
 app = typer.Typer(help="List, show and download data sets.", no_args_is_help=True)
@@ -27,8 +27,9 @@ def data_show(
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("data.png"),
     count: Annotated[int, typer.Option(min=1, max=1_000, help="How many items.")] = 8,
     split: Annotated[str, typer.Option(help="Of which: pretrain, train, validation or test.")] = "test",
-    image_px: Annotated[
-        int | None, typer.Option(min=1, help="Height and width of pictures.", show_default="own")
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the data, such as image_px=64; repeatable."),
     ] = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -39,7 +40,8 @@ def data_show(
 
     check_png(out)
     lookup("split", split, dict.fromkeys(SPLITS))
-    data = load(DataConfig.checked(name=from_here(name), image_px=image_px))
+    fields = {path.removeprefix("data."): value for path, value in parse_changes(changes).items()}
+    data = load(DataConfig.checked(**{**fields, "name": from_here(name)}))
     items = getattr(data, split)
     page = draw_items(items, items.rows[:count], f"{data.name}, {split}: {min(count, len(items))} of {len(items):,}")
     save_png(page, out)

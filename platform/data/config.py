@@ -20,10 +20,10 @@ class DataConfig(Settings):
         train_images: use only so many of the labelled training pictures, equally many of each class while each has
             enough; validation and test do not change with it, and a smaller number's pictures are among a larger one's.
             None takes all.
-        validation_fraction: how much of each class's training pictures is kept for choosing. A folder's own ``val/``
-            is taken instead where there is one.
-        image_px: height and width to resize to. None keeps the set's own; ImageNet and folders have none and take 224,
-            films 112.
+        validation_fraction: how much of each class's training pictures is kept for choosing. A set's own
+            validation split is taken instead where there is one.
+        image_px: height and width to resize to. None keeps the set's own; pictures of many sizes take 224, films 112,
+            stamps 64.
         frames: of a clip that films are cut into. None takes 16.
         rate: of such a clip, in frames per second, or of a sound, in samples per second. None takes the set's own or,
             of films 8, of sounds 16,000.

@@ -7,7 +7,7 @@ import shlex
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,15 +94,19 @@ def array_checksum(arrays: Iterable[npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
+def checksum(labels: Sequence[tuple[str, object]], digests: Sequence[bytes]) -> str:
+    """Return the sha256 of files by their sorted paths, contents and what is told of each."""
+    digest = hashlib.sha256()
+    for (path, told), content in sorted(zip(labels, digests, strict=True), key=lambda row: row[0][0]):
+        digest.update(os.fsencode(path) + f"\0{content.hex()}\0{told}\n".encode())
+    return digest.hexdigest()
+
+
 def file_checksum(folder: Path, labels: Iterable[tuple[str, int]]) -> str:
-    """Return the sha256 of picture files by their sorted paths below ``folder``, contents and labels.
+    """Return the :func:`checksum` of picture files by their paths below ``folder`` and their labels.
 
     Raises:
         UserError: a file is missing, can't be read or is no picture; it is named.
     """
     labels = sorted(labels)
-    digest = hashlib.sha256()
-    digests = file_digests(folder, [path for path, _ in labels], check_picture)
-    for (path, label), content in zip(labels, digests, strict=True):
-        digest.update(os.fsencode(path) + f"\0{content.hex()}\0{label}\n".encode())
-    return digest.hexdigest()
+    return checksum(labels, file_digests(folder, [path for path, _ in labels], check_picture))

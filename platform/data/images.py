@@ -7,7 +7,6 @@ What is read is the same to the last bit on every processor: arrays and files ar
 import io
 import struct
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from unlabeled.platform.data.digests import shown, unreadable
 from unlabeled.platform.data.resize import resized
-from unlabeled.platform.data.source import CHUNK, Field, Source
+from unlabeled.platform.data.source import CHUNK, Field, Source, in_threads
 from unlabeled.platform.errors import UserError
 
 
@@ -100,10 +99,8 @@ class FileImages(Source):
         self.check_has(field)
         files = [self.folder / self.paths[i] for i in index.tolist()]
         x = torch.empty(len(files), 3, self._px, self._px, dtype=torch.uint8)
-        # Threads are made for each batch: a pool that is kept can't be pickled and dies silently in a forked process.
-        with ThreadPoolExecutor(max(1, min(len(files), torch.get_num_threads()))) as pool:
-            for row, pixels in enumerate(pool.map(self._decode, files)):
-                x[row] = torch.from_numpy(pixels)
+        for row, pixels in enumerate(in_threads(self._decode, files)):
+            x[row] = torch.from_numpy(pixels)
         return x
 
     def take(self, rows: Tensor) -> "FileImages":

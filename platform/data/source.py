@@ -9,9 +9,10 @@ it is stored, beside :meth:`Source.known`, and to read a window of it: a further
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal, final
+from typing import Final, Literal, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -58,6 +59,19 @@ class Field:
     classes: tuple[str, ...] = ()
     rate: float | None = None
     of: str = ""
+
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def in_threads(work: Callable[[Given], Made], given: Sequence[Given]) -> Iterator[Made]:
+    """Yield what is made of each, in order, on as many threads as torch may use: files decoded, for one.
+
+    Threads are made for each batch: a pool that is kept can't be pickled and dies silently in a forked process.
+    """
+    with ThreadPoolExecutor(max(1, min(len(given), torch.get_num_threads()))) as pool:
+        yield from pool.map(work, given)
 
 
 class Source(ABC):

@@ -6,7 +6,6 @@ layer's features. (The paper shows grey pictures one time in five; here it is on
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,8 +13,6 @@ from torch import Tensor
 from unlabeled.platform.augment import ColorDrop, GaussianNoise, Sobel
 from unlabeled.platform.augment.spatial import rotate90
 from unlabeled.platform.draws import Draws
-
-Name = Literal["grey", "rotation", "noise", "sobel"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.encoder import Encoder, ViTConfig
+from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import extract
 from unlabeled.platform.evaluate.layers import layers
@@ -26,11 +26,6 @@ from unlabeled.platform.train.cost import relative_cost
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.pictures import draw_figures_of
-
-_ENGINES = {"train", "test", "validation", "untrained", "system", "health"}  # areas of metrics that are not a method's
-_IN_PARTS = "in micro-batches"  # with batch norm, whose micro-batches must be the same on any number of workers
-_VITS = tuple(ViTConfig(width=8, depth=1, patch_px=px) for px in (4, 7))
-TOLERANCE = 1e-10  # of float64 on two workers, ten steps on too, relative to the largest value of each tensor
 
 
 class MethodSuite(TrainingSuite):

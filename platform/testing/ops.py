@@ -46,8 +46,12 @@ class OpSuite:
         assert torch.equal(op(pictures.clone(), some_draws(COUNT), overwrite=True), expected)
 
     def test_it_fires_as_often_as_it_says(self, op: Op) -> None:
-        fires = op.with_field("p", 0.3).draw(Extent(3, (SIDE, SIDE)), some_draws(MANY)).fires
-        assert fires is None or abs(float(fires.float().mean()) - 0.3) < 0.05
+        """A sample for which it does not fire is as it would be if it never fired."""
+        pictures, draws = some_pictures(MANY), some_draws(MANY)
+        never, seldom, always = (op.with_field("p", p)(pictures, draws) for p in (0.0, 0.3, 1.0))
+        fired, would = ((made != never).flatten(1).any(dim=1) for made in (seldom, always))
+        assert would.any(), "it changes something"
+        assert abs(float(fired.sum() / would.sum()) - 0.3) < 0.05
 
     def test_what_a_sample_gets_is_its_own(self, op: Op) -> None:
         """However the batch is split over workers and micro-batches."""

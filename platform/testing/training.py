@@ -14,6 +14,7 @@ from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, St
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN, Features, deviation, extract
 from unlabeled.platform.method import Example, Method, MethodConfig
+from unlabeled.platform.metrics import AREAS
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.testing.examples import assert_same, distance, learning_run, run_of, settings_of
@@ -22,7 +23,6 @@ from unlabeled.platform.train.built import check_built
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import Training
 
-_ENGINES = {"train", "test", "validation", "untrained", "system", "health"}  # areas of metrics that are not a method's
 _IN_PARTS = "in micro-batches"  # with batch norm, whose micro-batches must be the same on any number of workers
 _VITS = tuple(ViTConfig(width=8, depth=1, patch_px=px) for px in (4, 7))
 TOLERANCE = 1e-10  # of float64 on two workers, ten steps on too, relative to the largest value of each tensor
@@ -105,7 +105,7 @@ class TrainingSuite:
             area, _, what = key.partition("/")
             assert area.isidentifier(), key
             assert what.isidentifier(), key
-            assert area not in _ENGINES, f"{key} is the engine's"
+            assert area not in AREAS, f"{key} is the engine's"
             assert value.shape == (), key
             assert not value.requires_grad, key
             assert value.isfinite(), key

@@ -3,7 +3,7 @@
 So any rows of any step can be made, by whichever worker, in whichever micro-batch, and early: they are the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -35,7 +35,7 @@ class Batches:
         self._order = _Order(len(data.pretrain), run.seed)
         self._streams = {
             name: _Beside(name, stream, run, data.pretrain, processor)
-            for name, stream in self._items.plan.streams.items()
+            for name, stream in run.method.plan.streams.items()
         }
 
     def __call__(self, step: int, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
@@ -101,12 +101,12 @@ class _Items:
     """Makes a plan's views and targets of items: of a source, or of those in a pool, by their places in it."""
 
     def __init__(self, source: Source, plan: ViewPlan, processor: Processor, pool: Tensor | None = None) -> None:
-        self.source, self.plan, self.processor, self._pool = source, plan, processor, pool
+        self._source, self._plan, self._processor, self._pool = source, plan, processor, pool
         self._shapes = {field: source.fields[field].shape for field in plan.fields}
         self._rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
 
     def __call__(self, place: Tensor, rows: Tensor, scope: tuple[int | str, ...], with_views: bool) -> Batch:
-        put, plan = self.processor.put, self.plan
+        put, plan = self._processor.put, self._plan
         here, draws = Draws(rows, *scope), Draws(put(rows), *scope)  # what is read is decided on the CPU
         starts = plan.starts(self._shapes, self._rates, here.fold_in("views"))
         drawn = plan.draw(self._shapes, draws.fold_in("views"), geometry_only=not with_views)
@@ -114,7 +114,7 @@ class _Items:
         made: tuple[Tensor, ...] = ()
         if with_views:
             shown = self._shown(self._companions(place, here), starts)
-            made = tuple(self.processor.layout(view) for view in plan.make(shown, drawn))
+            made = tuple(self._processor.layout(view) for view in plan.make(shown, drawn))
         seen = [(start, matrix, each.extent) for start, matrix, each in zip(starts, matrices, drawn, strict=True)]
         targets = {field: self._target(field, self._index(place), seen) for field in plan.targets}
         return Batch(
@@ -134,8 +134,8 @@ class _Items:
 
     def _companions(self, place: Tensor, draws: Draws) -> dict[int, Tensor]:
         """Return whose fields are read: the index of each row's own item, and of its companions."""
-        count = len(self.source) if self._pool is None else len(self._pool)
-        drawn = {of: draws.fold_in("companion", of).other("item", count, place) for of in self.plan.companions}
+        count = len(self._source) if self._pool is None else len(self._pool)
+        drawn = {of: draws.fold_in("companion", of).other("item", count, place) for of in self._plan.companions}
         return {of: self._index(each) for of, each in {0: place, **drawn}.items()}
 
     def _shown(self, index: Mapping[int, Tensor], starts: tuple[Tensor, ...]) -> list[Tensor]:
@@ -143,15 +143,15 @@ class _Items:
         read: dict[str, Tensor] = {}
         whole: dict[str, Tensor] = {}
         found = []
-        for view, start in zip(self.plan.views, starts, strict=True):
+        for view, start in zip(self._plan.views, starts, strict=True):
             if view.item not in read:
-                read[view.item] = self.source.tensor(index[view.of], view.field)
+                read[view.item] = self._source.tensor(index[view.of], view.field)
             if view.time is not None:  # only the part goes to the device
                 part = view.time.cut(read[view.item], start, dim=1 if read[view.item].ndim == 5 else 2)
-                found.append(self.processor.put(part))
+                found.append(self._processor.put(part))
             else:
                 if view.item not in whole:
-                    whole[view.item] = self.processor.put(read[view.item])
+                    whole[view.item] = self._processor.put(read[view.item])
                 found.append(whole[view.item])
         return found
 
@@ -160,20 +160,20 @@ class _Items:
 
         ``seen`` has for each view where it begins, its matrix and its extent.
         """
-        field, values = self.source.fields[name], self.source.read(index, name)
+        field, values = self._source.fields[name], self._source.read(index, name)
         if not isinstance(values, Tensor):
             return values
         if field.kind not in _MOVES:
-            return self.processor.put(values)
-        place = first_view_of(self.plan, field.of)
+            return self._processor.put(values)
+        place = first_view_of(self._plan, field.of)
         assert place is not None, "check_fits looks for it"
         start, matrix, extent = seen[place]
-        if (time := self.plan.views[place].time) is not None:
+        if (time := self._plan.views[place].time) is not None:
             values = time.cut(values, start)
         height, width = extent.size
         assert isinstance(height, int)
         assert isinstance(width, int)
-        return _MOVES[field.kind](self.processor.put(values), matrix, height, width)
+        return _MOVES[field.kind](self._processor.put(values), matrix, height, width)
 
 
 class _Order:
@@ -188,6 +188,17 @@ class _Order:
 
     def _permutation(self, seed: int) -> Tensor:
         return torch.randperm(self.length, generator=torch.Generator().manual_seed(seed))
+
+
+def items_of(
+    plan: ViewPlan, source: Source, index: Tensor, put: Callable[[Tensor], Tensor] = lambda values: values
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Return what a plan's views show of some items, and its fields' rates, as :class:`ViewPlan` takes them.
+
+    For people and for health, so that companions need not be drawn: they are the next items.
+    """
+    items = {view.item: put(source.tensor((index + view.of) % len(source), view.field)) for view in plan.views}
+    return items, {field: source.fields[field].rate or 1.0 for field in plan.fields}
 
 
 def first_view_of(plan: ViewPlan, field: str) -> int | None:

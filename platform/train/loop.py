@@ -84,8 +84,7 @@ class Training:
         """Train to the end, yielding each epoch's means right after its last step."""
         for _ in self.steps():
             if self.step % self.steps_per_epoch == 0:
-                means = self.end_epoch()
-                yield means
+                yield self.end_epoch()
 
     def steps(self) -> Iterator[int]:
         """Train to the end, yielding after each step the number of steps done.

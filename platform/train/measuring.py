@@ -30,6 +30,7 @@ from unlabeled.platform.evaluate.probe import Score, share_of_labels
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.batches import items_of
 from unlabeled.platform.train.loggable import metric_name
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.protocols import is_told, measured
@@ -68,9 +69,8 @@ class Evaluation:
                 "health/deviation": deviation(read[plain].x),
             }
         with guard(f"health/alignment was not measured{when}"):
-            views = self._views(method.encoder)
-            if len(views) > 1:
-                found["health/alignment"] = alignment(*views[:2])
+            if len(self.run.method.views.views) > 1:
+                found["health/alignment"] = alignment(*self._views(method.encoder))
         for each, name in names(config.follow).items():
             reading, probe = each.reading, each.probe
             assert isinstance(probe, FeatureProbe)
@@ -195,10 +195,10 @@ class Evaluation:
     def _views(self, encoder: Encoder) -> list[torch.Tensor]:
         index = self.data.validation.rows[: self.run.evaluation.follow_images]
         draws = Draws(self.processor.put(index), self.run.seed, "follow")
-        plan, validation = self.run.method.views, self.data.validation
-        items = {field: self.processor.put(validation.tensor(index, field)) for field in plan.fields}
+        plan = self.run.method.views.model_copy(update={"views": self.run.method.views.views[:2]})
+        items, rates = items_of(plan, self.data.validation, index, self.processor.put)
         with in_eval_mode(encoder), self.processor.autocast():
-            made = [encode(encoder, view, self.processor).float() for view in plan(items, draws)]
+            made = [encode(encoder, view, self.processor).float() for view in plan(items, draws, rates)]
         return made
 
 

@@ -17,7 +17,7 @@ from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate.features import check_finite, extract, in_eval_mode
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train.batches import clean_batch
+from unlabeled.platform.train.batches import clean_batch, items_of
 from unlabeled.platform.train.notes import Notes
 
 _MAX_LETTERS = 40  # of a class's name in the legend
@@ -27,10 +27,8 @@ _COLORS = 10  # of matplotlib's cycle
 
 def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -> None:
     """Draw the first training pictures and the views that the run's plan makes of them, as a PNG."""
-    plan, rows = run.method.views, data.pretrain.rows[:num_images]
-    source = data.pretrain
-    items = {view.item: source.tensor((rows + view.of) % len(source), view.field) for view in plan.views}
-    rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
+    plan = run.method.views
+    items, rates = items_of(plan, data.pretrain, data.pretrain.rows[:num_images])
     draw_views(items, plan, columns=8, seed=run.seed, rates=rates).save(path)
 
 
@@ -45,7 +43,7 @@ def draw_figures_of(
 ) -> None:
     """Draw what the method makes of the first test items, a PNG for each of its figures; it is left as it was.
 
-    A figure that can't be drawn is noted, and the others are drawn.
+    A figure that can't be drawn is noted, and the others are drawn; the method makes all at once.
     """
     plan, items = run.method.plan, data.test
     there = torch.stack([items.known(field) for field in (*plan.fields, *plan.targets)]).all(dim=0)

@@ -1,12 +1,14 @@
 """Measurements as values: a probe alone stands for one, products of them, their names, and what is refused."""
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from unlabeled.methods.supervised.classifier import SupervisedConfig
-from unlabeled.platform.augment import SIMCLR_SMALL, ViewPlan
+from unlabeled.platform.augment import PLAIN, SIMCLR_SMALL, Flip, Moment, Policy, View, ViewPlan, two_views
 from unlabeled.platform.config import EvaluationConfig, RunConfig, plain
-from unlabeled.platform.data import Data, DataConfig
+from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import (
     KNN,
@@ -28,6 +30,7 @@ from unlabeled.platform.evaluate import (
 )
 from unlabeled.platform.metrics import FRACTION, Metric, metric_of
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.batches import items_of
 from unlabeled.platform.train.built import build_method, check_built
 from unlabeled.platform.train.measuring import Evaluation
 
@@ -157,3 +160,35 @@ def test_a_probe_of_another_package_says_what_its_scores_are() -> None:
     assert metric_of("test/head/loses/lost").direction == "lower"
     assert metric_of("test/loses/lost").unit is FRACTION
     ProbeConfig.family.pop("loses")
+
+
+def test_views_of_companions_and_moments_are_followed_by_their_places_and_rates(
+    small_run: RunConfig, small_data: Data, processor: Processor
+) -> None:
+    views = (View(policy=SIMCLR_SMALL), View(policy=PLAIN, of=1), View(policy=SIMCLR_SMALL))
+    run = small_run.with_field("method.views", ViewPlan(views=views))
+    evaluation = Evaluation(run, small_data, processor)
+    encoder = build_method(small_run, small_data, processor).encoder
+    first, companion = evaluation._views(encoder)
+    index = small_data.validation.rows[: run.evaluation.follow_images]
+    pixels = small_data.validation.tensor((index + 1) % len(small_data.validation), "image").float() / 255.0
+    with torch.no_grad():
+        torch.testing.assert_close(companion, encoder.eval()(pixels).float())
+    plain = Evaluation(run.with_field("method.views", two_views(SIMCLR_SMALL)), small_data, processor)
+    assert torch.equal(first, plain._views(encoder)[0]), "by its place"
+
+
+def test_a_followed_moment_is_as_far_as_the_plan_says(processor: Processor) -> None:
+    data = load(DataConfig(name="emoji-films", train_images=64))
+    window = View(policy=Policy(ops=(Flip(p=0.0),)), field="clip", time=Moment(length=2))
+    later = View(policy=PLAIN, field="clip", time=Moment(length=2, like=0, apart=1.0))
+    plan = ViewPlan(views=(window, later))
+    items, rates = items_of(plan, data.validation, data.validation.rows[:32])
+    clips = items["clip"].float() / 255.0
+    first, second = plan(items, Draws(data.validation.rows[:32], 0), rates)
+    starts = [
+        [next(t for t in range(15) if torch.equal(c[t : t + 2], v)) for c, v in zip(clips, made, strict=True)]
+        for made in (first, second)
+    ]
+    assert rates == {"clip": 8.0}
+    assert all(abs(a - b) >= 8 for a, b in zip(*starts, strict=True)), "a second is eight frames"

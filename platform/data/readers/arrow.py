@@ -3,7 +3,6 @@
 import io
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, final
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from unlabeled.platform.data.contents import damage_named
 from unlabeled.platform.data.digests import shown
 from unlabeled.platform.data.images import centre_square, picture_named, three_channels
-from unlabeled.platform.data.source import Field, Source
+from unlabeled.platform.data.source import Field, Source, in_threads
 from unlabeled.platform.errors import UserError
 
 MAX_PARQUET = 4 * 2**30  # bytes, of one split
@@ -45,9 +44,8 @@ class ArrowImages(Source):
         self.check_has(field)
         self._pictures()  # here rather than once a thread
         x = torch.empty(len(index), *self.fields[field].shape, dtype=torch.uint8)
-        with ThreadPoolExecutor(max(1, min(len(index), torch.get_num_threads()))) as pool:
-            for row, pixels in enumerate(pool.map(self._decode, self._rows[index].tolist())):
-                x[row] = torch.from_numpy(pixels)
+        for row, pixels in enumerate(in_threads(self._decode, self._rows[index].tolist())):
+            x[row] = torch.from_numpy(pixels)
         return x
 
     def take(self, rows: Tensor) -> "ArrowImages":

@@ -7,7 +7,6 @@ is the field ``wave``, in mono at 16 kHz. Films that a telephone turned are turn
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import final
 
@@ -16,12 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from unlabeled.platform.data.contents import Contents
+from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import shown
 from unlabeled.platform.data.listing import listed, path_of
 from unlabeled.platform.data.readers.decoded import frames_at, package, sound_at, span
-from unlabeled.platform.data.readers.measured import checksum, measured
-from unlabeled.platform.data.source import Field, Joined, Source
+from unlabeled.platform.data.readers.measured import measured
+from unlabeled.platform.data.source import Field, Joined, Source, in_threads
 from unlabeled.platform.data.told import Classes
 from unlabeled.platform.errors import UserError
 
@@ -46,7 +45,7 @@ def read_films(name: str, root: Path, image_px: int | None, frames: int | None, 
     listing = listed(name, root, "films", SUFFIXES)
     labels = listing.labelled
     paths = [path for path, _ in labels]
-    digests, found = measured(listing.place, paths, "films", 3, span)
+    digests, found = measured(listing.place, paths, "films-1", 3, span)
     counts = ((found[:, 1] - found[:, 0]) * rate / frames + 1e-6).astype(np.int64)
     if not counts.all():
         raise _too_short(listing.place, paths, found[:, 1] - found[:, 0], frames, rate)
@@ -119,10 +118,8 @@ class FilmClips(Source):
         decode = self._frames if field == "clip" else self._sound
         dtype = torch.uint8 if field == "clip" else torch.float32
         x = torch.empty(len(index), *self.fields[field].shape, dtype=dtype)
-        # Threads are made for each batch: a pool that is kept can't be pickled and dies silently in a forked process.
-        with ThreadPoolExecutor(max(1, min(len(index), torch.get_num_threads()))) as pool:
-            for row, values in enumerate(pool.map(decode, index.tolist())):
-                x[row] = torch.from_numpy(values)
+        for row, values in enumerate(in_threads(decode, index.tolist())):
+            x[row] = torch.from_numpy(values)
         return x
 
     def take(self, rows: Tensor) -> "FilmClips":

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlabeled.platform.data.contents import Contents, damage_named
+from unlabeled.platform.data.contents import Contents, checksum, damage_named
 from unlabeled.platform.data.digests import file_digests, shown, unreadable
 from unlabeled.platform.data.listing import existing_folder, path_of, split_of
 from unlabeled.platform.data.readers.arrow import ArrowImages, inside, open_table
-from unlabeled.platform.data.readers.measured import checksum
 from unlabeled.platform.data.source import Joined, Source
 from unlabeled.platform.data.told import Classes, Texts
 from unlabeled.platform.errors import UserError

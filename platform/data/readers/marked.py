@@ -1,7 +1,6 @@
 """What is marked in pictures, brought to the centre square that the pictures are brought to: masks and boxes."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import final
 
@@ -12,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from unlabeled.platform.data.images import centre_box, picture_named
-from unlabeled.platform.data.source import IGNORED, Field, Source
+from unlabeled.platform.data.source import IGNORED, Field, Source, in_threads
 
 Boxes = npt.NDArray[np.float32]
 
@@ -56,8 +55,7 @@ class FileMasks(Source):
         shape = self.fields[field].shape
         flat = [self._folder / file for item in index.tolist() for file in self._files[item]]
         x = torch.full((len(index), *shape), IGNORED, dtype=torch.uint8)
-        with ThreadPoolExecutor(max(1, min(len(flat), torch.get_num_threads()))) as pool:
-            masks = list(pool.map(self._decode, flat))
+        masks = list(in_threads(self._decode, flat))
         done = 0
         for row, item in enumerate(index.tolist()):
             count = len(self._files[item])

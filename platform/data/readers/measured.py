@@ -3,8 +3,6 @@
 It is kept under the sha256 of a file's contents, beside the digests of :mod:`unlabeled.platform.data.digests`.
 """
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,11 +46,3 @@ def measured(
         rows["found"] = np.stack(list(known.values()))
         keep_rows(folder, what, rows)
     return digests, np.stack([known[digest] for digest in digests])
-
-
-def checksum(labels: Sequence[tuple[str, object]], digests: Sequence[bytes]) -> str:
-    """Return the sha256 of files by their sorted paths, contents and what is told of each."""
-    digest = hashlib.sha256()
-    for (path, told), content in sorted(zip(labels, digests, strict=True), key=lambda row: row[0][0]):
-        digest.update(os.fsencode(path) + f"\0{content.hex()}\0{told}\n".encode())
-    return digest.hexdigest()

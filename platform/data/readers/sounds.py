@@ -11,7 +11,6 @@ speaker. Splits are then cut file by file, so that every split has every speaker
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, final
 
@@ -19,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.platform.data.contents import Contents
+from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import shown, unreadable
 from unlabeled.platform.data.listing import listed, path_of
-from unlabeled.platform.data.readers.measured import checksum, measured
+from unlabeled.platform.data.readers.measured import measured
 from unlabeled.platform.data.readers.resampled import Samples, length_at, resampled
-from unlabeled.platform.data.source import Field, Joined, Source
+from unlabeled.platform.data.source import Field, Joined, Source, in_threads
 from unlabeled.platform.data.told import Classes
 from unlabeled.platform.errors import UserError
 
@@ -83,7 +82,7 @@ def measured_sounds(place: Path, paths: Sequence[str]) -> tuple[list[bytes], Any
         UserError: one can't be read, or is not whole; it is named.
     """
     soundfile()  # here rather than once a thread
-    digests, found = measured(place, paths, "sounds", 2, _measure)
+    digests, found = measured(place, paths, "sounds-1", 2, _measure)
     return digests, found.astype(np.int64)
 
 
@@ -130,9 +129,8 @@ class SoundPieces(Source):
         self.check_has(field)
         soundfile()
         x = torch.empty(len(index), *self.fields["wave"].shape)
-        with ThreadPoolExecutor(max(1, min(len(index), torch.get_num_threads()))) as pool:
-            for row, samples in enumerate(pool.map(self._decode, index.tolist())):
-                x[row, 0] = torch.from_numpy(samples)
+        for row, samples in enumerate(in_threads(self._decode, index.tolist())):
+            x[row, 0] = torch.from_numpy(samples)
         return x
 
     def take(self, rows: Tensor) -> "SoundPieces":

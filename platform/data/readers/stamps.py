@@ -23,7 +23,6 @@ spectrum's mean and deviation over time, tells 0.95 of the languages (the larges
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import final
 
@@ -33,15 +32,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unlabeled.platform.data.contents import Contents
+from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import cache_folder, file_digests, shown, unreadable
 from unlabeled.platform.data.images import check_picture, picture_named, three_channels
 from unlabeled.platform.data.listing import existing_folder, path_of
 from unlabeled.platform.data.readers.deb import unpack
 from unlabeled.platform.data.readers.initials import MANNERS, manner
-from unlabeled.platform.data.readers.measured import checksum
 from unlabeled.platform.data.readers.sounds import RATE, SECONDS, SoundPieces, measured_sounds, whole_rate
-from unlabeled.platform.data.source import Field, Joined, Source
+from unlabeled.platform.data.source import Field, Joined, Source, in_threads
 from unlabeled.platform.data.told import Classes, Texts
 from unlabeled.platform.errors import UserError
 
@@ -183,9 +181,8 @@ class PaddedImages(Source):
         self.check_has(field)
         x = torch.full((len(index), 3, self._px, self._px), 255, dtype=torch.uint8)
         rows = [(row, self._paths[item]) for row, item in enumerate(index.tolist()) if self._paths[item]]
-        with ThreadPoolExecutor(max(1, min(len(rows), torch.get_num_threads()))) as pool:
-            for (row, _), pixels in zip(rows, pool.map(self._decode, [path for _, path in rows]), strict=True):
-                x[row] = torch.from_numpy(pixels)
+        for (row, _), pixels in zip(rows, in_threads(self._decode, [path for _, path in rows]), strict=True):
+            x[row] = torch.from_numpy(pixels)
         return x
 
     def take(self, rows: Tensor) -> "PaddedImages":
