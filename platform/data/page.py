@@ -164,9 +164,9 @@ def _title(name: str, field: Field, values: Values) -> list[Line]:
 
 def _written(lines: list[Line], width: int) -> "Image":
     """Write lines below each other, wrapped; what has a colour goes on in the line before, after a square of it."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    font = ImageFont.load_default(size=panels.FONT_PX)
+    font = panels.font_of(panels.FONT_PX)
     page = Image.new(
         "RGB", (width, _LINE * (sum(len(line) for line, _ in lines) * _LETTER // width + len(lines) + 1)), "white"
     )

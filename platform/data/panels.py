@@ -3,6 +3,8 @@
 import colorsys
 import itertools
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,7 @@ from unlabeled.platform.data.source import IGNORED, Field
 if TYPE_CHECKING:  # Pillow is loaded by what draws
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
 
 Colour = tuple[int, int, int]
 Pixels = npt.NDArray[np.uint8]
@@ -144,11 +147,19 @@ def _spectrogram(mono: Tensor) -> Pixels:
 
 def _label(pen: "ImageDraw", text: str, place: tuple[int, int], colour: Colour, within: tuple[int, int]) -> None:
     """Write a name into the upper left corner of a box, on its colour, and inside the picture."""
-    from PIL import ImageFont
-
-    font = ImageFont.load_default(size=10)
+    font = font_of(10)
     left, _, right, bottom = pen.textbbox((0, 0), text, font=font)
     x, y = min(place[0], within[0] - int(right - left) - 4), min(place[1], within[1] - int(bottom) - 3)
     pen.rectangle((max(x, 0), y, max(x, 0) + right - left + 3, y + bottom + 2), fill=colour)
     ink = "black" if sum(colour) > 3 * _GREY[0] else "white"
     pen.text((max(x, 0) + 2, y), text, fill=ink, font=font)
+
+
+def font_of(px: int) -> "FreeTypeFont":
+    """Return a font that knows Greek and Cyrillic, too: matplotlib's, as Pillow's own knows Latin alone."""
+    from PIL import ImageFont
+
+    spec = find_spec("matplotlib")
+    assert spec is not None
+    assert spec.origin is not None
+    return ImageFont.truetype(Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", px)

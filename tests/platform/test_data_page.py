@@ -11,6 +11,7 @@ from unlabeled.platform.data.panels import (
     colour_of,
     draw_boxes,
     draw_points,
+    font_of,
     scale_of,
     sound,
     strip,
@@ -117,3 +118,9 @@ def test_large_pictures_are_shrunk_and_strips_are_as_wide_as_their_parts() -> No
     small = tile(torch.zeros(1, 48, 48, dtype=torch.uint8), "clip")
     assert small.size == (96, 96)
     assert strip([small, large]).size == (96 + 2 + 128, 256)
+
+
+def test_words_in_greek_and_cyrillic_are_letters_not_boxes() -> None:
+    font = font_of(12)
+    drawn = [bytes(font.getmask(letter)) for letter in ("Н", "γ", "\U0010ffff")]  # the last is in no font
+    assert len(set(drawn)) == 3
