@@ -12,6 +12,7 @@ a sound, K taps of a kernel, N pixels of an input along one axis, M pixels of an
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
@@ -64,6 +65,10 @@ class Extent(NamedTuple):
         """Of a picture, in pixels; of a sound, in samples."""
         return self.size[-1]
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Extent":
+        """Return it with each of its tensors changed: put on a device, or taken some rows of."""
+        return self._replace(size=tuple(change(side) if isinstance(side, Tensor) else side for side in self.size))
+
     def sizes(self, device: torch.device) -> Tensor:
         """Return the size as int64 [1, 2] of height and width; [B, 2] where pictures differ."""
         if all(isinstance(side, int) for side in self.size):
@@ -83,6 +88,11 @@ class Drawn(NamedTuple):
 
     fires: Tensor | None
     parameters: tuple[Tensor, ...]
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Drawn":
+        """Return it with each of its tensors changed: put on a device, or taken some rows of."""
+        fires = None if self.fires is None else change(self.fires)
+        return Drawn(fires, tuple(change(values) for values in self.parameters))
 
 
 class Augmentation(Settings, ABC):

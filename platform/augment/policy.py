@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Discriminator, Tag, model_validator
@@ -52,6 +52,16 @@ class DrawnView(NamedTuple):
         whole = identity(len(self.rows), device)
         return whole if matrix is None else matrix.expand_as(whole)
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> "DrawnView":
+        """Return it with each of its tensors changed: put on a device, or taken some rows of."""
+        changed = {id(step): step.each(change) for step in self.steps if step is not None}
+        return DrawnView(
+            tuple(step and changed[id(step)] for step in self.steps),
+            self.extent.each(change),
+            tuple((op, extent.each(change), changed[id(drawn)]) for op, extent, drawn in self.moves),
+            change(self.rows),
+        )
+
 
 class Policy(Settings):
     """Operations in the order in which they are applied; none at all is the identity.
@@ -86,16 +96,20 @@ class Policy(Settings):
         """
         return self.change(items, self.draw(Extent.of(items.shape[1:]), draws))
 
-    def draw(self, extent: Extent, draws: Draws, *, geometry_only: bool = False) -> DrawnView:
+    def draw(
+        self, extent: Extent, draws: Draws, *, geometry_only: bool = False, geometry: DrawnView | None = None
+    ) -> DrawnView:
         """Draw all that decides the views of items of this extent, without a look at them.
 
         With ``geometry_only`` what moves no pixels is not drawn, and there is nothing to :meth:`change` items with.
+        Such a draw may be given as ``geometry``, on the draws' device: then only the rest is drawn.
         """
         steps: list[Drawn | None] = []
         moves: list[tuple[Op, Extent, Drawn]] = []
-        for op, scope in self._scoped():
+        for place, (op, scope) in enumerate(self._scoped()):
             if isinstance(op, Op) and op.moves:
-                drawn = op.draw(extent, draws.fold_in(*scope))
+                given = geometry and geometry.steps[place]
+                drawn = op.draw(extent, draws.fold_in(*scope)) if given is None else given
                 steps.append(drawn)
                 moves.append((op, extent, drawn))
             else:

@@ -204,10 +204,22 @@ class ViewPlan(Settings):
         """Draw where each view begins in its clip or sound, int64 [B] in frames or samples; 0 of whole items."""
         return self.timetable(shapes, rates).draw(draws)
 
-    def draw(self, shapes: Mapping[str, Shape], draws: Draws, *, geometry_only: bool = False) -> tuple[DrawnView, ...]:
+    def draw(
+        self,
+        shapes: Mapping[str, Shape],
+        draws: Draws,
+        *,
+        geometry_only: bool = False,
+        geometry: Sequence[DrawnView] | None = None,
+    ) -> tuple[DrawnView, ...]:
         """Draw every view of items whose fields have these shapes; see :meth:`Policy.draw`."""
         return tuple(
-            view.policy.draw(view.extent(shapes[view.field]), draws.fold_in("view", place), geometry_only=geometry_only)
+            view.policy.draw(
+                view.extent(shapes[view.field]),
+                draws.fold_in("view", place),
+                geometry_only=geometry_only,
+                geometry=None if geometry is None else geometry[place],
+            )
             for place, view in enumerate(self.views)
         )
 

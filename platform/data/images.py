@@ -48,6 +48,11 @@ class ArrayImages(Source):
     def __len__(self) -> int:
         return len(self._index)
 
+    def is_in_memory(self, field: str) -> bool:
+        """Tell that pictures are read at the cost of a copy, unless they are resized."""
+        self.check_has(field)
+        return bool(self._px == self._array.shape[2])
+
     def read(self, index: Tensor, field: str) -> Tensor:
         """Return pictures ``index`` as uint8 [B, C, image_px, image_px], resized with antialiasing if need be."""
         self.check_has(field)

@@ -11,6 +11,8 @@ it is stored, beside :meth:`Source.known`, and to read a window of it: a further
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, final
 
@@ -65,12 +67,29 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
+_threads: ContextVar[int | None] = ContextVar("threads", default=None)
+
+
+@contextmanager
+def reading_with(threads: int) -> Iterator[None]:
+    """Let what is read on this thread be read with so many threads: with 1 where several batches are read at once."""
+    before = _threads.set(threads)
+    try:
+        yield
+    finally:
+        _threads.reset(before)
+
+
 def in_threads(work: Callable[[Given], Made], given: Sequence[Given]) -> Iterator[Made]:
-    """Yield what is made of each, in order, on as many threads as torch may use: files decoded, for one.
+    """Yield what is made of each, in order, on as many threads as torch may use, or as :func:`reading_with` says.
 
     Threads are made for each batch: a pool that is kept can't be pickled and dies silently in a forked process.
     """
-    with ThreadPoolExecutor(max(1, min(len(given), torch.get_num_threads()))) as pool:
+    threads = min(len(given), _threads.get() or torch.get_num_threads())
+    if threads <= 1:
+        yield from map(work, given)
+        return
+    with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(work, given)
 
 
@@ -95,9 +114,20 @@ class Source(ABC):
         self.check_has(field)
         return torch.ones(len(self), dtype=torch.bool)
 
+    def is_in_memory(self, field: str) -> bool:
+        """Tell whether a field is read at the cost of a copy: not from files, and not made. No, if not said otherwise.
+
+        Raises:
+            UserError: there is no such field.
+        """
+        self.check_has(field)
+        return False
+
     @abstractmethod
     def read(self, index: Tensor, field: str) -> Tensor | list[str]:
         """Return the field of items ``index``, in that order; an item may be asked for more than once.
+
+        It may be called on several threads at the same time.
 
         Args:
             index: int64 [B], on the CPU; items that have the field. Of others, what comes back means nothing.
@@ -166,6 +196,10 @@ class Joined(Source):
     def known(self, field: str) -> Tensor:
         """Return which items have the field, bool [N]."""
         return self.of(field).known(field)
+
+    def is_in_memory(self, field: str) -> bool:
+        """Tell whether a field lies in memory, in the source that has it."""
+        return self.of(field).is_in_memory(field)
 
     def read(self, index: Tensor, field: str) -> Tensor | list[str]:
         """Return the field of items ``index``, from the source that has it."""

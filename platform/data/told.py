@@ -49,6 +49,11 @@ class Classes(Source):
         self.check_has(field)
         return self._known.clone()
 
+    def is_in_memory(self, field: str) -> bool:
+        """Tell that they are."""
+        self.check_has(field)
+        return True
+
     def read(self, index: Tensor, field: str) -> Tensor:
         """Return the classes of items ``index``, int64 [B]."""
         self.check_has(field)
@@ -76,6 +81,11 @@ class Texts(Source):
         """Return which items have a text, bool [N]."""
         self.check_has(field)
         return torch.tensor([text is not None for text in self._texts], dtype=torch.bool)
+
+    def is_in_memory(self, field: str) -> bool:
+        """Tell that they are."""
+        self.check_has(field)
+        return True
 
     def read(self, index: Tensor, field: str) -> list[str]:
         """Return the texts of items ``index``."""

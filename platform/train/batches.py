@@ -1,6 +1,8 @@
 """The batches that a run trains on. Which items, views and draws a row has is a function of (seed, step) alone.
 
-So any rows of any step can be made, by whichever worker, in whichever micro-batch, and early: they are the same.
+So any rows of any step can be made, by whichever worker, in whichever micro-batch, and early: they are the same. A
+batch is made in two halves: what it needs is read, on the CPU, on any thread or machine; then it is made of that, on
+the device.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.stored import Scope, Stored
 
 _MOVES = {"mask": move_masks, "boxes": move_boxes, "points": move_points}
 
@@ -46,11 +49,38 @@ class Batches:
             rows: int64 [B], which rows of the global batch; this worker's if not said otherwise.
             with_views: whether to make their views.
         """
+        return self.make(self.read(step, rows), with_views=with_views)
+
+    def read(self, step: int, rows: Tensor | None = None) -> Stored:
+        """Read what the batch of a step needs, and that of its streams: a function of (seed, step, rows).
+
+        It changes nothing and uses no device, so it may be called on any thread, and before its time.
+
+        Args:
+            step: which step, counted from 0.
+            rows: int64 [B], which rows of the global batch; this worker's if not said otherwise.
+
+        Raises:
+            UserError: a file can't be read.
+        """
         epoch, position = divmod(step, self.steps_per_epoch)
         rows = self.own_rows() if rows is None else rows
         index = self._order(epoch)[position * self._run.batch_size + rows]
-        batch = self._items(index, rows, (self._run.seed, step), with_views)
-        streams = {name: stream(step, rows, with_views) for name, stream in self._streams.items()}
+        streams = {name: stream.read(step, rows) for name, stream in self._streams.items()}
+        return replace(self._items.read(index, rows, (self._run.seed, step)), streams=streams)
+
+    def make(self, stored: Stored, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
+        """Make the batch of what was read, on the device.
+
+        Args:
+            stored: what :meth:`read` gave.
+            rows: int64 [b], which rows of the global batch, of those that were read; all of these if not said
+                otherwise.
+            with_views: whether to make their views.
+        """
+        rows = stored.rows if rows is None else rows
+        batch = self._items.make(stored.of(rows), with_views)
+        streams = {name: stream.make(stored.streams[name], rows, with_views) for name, stream in self._streams.items()}
         return replace(batch, streams=streams)
 
     def own_rows(self) -> Tensor:
@@ -74,7 +104,8 @@ def clean_batch(
     """
     views = tuple(view.model_copy(update={"policy": PLAIN}) for view in plan.views)
     made = _Items(items, plan.model_copy(update={"views": views, "streams": {}}), processor)
-    return replace(made(index, index, scope, True), draws=Draws(processor.put(index), *scope))
+    batch = made.make(made.read(index, index, scope), with_views=True)
+    return replace(batch, draws=Draws(processor.put(index), *scope))
 
 
 class _Beside:
@@ -87,14 +118,20 @@ class _Beside:
         self._name, self._seed, self._beside = name, run.seed, stream.beside
         self._per_step = run.batch_size // stream.beside
 
-    def __call__(self, step: int, rows: Tensor, with_views: bool) -> Batch:
-        own = rows[rows % self._beside == 0] // self._beside
+    def read(self, step: int, rows: Tensor) -> Stored:
+        own = self._own(rows)
         number = step * self._per_step + own  # counted from the run's begin, pass after pass
         turn, place = number // self._order.length, number % self._order.length
         chosen = torch.empty_like(place)
         for each in turn.unique().tolist():  # type: ignore[no-untyped-call]
             chosen[turn == each] = self._order(each)[place[turn == each]]
-        return self._items(chosen, own, (self._seed, step, "stream", self._name), with_views)
+        return self._items.read(chosen, own, (self._seed, step, "stream", self._name))
+
+    def make(self, stored: Stored, rows: Tensor, with_views: bool) -> Batch:
+        return self._items.make(stored.of(self._own(rows)), with_views)
+
+    def _own(self, rows: Tensor) -> Tensor:
+        return rows[rows % self._beside == 0] // self._beside
 
 
 class _Items:
@@ -105,75 +142,97 @@ class _Items:
         self._shapes = {field: source.fields[field].shape for field in plan.fields}
         self._rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
 
-    def __call__(self, place: Tensor, rows: Tensor, scope: tuple[int | str, ...], with_views: bool) -> Batch:
+    def read(self, place: Tensor, rows: Tensor, scope: Scope) -> Stored:
+        """Decide and read, on the CPU."""
+        plan, draws = self._plan, Draws(rows, *scope)
+        starts = plan.starts(self._shapes, self._rates, draws.fold_in("views"))
+        index = self._index(place, draws)
+        whole, parts = self._shown(index, starts)
+        return Stored(
+            scope=scope,
+            rows=rows,
+            index=index,
+            starts=starts,
+            geometry=plan.draw(self._shapes, draws.fold_in("views"), geometry_only=True),
+            whole=whole,
+            parts=parts,
+            targets={field: self._target(field, index[0], starts) for field in plan.targets},
+            streams={},
+        )
+
+    def make(self, stored: Stored, with_views: bool) -> Batch:
+        """Make views and targets of what was read, on the device."""
         put, plan = self._processor.put, self._plan
-        here, draws = Draws(rows, *scope), Draws(put(rows), *scope)  # what is read is decided on the CPU
-        starts = plan.starts(self._shapes, self._rates, here.fold_in("views"))
-        drawn = plan.draw(self._shapes, draws.fold_in("views"), geometry_only=not with_views)
+        draws = Draws(put(stored.rows), *stored.scope)
+        drawn = tuple(each.each(put) for each in stored.geometry)
         matrices = [each.matrix() for each in drawn]
         made: tuple[Tensor, ...] = ()
         if with_views:
-            shown = self._shown(self._companions(place, here), starts)
+            drawn = plan.draw(self._shapes, draws.fold_in("views"), geometry=drawn)
+            whole = {item: put(values) for item, values in stored.whole.items()}
+            shown = [
+                put(stored.parts[place]) if place in stored.parts else whole[view.item]
+                for place, view in enumerate(plan.views)
+            ]
             made = tuple(self._processor.layout(view) for view in plan.make(shown, drawn))
-        seen = [(start, matrix, each.extent) for start, matrix, each in zip(starts, matrices, drawn, strict=True)]
-        targets = {field: self._target(field, self._index(place), seen) for field in plan.targets}
+        seen = [(matrix, each.extent) for matrix, each in zip(matrices, drawn, strict=True)]
         return Batch(
             views=made,
             to_view=tuple(matrix.float() for matrix in matrices),
-            starts=tuple(
-                torch.zeros_like(draws.rows) if view.time is None else put(start)
-                for view, start in zip(plan.views, starts, strict=True)
-            ),
-            index=put(self._index(place)),
+            starts=tuple(put(start) for start in stored.starts),
+            index=put(stored.index[0]),
             draws=draws.fold_in("method"),
-            targets=targets,
+            targets={field: self._moved(field, values, seen) for field, values in stored.targets.items()},
         )
 
-    def _index(self, place: Tensor) -> Tensor:
-        return place if self._pool is None else self._pool[place]
-
-    def _companions(self, place: Tensor, draws: Draws) -> dict[int, Tensor]:
+    def _index(self, place: Tensor, draws: Draws) -> dict[int, Tensor]:
         """Return whose fields are read: the index of each row's own item, and of its companions."""
         count = len(self._source) if self._pool is None else len(self._pool)
         drawn = {of: draws.fold_in("companion", of).other("item", count, place) for of in self._plan.companions}
-        return {of: self._index(each) for of, each in {0: place, **drawn}.items()}
+        return {of: each if self._pool is None else self._pool[each] for of, each in {0: place, **drawn}.items()}
 
-    def _shown(self, index: Mapping[int, Tensor], starts: tuple[Tensor, ...]) -> list[Tensor]:
-        """Return what each view shows, as it is stored, on the device; each item is read once."""
+    def _shown(
+        self, index: Mapping[int, Tensor], starts: tuple[Tensor, ...]
+    ) -> tuple[dict[str, Tensor], dict[int, Tensor]]:
+        """Read what the views show, as it is stored, each item once: what they show whole, and what a part of."""
         read: dict[str, Tensor] = {}
         whole: dict[str, Tensor] = {}
-        found = []
-        for view, start in zip(self._plan.views, starts, strict=True):
+        parts: dict[int, Tensor] = {}
+        for place, view in enumerate(self._plan.views):
             if view.item not in read:
                 read[view.item] = self._source.tensor(index[view.of], view.field)
-            if view.time is not None:  # only the part goes to the device
-                part = view.time.cut(read[view.item], start, dim=1 if read[view.item].ndim == 5 else 2)
-                found.append(self._processor.put(part))
-            else:
-                if view.item not in whole:
-                    whole[view.item] = self._processor.put(read[view.item])
-                found.append(whole[view.item])
-        return found
+            if view.time is None:
+                whole[view.item] = read[view.item]
+            else:  # only the part goes to the device
+                parts[place] = view.time.cut(read[view.item], starts[place], dim=1 if read[view.item].ndim == 5 else 2)
+        return whole, parts
 
-    def _target(self, name: str, index: Tensor, seen: Sequence[tuple[Tensor, Tensor, Extent]]) -> Any:
-        """Return a target of items: what lies in a picture or clip as the first view of that shows it.
-
-        ``seen`` has for each view where it begins, its matrix and its extent.
-        """
+    def _target(self, name: str, index: Tensor, starts: tuple[Tensor, ...]) -> Any:
+        """Read a target of items; what lies in a clip, at the moments that the first view of that shows."""
         field, values = self._source.fields[name], self._source.read(index, name)
+        if isinstance(values, Tensor) and field.kind in _MOVES:
+            place = self._place(field.of)
+            time = self._plan.views[place].time
+            return values if time is None else time.cut(values, starts[place])
+        return values
+
+    def _moved(self, name: str, values: Any, seen: Sequence[tuple[Tensor, Extent]]) -> Any:
+        """Return a target as the first view of what it lies in shows it; ``seen`` has each view's matrix and extent."""
         if not isinstance(values, Tensor):
             return values
+        field = self._source.fields[name]
         if field.kind not in _MOVES:
             return self._processor.put(values)
-        place = first_view_of(self._plan, field.of)
-        assert place is not None, "check_fits looks for it"
-        start, matrix, extent = seen[place]
-        if (time := self._plan.views[place].time) is not None:
-            values = time.cut(values, start)
+        matrix, extent = seen[self._place(field.of)]
         height, width = extent.size
         assert isinstance(height, int)
         assert isinstance(width, int)
         return _MOVES[field.kind](self._processor.put(values), matrix, height, width)
+
+    def _place(self, of: str) -> int:
+        place = first_view_of(self._plan, of)
+        assert place is not None, "check_fits looks for it"
+        return place
 
 
 class _Order:

@@ -173,12 +173,12 @@ class Training:
         return result
 
     def _gradients_of_parts(self, micro_batch: int) -> StepResult:
-        own = self._batches.own_rows()
+        stored = self._batches.read(self.step)
 
         def make_batch(rows: Tensor, with_views: bool) -> Batch:
-            return self.batch(self.step, rows, with_views=with_views)
+            return self._batches.make(stored, rows, with_views=with_views)
 
-        parts = torch.split(own, micro_batch // collective.world_size())
+        parts = torch.split(stored.rows, micro_batch // collective.world_size())
         if isinstance(self.method, EmbeddingMethod):
             result = microbatch.cache(self.method, parts, make_batch, self.processor)
         else:

@@ -236,6 +236,22 @@ def test_without_views_the_rest_is_the_same(small_data: Data) -> None:
             torch.testing.assert_close(value, whole[name], rtol=0, atol=0, equal_nan=True)
 
 
+def test_what_is_read_once_makes_every_part_of_it(small_data: Data) -> None:
+    source = all_known(held())
+    made = batches(FILMS.model_copy(update={"streams": {"labelled": LABELLED}}), small_data, source)
+    stored = made.read(3)
+    for rows in (torch.arange(4, 12), torch.tensor([15, 3, 8, 0])):  # side by side, and not
+        read_alone, made_of_all = parts(made(3, rows)), parts(made.make(stored, rows))
+        assert read_alone.keys() == made_of_all.keys()
+        for name, value in read_alone.items():
+            if isinstance(value, Tensor):
+                torch.testing.assert_close(made_of_all[name], value, rtol=0, atol=0, equal_nan=True)
+            else:
+                assert made_of_all[name] == value
+    with pytest.raises(AssertionError, match="only what was read"):
+        made.make(made.read(3, torch.arange(4)), torch.arange(2, 6))
+
+
 def test_all_of_it_is_on_the_device(small_data: Data) -> None:
     run = RunConfig(method=SimCLRConfig(views=SEMI), batch_size=16)
     made = Batches(run, with_held(small_data, held()), Processor(torch.device("meta"), "fp32"))
