@@ -44,7 +44,7 @@ class Draws:
 
     def to(self, device: torch.device) -> "Draws":
         """Return the same draws on a device."""
-        return Draws(self.rows.to(device), *self._scope)
+        return Draws(self.rows.to(device, non_blocking=True), *self._scope)
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Draw float32 [B, \\*shape], uniform in [0, 1), on a grid of 2**-24."""

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unlabeled.platform.augment.chosen import change_chosen, constant
 from unlabeled.platform.augment.op import Drawn, Extent, Op, per_image
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
@@ -57,7 +58,7 @@ class ColorJitter(Op):
             -self.hue,
         ]
         high = [1.0 + self.brightness, 1.0 + self.contrast, 1.0 + self.saturation, self.hue]
-        low_4, high_4 = torch.tensor((low, high), device=draws.rows.device).unbind()
+        low_4, high_4 = (constant(tuple(bounds), draws.rows.device) for bounds in (low, high))
         return low_4 + draws.uniform("amounts", 4) * (high_4 - low_4), draws.permutation("order", 4)
 
     def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:
@@ -134,14 +135,16 @@ def color_jitter(images: Tensor, amounts_B4: Tensor, order_B4: Tensor) -> Tensor
     """
     result = images.clone()
     if images.shape[1] == 1:
-        for kind_B in order_B4[order_B4 < _SATURATION].view(-1, 2).unbind(1):
+        place_B4 = order_B4.argsort(dim=1)  # of each kind, in the order
+        first_B = (place_B4[:, _BRIGHTNESS] > place_B4[:, _CONTRAST]).long()  # contrast's number is one
+        for kind_B in (first_B, 1 - first_B):
             _blend_(result, kind_B, amounts_B4)
         return result
-    blends_B3 = order_B4[order_B4 != _HUE].view(-1, 3)
+    before_B4 = (order_B4 == _HUE).cumsum(dim=1)  # how often the hue's turn has come
+    blends_B3 = torch.where(before_B4[:, :3] > 0, order_B4[:, 1:], order_B4[:, :3])
     for place in range(4):
-        for rows in torch.split((order_B4[:, place] == _HUE).nonzero().squeeze(1), _SAMPLES_AT_ONCE):
-            turned = turn_hue(result.index_select(0, rows), amounts_B4[:, _HUE].index_select(0, rows))
-            result.index_copy_(0, rows, turned)
+        turns_B = order_B4[:, place] == _HUE
+        change_chosen(result, turns_B, turn_hue, amounts_B4[:, _HUE], at_once=_SAMPLES_AT_ONCE, overwrite=True)
         if place < 3:
             _blend_(result, blends_B3[:, place], amounts_B4)
     return result

@@ -9,6 +9,7 @@ Shape suffixes: B batch, T frames (of what lies in a clip, else it is not there)
 import torch
 from torch import Tensor
 
+from unlabeled.platform.augment.chosen import constant
 from unlabeled.platform.data.source import IGNORED
 
 _ROUNDING = 1e-3  # of a pixel: a float32 matrix of a thousand pixels is as exact
@@ -42,7 +43,7 @@ def inverse(matrix: Tensor) -> Tensor:
     determinant = a * d - b * c
     rows = ((d, -b, b * y - d * x), (-c, a, c * x - a * y))
     found = torch.stack([torch.stack(row, dim=-1) / determinant[..., None] for row in rows], dim=-2)
-    last = torch.tensor((0.0, 0.0, 1.0), dtype=torch.float64, device=matrix.device)
+    last = constant((0.0, 0.0, 1.0), matrix.device, torch.float64)
     return torch.cat((found, last.expand_as(found[..., :1, :])), dim=-2)
 
 

@@ -110,7 +110,7 @@ class Timetable:
         """Draw where each view's window begins: int64 [B] for each, in frames or samples, on the draws' device."""
         found: list[Tensor] = []
         for place, moment in enumerate(self._moments):
-            own, starts = draws.fold_in("view", place), self.starts[place].to(draws.rows.device)
+            own, starts = draws.fold_in("view", place), self.starts[place].to(draws.rows.device, non_blocking=True)
             if moment is None:
                 found.append(torch.zeros_like(draws.rows))
             elif moment.like is None:

@@ -19,6 +19,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from unlabeled.platform.augment.chosen import change_chosen, constant
 from unlabeled.platform.augment.geometry import identity
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.settings import Settings, Variant
@@ -72,10 +73,15 @@ class Extent(NamedTuple):
     def sizes(self, device: torch.device) -> Tensor:
         """Return the size as int64 [1, 2] of height and width; [B, 2] where pictures differ."""
         if all(isinstance(side, int) for side in self.size):
-            return torch.tensor([self.size], device=device)
+            return constant(self.size, device, torch.int64)[None]
         batch = max(len(side) for side in self.size if isinstance(side, Tensor))
-        columns = [side if isinstance(side, Tensor) else torch.full((batch,), side) for side in self.size]
-        return torch.stack([column.to(device) for column in columns], dim=1)
+        columns = [
+            side.to(device, non_blocking=True)
+            if isinstance(side, Tensor)
+            else torch.full((batch,), side, device=device)
+            for side in self.size
+        ]
+        return torch.stack(columns, dim=1)
 
 
 class Drawn(NamedTuple):
@@ -125,13 +131,10 @@ class Augmentation(Settings, ABC):
     def change(self, items: Tensor, drawn: Drawn, *, overwrite: bool = False) -> Tensor:
         """Augment the items as it was drawn; see :meth:`__call__`."""
         if drawn.fires is None:
-            return self._over_time(items, drawn.parameters)
-        rows = drawn.fires.nonzero().squeeze(1)
-        chosen, *parameters = (values.index_select(0, rows) for values in (items, *drawn.parameters))
-        changed = self._over_time(chosen, tuple(parameters))
-        return (items if overwrite else items.clone()).index_copy_(0, rows, changed)
+            return self._over_time(items, *drawn.parameters)
+        return change_chosen(items, drawn.fires, self._over_time, *drawn.parameters, overwrite=overwrite)
 
-    def _over_time(self, items: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+    def _over_time(self, items: Tensor, *parameters: Tensor) -> Tensor:
         """Apply: to a clip, with the same parameters for every frame."""
         if items.ndim < 5:
             return self.apply(items, *parameters)

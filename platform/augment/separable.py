@@ -28,7 +28,7 @@ def separable(images: Tensor, vertical_BMN: Tensor, horizontal_BMN: Tensor) -> T
     batch, channels, height, width = images.shape
     new_height, new_width = vertical_BMN.shape[1], horizontal_BMN.shape[1]
     result = images.new_empty(batch, channels, new_height, new_width)
-    at_once = batch if images.is_cuda else _SAMPLES_AT_ONCE
+    at_once = batch if images.device.type != "cpu" else _SAMPLES_AT_ONCE
     for start in range(0, batch, at_once):
         part = slice(start, start + at_once)
         rows = torch.bmm(images[part].reshape(-1, channels * height, width), horizontal_BMN[part].mT)
@@ -75,13 +75,15 @@ def gaussian(sigma_B: Tensor, size: int, kernel: int) -> Tensor:
     """
     offset_K = torch.arange(kernel, device=sigma_B.device) - kernel // 2
     weights_BK = torch.softmax(-0.5 * (offset_K / sigma_B[:, None]).square(), dim=1)
-    taps = _reflecting_taps(size, kernel).to(sigma_B.device)
+    taps = _reflecting_taps(size, kernel, sigma_B.device)
     return (weights_BK @ taps.view(kernel, -1)).view(-1, size, size)
 
 
 @lru_cache(maxsize=16)
-def _reflecting_taps(size: int, kernel: int) -> Tensor:
+def _reflecting_taps(size: int, kernel: int, device: torch.device) -> Tensor:
     """Return float32 [kernel, size, size]: how much tap k of output m reads from input n, one or nothing."""
     half = kernel // 2
-    padded = F.pad(torch.eye(size)[None], (half, half), mode="reflect")[0]  # [input, place in the padded row]
+    padded = F.pad(torch.eye(size, device=device)[None], (half, half), mode="reflect")[
+        0
+    ]  # [input, place in the padded row]
     return padded.unfold(1, kernel, 1).permute(2, 1, 0).contiguous()

@@ -1,13 +1,14 @@
 """Augmentations that move pixels or hide them: cropping, flipping, rotation and cutout, of SimCLR's figure 4."""
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from unlabeled.platform.augment.chosen import change_chosen, constant
 from unlabeled.platform.augment.geometry import affine, scaling
 from unlabeled.platform.augment.op import Drawn, Extent, FractionRange, Op, PositiveRange, between, span
 from unlabeled.platform.augment.separable import resampling, separable
@@ -112,7 +113,7 @@ class Flip(Op):
         """Count x from the other side: x becomes width - x."""
         width_B = extent.sizes(device)[:, 1].double()
         shift_B2 = torch.stack((width_B, torch.zeros_like(width_B)), dim=1)
-        return scaling(torch.tensor(((-1.0, 1.0),), device=device), shift_B2)
+        return scaling(constant((-1.0, 1.0), device)[None], shift_B2)
 
 
 class Rotate90(Op):
@@ -207,8 +208,8 @@ def rotate90(images: Tensor, turns_B: Tensor) -> Tensor:
     _check_square(*images.shape[-2:])
     result = images.clone()
     for turns in (1, 2, 3):
-        rows = (turns_B == turns).nonzero().squeeze(1)
-        result.index_copy_(0, rows, images.index_select(0, rows).rot90(turns, dims=(-2, -1)))
+        turned = partial(torch.rot90, k=turns, dims=(-2, -1))
+        change_chosen(result, turns_B == turns, turned, overwrite=True)
     return result
 
 
@@ -235,7 +236,7 @@ def _check_square(height: int | Tensor, width: int | Tensor) -> None:
 @lru_cache(maxsize=64)
 def _largest_centred_of_all(size: tuple[int, ...], aspect: tuple[float, float], device: torch.device) -> Tensor:
     """Return it for a batch of one size, where it is the same step after step: int64 [1, 4]."""
-    return _largest_centred(torch.tensor([size], device=device), aspect)
+    return _largest_centred(constant(size, device, torch.int64)[None], aspect)
 
 
 def _largest_centred(size: Tensor, aspect: tuple[float, float]) -> Tensor:
