@@ -11,8 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unlabeled.platform.augment.chosen import change_chosen, constant
+from unlabeled.platform.augment.devices import change_chosen, constant
 from unlabeled.platform.augment.op import Drawn, Extent, Op, per_image
+from unlabeled.platform.augment.separable import is_large
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
@@ -154,7 +155,10 @@ def _blend_(images: Tensor, kind_B: Tensor, amounts_B4: Tensor) -> None:
     """Blend each image, in place, with black (brightness), its mean grey (contrast) or its own grey (saturation)."""
     factor_B = amounts_B4.gather(1, kind_B[:, None])[:, 0]
     grey = luminance(images)
-    mean = grey.mean(dim=(1, 2, 3), keepdim=True)
+    if is_large(images):  # row by row, so that it is the same on any number of threads
+        mean = grey.mean(dim=3, keepdim=True).mean(dim=2, keepdim=True)
+    else:
+        mean = grey.mean(dim=(1, 2, 3), keepdim=True)
     rest_B = 1.0 - factor_B
     images.mul_(per_image(factor_B))
     grey.mul_(per_image(rest_B * (kind_B == _SATURATION))).add_(mean * per_image(rest_B * (kind_B == _CONTRAST)))

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unlabeled.platform.augment.op import Extent, Op, PositiveRange, between, span
-from unlabeled.platform.augment.separable import gaussian, separable
+from unlabeled.platform.augment.separable import convolve, gaussian, gaussian_taps, is_large, separable
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
@@ -101,6 +101,8 @@ def blur(images: Tensor, sigma_B: Tensor, kernel: int) -> Tensor:
         float32 [B, C, H, W], in the images' range up to rounding.
     """
     height, width = images.shape[-2:]
+    if is_large(images):
+        return convolve(images, gaussian_taps(sigma_B, kernel))
     horizontal = gaussian(sigma_B, width, kernel)
     vertical = horizontal if height == width else gaussian(sigma_B, height, kernel)
     return separable(images, vertical, horizontal)

@@ -9,7 +9,7 @@ Shape suffixes: B batch, T frames (of what lies in a clip, else it is not there)
 import torch
 from torch import Tensor
 
-from unlabeled.platform.augment.chosen import constant
+from unlabeled.platform.augment.devices import constant
 from unlabeled.platform.data.source import IGNORED
 
 _ROUNDING = 1e-3  # of a pixel: a float32 matrix of a thousand pixels is as exact

@@ -19,7 +19,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from unlabeled.platform.augment.chosen import change_chosen, constant
+from unlabeled.platform.augment.devices import change_chosen, constant
 from unlabeled.platform.augment.geometry import identity
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.settings import Settings, Variant
@@ -167,10 +167,12 @@ class Op(Augmentation, Variant, ABC):
 
     Attributes:
         moves: whether it may move pixels, so that it has a matrix.
+        takes_bytes: whether it takes uint8, too, of which it makes float32 in [0, 1].
     """
 
     group = "unlabeled.ops"
     moves: ClassVar[bool] = False
+    takes_bytes: ClassVar[bool] = False
 
     def output(self, extent: Extent) -> Extent:
         """Return the extent of what it makes of pictures.
@@ -193,6 +195,11 @@ class Op(Augmentation, Variant, ABC):
         if matrix is None or drawn.fires is None:
             return matrix
         return torch.where(drawn.fires[:, None, None], matrix, identity(1, matrix.device))
+
+
+def as_float(items: Tensor) -> Tensor:
+    """Turn uint8 to float32 in [0, 1]; float32 stays as it is."""
+    return items.to(torch.float32).div_(255.0) if items.dtype == torch.uint8 else items
 
 
 def between(uniform: Tensor, bounds: tuple[float, float]) -> Tensor:

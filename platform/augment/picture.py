@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.platform.augment.figure import Figure
-from unlabeled.platform.augment.view import ViewPlan, as_float
+from unlabeled.platform.augment.op import as_float
+from unlabeled.platform.augment.view import ViewPlan
 from unlabeled.platform.draws import Draws
 
 if TYPE_CHECKING:  # Pillow is loaded by the one function that draws

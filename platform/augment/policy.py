@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Discriminator, Tag, model_validator
 from torch import Tensor
 
+from unlabeled.platform.augment.devices import change_in_parts
 from unlabeled.platform.augment.geometry import identity
-from unlabeled.platform.augment.op import Augmentation, Drawn, Extent, Op
+from unlabeled.platform.augment.op import Augmentation, Drawn, Extent, Op, as_float
 from unlabeled.platform.augment.waves import WaveOp
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import unknown
@@ -119,12 +120,21 @@ class Policy(Settings):
         return DrawnView(tuple(steps), extent, tuple(moves), draws.rows)
 
     def change(self, items: Tensor, drawn: DrawnView) -> Tensor:
-        """Augment the items as it was drawn."""
+        """Augment the items, float32 or uint8, as it was drawn: float32."""
+
+        def change(some: Tensor, rows: slice) -> Tensor:
+            return self._change(some, drawn if len(some) == len(items) else drawn.each(lambda values: values[rows]))
+
+        return change_in_parts(items, change)
+
+    def _change(self, items: Tensor, drawn: DrawnView) -> Tensor:
         result = items
         for op, step in zip(self.ops, drawn.steps, strict=True):
             assert step is not None, "drawn for its geometry only"
+            if not (isinstance(op, Op) and op.takes_bytes):
+                result = as_float(result)
             result = op.change(result, step, overwrite=result is not items)
-        return result
+        return as_float(result)
 
     def _scoped(self) -> Iterator[tuple[Augmentation, tuple[int | str, ...]]]:
         """Yield each operation with the scope of its draws."""

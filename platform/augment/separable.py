@@ -1,7 +1,8 @@
 """Filters that treat rows and columns apart, resampling and blur: two products with matrices of each sample's own.
 
 On small images a product with a dense matrix costs less than gathering the few pixels that matter, and it is exact: to
-cut out a box and resize it with antialiasing is one such matrix along each axis.
+cut out a box and resize it with antialiasing is one such matrix along each axis. On a CPU large images are worth the
+gathering: with the few pixels that matter the numbers are the same up to rounding.
 """
 
 from functools import lru_cache
@@ -10,8 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlabeled.platform.augment.op import as_float
+
 _SAMPLES_AT_ONCE = 64  # bounds what lies between the two products, so that it stays in a CPU's cache
+_LARGE_PX = 128  # a side that is longer makes an image large
+_TILE_PX = 32  # of a large image, along one axis, that a product makes
 _FAR = 1e9  # from every centre, in pixels: the triangle gives such a pixel no weight
+
+
+def is_large(images: Tensor, *sides: int) -> bool:
+    """Tell whether images [..., H, W], or these sides, are so large that a CPU better gathers the pixels that matter.
+
+    Sounds are not.
+    """
+    return images.device.type == "cpu" and images.ndim > 3 and max(*images.shape[-2:], *sides) > _LARGE_PX
 
 
 def separable(images: Tensor, vertical_BMN: Tensor, horizontal_BMN: Tensor) -> Tensor:
@@ -73,10 +86,69 @@ def gaussian(sigma_B: Tensor, size: int, kernel: int) -> Tensor:
     Returns:
         float32 [B, size, size].
     """
-    offset_K = torch.arange(kernel, device=sigma_B.device) - kernel // 2
-    weights_BK = torch.softmax(-0.5 * (offset_K / sigma_B[:, None]).square(), dim=1)
     taps = _reflecting_taps(size, kernel, sigma_B.device)
-    return (weights_BK @ taps.view(kernel, -1)).view(-1, size, size)
+    return (gaussian_taps(sigma_B, kernel) @ taps.view(kernel, -1)).view(-1, size, size)
+
+
+def gaussian_taps(sigma_B: Tensor, kernel: int) -> Tensor:
+    """Return the weights, float32 [B, kernel], of Gaussians cut to ``kernel`` pixels, which is odd."""
+    offset_K = torch.arange(kernel, device=sigma_B.device) - kernel // 2
+    return torch.softmax(-0.5 * (offset_K / sigma_B[:, None]).square(), dim=1)
+
+
+def convolve(images: Tensor, taps_BK: Tensor) -> Tensor:
+    """Weigh the pixels about each one, along columns and along rows, reflecting at the borders: for large images.
+
+    A band of a matrix makes a tile of pixels; as one such band goes for all tiles, it is a small one.
+
+    Args:
+        images: float32 [B, C, H, W], both sides longer than half of K.
+        taps_BK: float32 [B, K], each image's own weights; K is odd.
+    """
+    batch, channels, height, width = images.shape
+    reach = taps_BK.shape[1] - 1
+    padded = F.pad(images, (reach // 2,) * 4, mode="reflect")
+    band = taps_BK.new_zeros(batch, _TILE_PX, _TILE_PX + reach + 1)
+    band[:, :, : reach + 1] = taps_BK[:, None]
+    band = band.flatten(1)[:, :-_TILE_PX].view(
+        batch, _TILE_PX, _TILE_PX + reach
+    )  # each row a step further to the right
+    rows = padded.view(batch, channels * (height + reach), width + reach)
+    across = images.new_empty(batch, channels * (height + reach), width)
+    for start, size in _tiles(width):
+        part = band[:, :size, : size + reach].mT
+        torch.bmm(rows[..., start : start + size + reach], part, out=across[..., start : start + size])
+    columns = across.view(-1, height + reach, width)
+    result = torch.empty_like(images, memory_format=torch.contiguous_format)
+    band = band.repeat_interleave(channels, dim=0)
+    for start, size in _tiles(height):
+        part = band[:, :size, : size + reach]
+        made = result.view(-1, height, width)[:, start : start + size]
+        torch.bmm(part, columns[:, start : start + size + reach], out=made)
+    return result
+
+
+def _tiles(length: int) -> list[tuple[int, int]]:
+    return [(start, min(_TILE_PX, length - start)) for start in range(0, length, _TILE_PX)]
+
+
+def cut_one_by_one(images: Tensor, box_B4: Tensor, height: int, width: int) -> Tensor:
+    """Cut a box out of each image and resize it, bilinear with antialiasing: for large images on a CPU.
+
+    Args:
+        images: float32 [B, C, H, W] in [0, 1], or uint8.
+        box_B4: int64 [B, 4], top, left, height, width in pixels, inside the image.
+        height: pixels of the output.
+        width: pixels of the output.
+
+    Returns:
+        float32 [B, C, height, width].
+    """
+    result = torch.empty(*images.shape[:2], height, width)
+    for number, (top, left, box_height, box_width) in enumerate(box_B4.tolist()):
+        box = as_float(images[number : number + 1, :, top : top + box_height, left : left + box_width])
+        result[number] = F.interpolate(box, (height, width), mode="bilinear", antialias=True)[0]
+    return result
 
 
 @lru_cache(maxsize=16)

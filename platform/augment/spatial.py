@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unlabeled.platform.augment.chosen import change_chosen, constant
+from unlabeled.platform.augment.devices import change_chosen, constant
 from unlabeled.platform.augment.geometry import affine, scaling
-from unlabeled.platform.augment.op import Drawn, Extent, FractionRange, Op, PositiveRange, between, span
-from unlabeled.platform.augment.separable import resampling, separable
+from unlabeled.platform.augment.op import Drawn, Extent, FractionRange, Op, PositiveRange, as_float, between, span
+from unlabeled.platform.augment.separable import cut_one_by_one, is_large, resampling, separable
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
@@ -27,6 +27,7 @@ class Crop(Op):
 
     name: ClassVar[str] = "crop"
     moves: ClassVar[bool] = True
+    takes_bytes: ClassVar[bool] = True
 
     area: FractionRange = (0.08, 1.0)  # of the box, as a fraction of the image's
     aspect: PositiveRange = (3 / 4, 4 / 3)  # of the box, width / height, uniform in its logarithm
@@ -185,7 +186,7 @@ def crop(images: Tensor, box_B4: Tensor, height: int, width: int) -> Tensor:
     """Cut a box out of each image and resize it, as torchvision's ``resized_crop`` does with antialiasing.
 
     Args:
-        images: float32 [B, C, H, W].
+        images: float32 [B, C, H, W] in [0, 1], or uint8.
         box_B4: int64 [B, 4], top, left, height, width in pixels, inside the image.
         height: pixels of the output.
         width: pixels of the output.
@@ -193,6 +194,9 @@ def crop(images: Tensor, box_B4: Tensor, height: int, width: int) -> Tensor:
     Returns:
         float32 [B, C, height, width].
     """
+    if is_large(images, height, width):
+        return cut_one_by_one(images, box_B4, height, width)
+    images = as_float(images)
     top_B, left_B, box_height_B, box_width_B = box_B4.unbind(1)
     vertical = resampling(top_B, box_height_B, images.shape[-2], height)
     horizontal = resampling(left_B, box_width_B, images.shape[-1], width)

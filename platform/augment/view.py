@@ -8,8 +8,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from torch import Tensor
 
 from unlabeled.platform.augment.moments import Moment, Timetable, Track, timetable
-from unlabeled.platform.augment.op import Extent
+from unlabeled.platform.augment.op import Extent, as_float
 from unlabeled.platform.augment.policy import DrawnView, Policy
+from unlabeled.platform.augment.separable import is_large
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.settings import Settings
@@ -227,8 +228,8 @@ class ViewPlan(Settings):
         """Make every view as it was drawn, of what it shows; its part in time is cut out already."""
         device = shown[0].device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            pixels = {id(item): item for item in shown}  # views of the same bytes share the floats
-            pixels = {place: as_float(item) for place, item in pixels.items()}
+            pixels = {id(item): item for item in shown}  # views of the same bytes share the floats of small pictures
+            pixels = {place: item if is_large(item) else as_float(item) for place, item in pixels.items()}
             return tuple(
                 view.policy.change(pixels[id(item)], each)
                 for view, item, each in zip(self.views, shown, drawn, strict=True)
@@ -255,11 +256,6 @@ def two_views(policy: Policy) -> ViewPlan:
 def length_of(shape: Shape) -> int:
     """Return how many frames a clip of this shape has, or samples a sound; 1 of a picture."""
     return {4: shape[0], 2: shape[-1]}.get(len(shape), 1)
-
-
-def as_float(items: Tensor) -> Tensor:
-    """Turn uint8 to float32 in [0, 1]; float32 stays as it is."""
-    return items.to(torch.float32).div_(255.0) if items.dtype == torch.uint8 else items
 
 
 def check_items(items: Tensor, policy: Policy) -> None:

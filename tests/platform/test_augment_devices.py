@@ -14,7 +14,7 @@ from unlabeled.platform.augment import (
     View,
     ViewPlan,
     WaveOp,
-    chosen,
+    devices,
 )
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.testing.no_waits import no_waits
@@ -101,7 +101,7 @@ def test_a_gpu_that_changes_all_gets_the_numbers_of_a_cpu(op, channels, monkeypa
     pictures = torch.rand(30, channels, 32, 32, generator=torch.Generator().manual_seed(5))
     drawn = op.draw(Extent.of(pictures.shape[1:]), Draws(torch.arange(30), 0))
     expected = op.change(pictures, drawn)
-    monkeypatch.setattr(chosen, "computes_chosen_alone", lambda device: False)
+    monkeypatch.setattr(devices, "computes_chosen_alone", lambda device: False)
     assert torch.equal(op.change(pictures, drawn), expected)
     assert torch.equal(op.change(pictures.clone(), drawn, overwrite=True), expected)
 
@@ -111,7 +111,7 @@ def test_a_gpu_that_changes_all_sounds_gets_the_numbers_of_a_cpu(op, monkeypatch
     sounds = torch.rand(30, 2, 64, generator=torch.Generator().manual_seed(5)) * 2 - 1
     drawn = op.draw(Extent.of(sounds.shape[1:]), Draws(torch.arange(30), 0))
     expected = op.change(sounds, drawn)
-    monkeypatch.setattr(chosen, "computes_chosen_alone", lambda device: False)
+    monkeypatch.setattr(devices, "computes_chosen_alone", lambda device: False)
     assert torch.equal(op.change(sounds, drawn), expected)
 
 
@@ -121,6 +121,6 @@ def test_a_gpu_that_changes_all_makes_the_views_of_a_cpu(channels, monkeypatch):
     policy = Policy(ops=(*POLICIES["simclr"].ops, GaussianNoise(p=0.5), Crop(size=16)))
     plan, draws = ViewPlan(views=(policy, policy)), Draws(torch.arange(30), 0)
     expected = plan({"image": pictures}, draws)
-    monkeypatch.setattr(chosen, "computes_chosen_alone", lambda device: False)
+    monkeypatch.setattr(devices, "computes_chosen_alone", lambda device: False)
     for view, wanted in zip(plan({"image": pictures}, draws), expected, strict=True):
         assert torch.equal(view, wanted)
