@@ -52,10 +52,8 @@ def test_no_operation_on_pictures_waits(op, shape):
         op.movement(extent, gpu, drawn)
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if op.moves], ids=summary)
+@pytest.mark.parametrize("op", [op for op in OPS if op.moves and op.name != "rotate90"], ids=summary)
 def test_no_drawing_of_pictures_of_many_sizes_waits(op):
-    if op.name == "rotate90":  # which takes those of one size
-        return
     with no_waits() as gpu:
         extent, draws = Extent(3, (torch.full((4,), 20, device=gpu), 24)), Draws(torch.arange(4, device=gpu), 0)
         op.movement(extent, gpu, op.draw(extent, draws))
@@ -123,4 +121,30 @@ def test_a_gpu_that_changes_all_makes_the_views_of_a_cpu(channels, monkeypatch):
     expected = plan({"image": pictures}, draws)
     monkeypatch.setattr(devices, "computes_chosen_alone", lambda device: False)
     for view, wanted in zip(plan({"image": pictures}, draws), expected, strict=True):
+        assert torch.equal(view, wanted)
+
+
+@pytest.mark.parametrize(("name", "side"), [("simclr", 32), ("moco-v1-blur", 132), ("plain", 132)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_batch_that_is_changed_in_parts_gets_the_same_numbers(name, side, threads, monkeypatch):
+    """On as many threads as there may be; of bytes as of floats."""
+    pictures = torch.randint(256, (9, 3, side, side), generator=torch.Generator().manual_seed(5)).byte()
+    plan, draws = ViewPlan(views=(POLICIES[name],) * 2), Draws(torch.arange(9), 0)
+    monkeypatch.setattr(devices, "_FLOATS_AT_ONCE", 3_000_000)
+    expected = plan({"image": pictures.float().div(255)}, draws)
+    calls = []
+    whole = Policy._change
+    monkeypatch.setattr(
+        Policy, "_change", lambda self, items, drawn: calls.append(len(items)) or whole(self, items, drawn)
+    )
+    monkeypatch.setattr(devices, "_FLOATS_AT_ONCE", 3 * 3 * side * side)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        made = plan({"image": pictures}, draws)
+    finally:
+        torch.set_num_threads(before)
+    assert calls == [3, 3, 3] * 2
+    for view, wanted in zip(made, expected, strict=True):
+        assert view.dtype == torch.float32
         assert torch.equal(view, wanted)

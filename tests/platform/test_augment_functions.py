@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as torchvision
 
+from unlabeled.platform.augment import separable
 from unlabeled.platform.augment.color import ColorDrop, Solarize, color_jitter, luminance, turn_hue
 from unlabeled.platform.augment.filters import GaussianNoise, blur, kernel_px, sobel
 from unlabeled.platform.augment.spatial import Flip, crop, cutout, rotate90
@@ -62,9 +63,31 @@ def test_crop_is_torchvisions_resized_crop_with_antialiasing(channels, height, w
     close(crop(images, box, new_height, new_width), one_by_one(images, theirs, *box.unbind(1)))
 
 
-def test_crop_of_the_whole_image_at_its_size_is_the_image():
-    images = some_images(3)
-    assert torch.equal(crop(images, torch.tensor([[0, 0, 20, 20]]).expand(24, 4), 20, 20), images)
+@pytest.mark.parametrize("side", [20, 140])
+def test_crop_of_the_whole_image_at_its_size_is_the_image(side):
+    images = some_images(3, side, side)
+    assert torch.equal(crop(images, torch.tensor([[0, 0, side, side]]).expand(24, 4), side, side), images)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(150, 200, 64), (20, 30, 140)])
+def test_large_crops_are_those_of_small_pictures(height, width, size, monkeypatch):
+    """Cut one by one, of floats or of bytes, they are what the products with matrices make; so is the blur by tiles."""
+    images = some_images(3, height, width, batch=6).mul(255).byte()
+    box = torch.tensor([[3, 5, 9, 7], [0, 0, height, width], [1, 2, 17, 25], [height - 1, width - 1, 1, 1]])
+    box = torch.cat((box, box[:2]))
+    made = crop(images, box, size, size)
+    assert torch.equal(made, crop(images.float() / 255, box, size, size))
+    monkeypatch.setattr(separable, "_LARGE_PX", 1000)
+    close(made, crop(images, box, size, size), 3e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blur_of_large_images_is_torchvisions(channels):
+    images, sigma = some_images(channels, 135, 64, batch=6), torch.linspace(0.1, 2.0, 6)
+    for kernel in (3, 13, 23):
+        theirs = one_by_one(images, lambda image, s: torchvision.gaussian_blur(image, [kernel] * 2, [s, s]), sigma)  # noqa: B023
+        close(blur(images, sigma, kernel), theirs)
+    assert blur(images[:0], sigma[:0], 5).shape == (0, channels, 135, 64)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
