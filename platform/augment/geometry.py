@@ -42,9 +42,8 @@ def inverse(matrix: Tensor) -> Tensor:
     determinant = a * d - b * c
     rows = ((d, -b, b * y - d * x), (-c, a, c * x - a * y))
     found = torch.stack([torch.stack(row, dim=-1) / determinant[..., None] for row in rows], dim=-2)
-    last = torch.zeros_like(found[..., :1, :])
-    last[..., 2] = 1.0
-    return torch.cat((found, last), dim=-2)
+    last = torch.tensor((0.0, 0.0, 1.0), dtype=torch.float64, device=matrix.device)
+    return torch.cat((found, last.expand_as(found[..., :1, :])), dim=-2)
 
 
 def first_to_second(to_first: Tensor, to_second: Tensor) -> Tensor:
