@@ -15,12 +15,14 @@ from unlabeled.platform.data import Data
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.testing.no_waits import no_waits
 from unlabeled.platform.train.loop import Training
+from unlabeled.platform.train.meter import EpochMeter
 
 
 def take_steps(run: RunConfig, data: Data, steps: int = 2) -> Training:
-    """Take a run's first steps on this machine's GPU, or else on the pretended one, and return it.
+    """Take steps of a run's first epoch on this machine's GPU, or else on the pretended one, and return it.
 
-    On a real GPU a step goes before, in which what is made once may wait: memory, kernels, lists of weights.
+    One goes before (instead of on the pretended GPU, on the CPU), in which what is made once may wait: what the epoch
+    begins with, memory, kernels, lists of weights. The last of an epoch may, too: it is looked at.
 
     Raises:
         WaitError: on the pretended GPU something would have waited.
@@ -30,13 +32,14 @@ def take_steps(run: RunConfig, data: Data, steps: int = 2) -> Training:
 
 
 def _on_a_real_one(run: RunConfig, data: Data, steps: int) -> Training:
-    training = _begun(run, data, Processor.here(run.precision))
-    training._take_step()
+    training = Training(run, data, Processor.here(run.precision))
+    taking = training.steps()
+    next(taking)
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(steps):
-            training._take_step()
+            next(taking)
     finally:
         torch.cuda.set_sync_debug_mode(before)
     return training
@@ -44,7 +47,9 @@ def _on_a_real_one(run: RunConfig, data: Data, steps: int) -> Training:
 
 def _on_a_pretended_one(run: RunConfig, data: Data, steps: int) -> Training:
     processor = Processor(torch.device("cpu"), "fp32")
-    training = _begun(run, data, processor)
+    training = Training(run, data, processor)
+    taking = training.steps()
+    next(taking)
     fused_on = [*_get_fused_kernels_supported_devices(), "meta"]  # the pretended GPU's, which computes nothing
     asked = "torch.optim.optimizer._get_fused_kernels_supported_devices"
     with mock.patch(asked, return_value=fused_on), no_waits() as gpu:
@@ -53,14 +58,8 @@ def _on_a_pretended_one(run: RunConfig, data: Data, steps: int) -> Training:
         training.method.to(gpu, non_blocking=True)  # where parameters are others
         for group in training.optimizer.param_groups:
             group["params"] = [training.method.get_parameter(before[parameter]) for parameter in group["params"]]
+        training.optimizer.state.clear()
+        training.meter = EpochMeter()
         for _ in range(steps):
-            training._take_step()
-    return training
-
-
-def _begun(run: RunConfig, data: Data, processor: Processor) -> Training:
-    """Return a run before its first step; between epochs a method may wait."""
-    training = Training(run, data, processor)
-    training.method.train()
-    training._begin_epoch()
+            next(taking)
     return training

@@ -31,6 +31,7 @@ from unlabeled.platform.train.checkpoint import State
 from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.meter import EpochMeter
 from unlabeled.platform.train.metric_names import of_logs
+from unlabeled.platform.train.profiled import part
 from unlabeled.platform.train.survey import TrainingSurvey
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
@@ -157,21 +158,24 @@ class Training:
         followed = (name.partition("/")[0] for name in run.evaluation.followed)
         names = of_logs(tuple(result.logs), tuple(dict.fromkeys(followed)))
         logs = {"train/loss": result.loss, **{names[name]: value for name, value in result.logs.items()}}
-        if run.optimizer.clip_norm is not None:
-            logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
-                self.method.parameters(), run.optimizer.clip_norm
-            )
-        self.optimizer.step()
+        with part("optimiser"):
+            if run.optimizer.clip_norm is not None:
+                logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
+                    self.method.parameters(), run.optimizer.clip_norm
+                )
+            self.optimizer.step()
         self.step += 1
-        self.method.after_step(self.step / self.total_steps)
+        with part("after_step"):
+            self.method.after_step(self.step / self.total_steps)
         on_device = torch.full((), learning_rate, device=self.processor.device)  # filled there: a copy would wait
         self.meter.add({**logs, "train/learning_rate": on_device})
 
     def _gradients_of_whole(self) -> StepResult:
         batch = self.batch(self.step)
-        with self.processor.autocast():
+        with part("forward"), self.processor.autocast():
             result: StepResult = self._forward(batch)
-        result.loss.backward()  # type: ignore[no-untyped-call]
+        with part("backward"):
+            result.loss.backward()  # type: ignore[no-untyped-call]
         return result
 
     def _gradients_of_parts(self, micro_batch: int) -> StepResult:
