@@ -6,7 +6,7 @@ Shapes: B rows on each worker, N rows of the global batch, C channels, D width, 
 import copy
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -75,25 +75,58 @@ class MomentumCopy(nn.Module):
     sees itself, as in MoCo's code. In training mode it normalises by its own batch.
 
     With a final momentum, half a cosine leads from the first to it (BYOL, sec. 3.3; DINO, sec. 3.1).
+
+    Args:
+        source: the network that it follows, whose parameters stay the same objects; it is no part of this one.
+        momentum: m, how much of its own weights stays at each step.
+        final: m at the end of training, where it is another.
     """
 
     def __init__(self, source: nn.Module, momentum: float, final: float | None = None) -> None:
         super().__init__()
         self.momentum, self.final = momentum, momentum if final is None else final
         self.twin = copy.deepcopy(source).requires_grad_(False)
+        self._source = (source,)  # in a tuple, it is no child: its parameters are not this module's
+        self._pairs: _Pairs | None = None  # made once: walking modules takes longer than following
 
     @torch.no_grad()
-    def follow(self, source: nn.Module, progress: float = 0.0) -> None:
-        """Set each weight to m * its own + (1 - m) * the source's; once per optimiser step, at this share of them."""
+    def follow(self, progress: float = 0.0, *, buffers: bool = False) -> None:
+        """Set each weight to m * its own + (1 - m) * the source's; once per optimiser step, at this share of them.
+
+        Args:
+            progress: share of the steps done.
+            buffers: whether to take the source's buffers as they are; else they stay.
+        """
         momentum = self.final + (self.momentum - self.final) * 0.5 * (1.0 + math.cos(math.pi * progress))
-        for ours, theirs in zip(self.twin.parameters(), source.parameters(), strict=True):
-            ours.lerp_(theirs, 1.0 - momentum)
+        if self._pairs is None:
+            (source,) = self._source
+            self._pairs = (
+                _pairs(self.twin.parameters(), source.parameters()),
+                _pairs(self.twin.buffers(), source.buffers()),
+            )
+        weights, others = self._pairs
+        torch._foreach_lerp_(*weights, 1.0 - momentum)
+        if buffers and others[0]:
+            torch._foreach_copy_(*others)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "MomentumCopy":
+        self._pairs = None  # to another device buffers go as new ones
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call,no-any-return]
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """Return what the copy makes of ``x``, without gradient."""
         out: Tensor = self.twin(x)
         return out
+
+
+_Lists = tuple[list[Tensor], list[Tensor]]
+_Pairs = tuple[_Lists, _Lists]
+
+
+def _pairs(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> _Lists:
+    both = list(zip(ours, theirs, strict=True))
+    return [mine for mine, _ in both], [other for _, other in both]
 
 
 class PrototypeHead(nn.Module):

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.methods.losses import Contrast, info_nce_with_top1
+from unlabeled.methods.losses.numerics import in_full_precision, unit
 from unlabeled.methods.parts import SMALL_JITTER, KeyQueue, MomentumCopy, projection_head, shuffled
 from unlabeled.platform.augment import MOCO_V1, MOCO_V2, ViewPlan, two_views
 from unlabeled.platform.collective.batch_norm import check_groups, group_batch_norms
@@ -28,6 +29,8 @@ from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
+
+exact_unit = in_full_precision(unit)
 
 
 class MoCoConfig(MethodConfig):
@@ -120,8 +123,9 @@ class MoCo(Method):
         """Score the queries against their keys and the queue as it is; return that, and the keys of all workers."""
         q_BD = self.head(self.encoder(query))
         k_BD, k_ND = shuffled(self.key_net, key, draws if self.shuffle_bn else None)
-        return info_nce_with_top1(q_BD, k_BD, self.queue.keys, self.temperature), k_ND
+        q_BD, k_BD = exact_unit(q_BD), exact_unit(k_BD)  # as the queue's keys are since they were pushed
+        return info_nce_with_top1(q_BD, k_BD, self.queue.keys, self.temperature, cosine=False), k_ND
 
     def after_step(self, progress: float) -> None:
         """Let the key network follow: eq. 2."""
-        self.key_net.follow(nn.Sequential(self.encoder, self.head))
+        self.key_net.follow()

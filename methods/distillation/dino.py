@@ -146,7 +146,7 @@ class DINO(Method):
     def after_step(self, progress: float) -> None:
         """Let the teacher follow, the less the later."""
         self.millionths.fill_(round(progress * 1_000_000))
-        self.teacher.follow(nn.Sequential(self.encoder, self.head), progress)
+        self.teacher.follow(progress)
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Return the student's outputs, and the features of the teacher."""

@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.methods.losses.numerics import constants
 from unlabeled.methods.parts import SMALL, classify, one_view, projection_head, squares
 from unlabeled.platform.augment import Crop, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
@@ -36,9 +37,9 @@ from unlabeled.platform.encoder import Encoder, StandardisingEncoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
-SIDE, PATCHES, CENTRE, NEIGHBOURS = 3, 9, 4, [0, 1, 2, 3, 5, 6, 7, 8]
+SIDE, PATCHES, CENTRE, NEIGHBOURS = 3, 9, 4, (0, 1, 2, 3, 5, 6, 7, 8)
 SMALLEST_PX = 4  # smaller patches show next to nothing
-AXIS = torch.tensor([-1.0, 2.0, -1.0]) / 6**0.5  # from magenta to green, of length 1
+AXIS = (torch.tensor([-1.0, 2.0, -1.0]) / 6**0.5).tolist()  # from magenta to green, of length 1
 
 
 class RelativePatchLocationConfig(MethodConfig):
@@ -127,7 +128,7 @@ class RelativePatchLocation(Method):
     def locate(self, patches: Tensor) -> Tensor:
         """Return the logits [B, 8, 8] of where each neighbour [B, 9, C, s, s] lies."""
         feature_B9F = self.fc6(self.encoder(patches.flatten(0, 1))).view(len(patches), PATCHES, -1)
-        neighbour_B8F = feature_B9F[:, NEIGHBOURS]
+        neighbour_B8F = torch.cat([feature_B9F[:, :CENTRE], feature_B9F[:, CENTRE + 1 :]], dim=1)
         pair_B8 = torch.cat([feature_B9F[:, CENTRE, None].expand_as(neighbour_B8F), neighbour_B8F], dim=2)
         logits: Tensor = self.head(pair_B8.flatten(0, 1))
         return logits.view(len(patches), len(NEIGHBOURS), -1)
@@ -140,7 +141,8 @@ class RelativePatchLocation(Method):
         patches = squares(images, corner_92 + draws.integers("jitter", 2 * jitter + 1, PATCHES, 2), self.patch_px)
         color = self.config.color if patches.shape[2] == len(AXIS) else "none"
         if color == "project":
-            patches = patches - torch.einsum("c,d,bndhw->bnchw", AXIS.to(patches), AXIS.to(patches), patches)
+            axis_C = constants(patches, AXIS)
+            patches = patches - torch.einsum("c,d,bndhw->bnchw", axis_C, axis_C, patches)
         x = self.encoder.standardise(patches.flatten(0, 1)).view(patches.shape)
         x = x - x.mean(dim=(3, 4), keepdim=True)
         if color == "drop":

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from unlabeled.methods.innate.frames import differences, drawn, motion, pick, with_one_shuffled
+from unlabeled.methods.losses.numerics import constants
 from unlabeled.methods.parts import classify, projection_head
 from unlabeled.platform.augment import Crop, Flip, Policy, View, ViewPlan
 from unlabeled.platform.augment.figure import Figure
@@ -147,5 +148,5 @@ def tuples(draws: Draws) -> tuple[Tensor, Tensor]:
     """Draw which of five frames are shown, int64 [B, 3], and whether they are in order: 1 with probability 1/4."""
     kind = draws.uniform("kind") * 8  # of eight (b, c, d) has two, and each of the others three
     which = (kind >= 2).long() + (kind >= 5).long()
-    order = torch.tensor(TUPLES, device=kind.device)[which]
+    order = constants(which, [place for three in TUPLES for place in three]).view(len(TUPLES), -1)[which]
     return torch.where(draws.bernoulli(0.5, "backwards")[:, None], order.flip(1), order), (which == 0).long()

@@ -5,7 +5,7 @@ Shapes: B rows of this worker, N rows of all workers, D width.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -34,6 +34,14 @@ def in_full_precision(loss: Callable[P, R]) -> Callable[P, R]:
             return loss(*map(widen, args), **{name: widen(value) for name, value in kwargs.items()})
 
     return wrapped
+
+
+def constants(like: Tensor, numbers: Sequence[float]) -> Tensor:
+    """Make a few numbers on a tensor's device and in its type, [n]: each is filled in there.
+
+    ``torch.tensor`` with a device makes them on the host, and copies them once the GPU is done with all before.
+    """
+    return torch.stack([like.new_full((), number) for number in numbers])
 
 
 def unit(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.losses.numerics import constants, in_full_precision
 from unlabeled.platform.draws import Draws
 
 
@@ -58,7 +58,7 @@ def pixel_contrast(
     """
     width = of_first.shape[1]
     anchor_BDK = of_first.flatten(2).gather(2, here_BK[:, None].expand(-1, width, -1))
-    size = torch.tensor((of_second.shape[3], of_second.shape[2]), device=there_BK2.device)
+    size = constants(there_BK2, (of_second.shape[3], of_second.shape[2]))
     place = (2.0 * there_BK2 / size - 1.0)[:, :, None].to(of_second.dtype)  # -1 and 1 are the picture's edges
     match_BDK = F.grid_sample(of_second, place, padding_mode="border", align_corners=False)[..., 0]
     has_B = counts_BKP.any(dim=(1, 2))

@@ -108,7 +108,7 @@ class CLIP(EmbeddingMethod, ImageTextMethod):
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Return unit vectors [n, D] of n texts."""
-        tokens_BT = tokenize(texts, self.text.context).to(self.log_scale.device)
+        tokens_BT = tokenize(texts, self.text.context).to(self.log_scale.device, non_blocking=True)
         return exact_unit(self.text_head(self.text(tokens_BT)))
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:

@@ -137,10 +137,7 @@ class FixMatch(Method):
 
     def after_step(self, progress: float) -> None:
         """Let the average follow, with the statistics of batch norm as they are."""
-        network = nn.Sequential(self.encoder, self.classifier)
-        self.average.follow(network)
-        for ours, theirs in zip(self.average.twin.buffers(), network.buffers(), strict=True):
-            ours.copy_(theirs)
+        self.average.follow(buffers=True)
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Return the averaged network's logits, which the paper scores, and those of the weights in training."""

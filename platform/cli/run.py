@@ -23,6 +23,10 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="Start from this RunConfig (config.json among a run's artifacts).")
     ] = None,
+    profile_steps: Annotated[
+        int | None,
+        typer.Option(help="Profile so many steps: say where their time goes, and keep a trace.", show_default="none"),
+    ] = None,
 ) -> None:
     """Pretrain and evaluate once: in this process, or on several workers."""
     from unlabeled.methods import METHODS
@@ -52,10 +56,16 @@ def run(
         seeds=(base.seed,),
     )
     resources = launch.resources
+    if profile_steps is not None:
+        resources = resources.with_field("profile_steps", profile_steps)
     how = run_on_tune if resources.workers == 1 and (resources.address or is_in_job()) else run_here
     if resources.workers > 1 or how is run_on_tune:
         check_address(resources)
     outcome = sweep(study, base, "single", launch.home, resources, how)
+    if profile_steps is not None and outcome.skipped:
+        raise UserError(
+            "no step was profiled: this run is done; give it another seed (--set seed=1), or another --home"
+        )
     finish(study.name, outcome, launch.home)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from unlabeled.platform.collective import gather, sum_over_workers, world_size
+from unlabeled.platform.collective import gather, mean_over_workers, sum_over_workers, world_size
 from unlabeled.platform.errors import UserError
 
 _HALF_TYPES = (torch.float16, torch.bfloat16)
@@ -73,9 +73,10 @@ class SyncBatchNorm(_BatchNorm):
         assert self.running_mean is not None
         assert self.running_var is not None
         self.num_batches_tracked.add_(1)
-        momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean_C.to(self.running_mean.dtype), momentum)
-        self.running_var.lerp_(variance_C.to(self.running_var.dtype), momentum)
+        kind = self.running_mean.dtype
+        share = self.num_batches_tracked.to(kind).reciprocal() if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean_C.to(kind), share)
+        self.running_var.lerp_(variance_C.to(kind), share)
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  torch's name for it
         if input.dim() < 2:
@@ -129,7 +130,7 @@ def _global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # Batch norm's own pass, which leaves its moments here, takes a fifteenth of var_mean's time on a CPU.
     torch.batch_norm_update_stats(x, mean_C, variance_C, momentum=1.0)
     variance_C = variance_C * ((own_count - 1) / own_count) if own_count > 1 else torch.zeros_like(variance_C)
-    own = torch.cat([mean_C, variance_C, mean_C.new_tensor([own_count])])
+    own = torch.cat([mean_C, variance_C, mean_C.new_full((1,), own_count)])
     mean_WC, variance_WC, count_W1 = gather(own[None]).tensor_split((channels, 2 * channels), dim=1)
     count = count_W1.sum()
     share_W1 = count_W1 / count
@@ -139,12 +140,12 @@ def _global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def synchronise(module: nn.Module) -> nn.Module:
-    """Replace every BatchNorm1d, 2d and 3d inside ``module`` by one that sees the rows of all workers, and return it.
+    """Replace every BatchNorm1d, 2d and 3d inside ``module`` by a :class:`SyncBatchNorm`, and return it.
 
-    On a GPU that is torch's SyncBatchNorm, elsewhere ours; so move the module to its device first. Parameters and
-    buffers stay the same objects under the same names, so optimisers and checkpoints don't notice. A layer that is
-    used in two places stays one. The module is changed in place, unless it is itself a batch norm. Calling it again
-    changes nothing.
+    On a GPU, too: torch's own leaves out workers without rows, and waits for the GPU at every layer to learn which.
+    Parameters and buffers stay the same objects under the same names, so optimisers and checkpoints don't notice. A
+    layer that is used in two places stays one. The module is changed in place, unless it is itself a batch norm.
+    Calling it again changes nothing.
 
     Raises:
         ValueError: a layer is of a class derived from batch norm, which may do more (timm's BatchNormAct2d holds an
@@ -167,9 +168,6 @@ def synchronise(module: nn.Module) -> nn.Module:
 
 
 def _synchronised(layer: _BatchNorm) -> nn.Module:
-    state = [*layer.parameters(), *layer.buffers()]
-    if state and state[0].is_cuda:
-        return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(layer))  # type: ignore[no-untyped-call]
     twin = SyncBatchNorm(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
     twin._parameters.update(layer._parameters)
     twin._buffers.update(layer._buffers)
@@ -181,8 +179,9 @@ class GroupedBatchNorm(nn.Module):
 
     What BatchNorm does on G GPUs without synchronisation, on any number of workers that divides G: a worker holds G / W
     whole groups, neighbouring rows of its batch. So W workers compute what one does, and nothing has to be synchronised
-    but the running statistics, which are the mean over all groups. With G = W = 1 it is plain batch norm. In evaluation
-    it is plain batch norm always. Parameters and buffers have batch norm's names.
+    but the running statistics, which are the mean over all groups: here over a worker's own, until :func:`agree`, which
+    is called once per step, takes that over workers. With G = W = 1 it is plain batch norm. In evaluation it is plain
+    batch norm always. Parameters and buffers have batch norm's names.
 
     MoCo's ``SplitBatchNorm`` (facebookresearch/moco, ``colab/moco_cifar10_demo.ipynb``) does this on one GPU, where
     every G-th row is in one group.
@@ -214,7 +213,7 @@ class GroupedBatchNorm(nn.Module):
             for part, (mean_C, variance_C) in zip(x.chunk(own_groups), running, strict=True)
         ]
         if self.track_running_stats:
-            mean_C, variance_C = gather(running).mean(dim=0)
+            mean_C, variance_C = running.mean(dim=0)
             self.running_mean.copy_(mean_C)
             self.running_var.copy_(variance_C)
             self.num_batches_tracked.add_(1)
@@ -223,6 +222,22 @@ class GroupedBatchNorm(nn.Module):
     def extra_repr(self) -> str:
         """Return the number of channels and groups."""
         return f"{len(self.running_mean)}, groups={self.groups}"
+
+
+@torch.no_grad()
+def agree(module: nn.Module) -> None:
+    """Make the running statistics of all :class:`GroupedBatchNorm` inside the mean over workers, by one exchange.
+
+    All workers have to call it, after the forward passes of a step. What each layer adds in a step is linear in what it
+    saw, so it does not matter that they agree at the end only. Alone, nothing happens.
+    """
+    if world_size() == 1:
+        return
+    layers = (layer for layer in module.modules() if isinstance(layer, GroupedBatchNorm))
+    own = [statistic for layer in layers for statistic in (layer.running_mean, layer.running_var)]
+    if own:
+        mean = torch.split(mean_over_workers(torch.cat(own)), [len(statistic) for statistic in own])
+        torch._foreach_copy_(own, list(mean))
 
 
 def group_batch_norms(module: nn.Module, groups: int) -> None:

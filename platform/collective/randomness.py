@@ -67,4 +67,6 @@ _WHY = "such chance would be another on another number of workers"
 
 
 def _states(device: torch.device) -> list[Tensor]:
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    # Where torch has not begun with the GPU, nothing can have been drawn there.
+    on_gpu = device.type == "cuda" and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if on_gpu else [])]

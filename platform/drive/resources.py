@@ -21,6 +21,7 @@ class Resources(Settings):
         max_concurrent: most runs at the same time; None is as many as fit.
         retries: how often a run whose process or node was lost is started again.
         address: a Ray cluster to use; None is the one that this process was started in as a job, or one of its own.
+        profile_steps: how many steps of a run to profile; None profiles none.
     """
 
     cpus_per_run: int = Field(default=1, ge=1)
@@ -30,6 +31,7 @@ class Resources(Settings):
     max_concurrent: int | None = Field(default=None, ge=1)
     retries: int = Field(default=2, ge=0)
     address: str | None = None
+    profile_steps: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _fewest_is_fewer(self) -> Self:

@@ -27,6 +27,7 @@ from unlabeled.platform.train.built import check_built
 from unlabeled.platform.train.events import Event, Failed
 from unlabeled.platform.train.execution import execute_safely
 from unlabeled.platform.train.loaded import data_of, load_other
+from unlabeled.platform.train.profiled import ask
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -63,6 +64,7 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
     is_given = "cpus_per_run" in resources.model_fields_set  # the default is a core of a cluster, not of this process
     threads = resources.cpus_per_run if is_given else torch.get_num_threads()
     torch.set_num_threads(min(threads, usable_cores()))
+    ask(resources.profile_steps)
     with cluster(resources) if several else contextlib.nullcontext(resources) as given, recorder, display:
         for number in _in_turn(recorder, display):
             run, trained = recorder.planned[number].config, recorder.trained(number)

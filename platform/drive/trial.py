@@ -15,6 +15,7 @@ from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.train.events import Event
 from unlabeled.platform.train.execution import execute_safely
+from unlabeled.platform.train.profiled import ask
 
 
 def packed(
@@ -43,4 +44,5 @@ def trial(config: Mapping[str, Any]) -> None:
         execute_on_workers(run, home, resources, report, trained)
     else:
         torch.set_num_threads(resources.cpus_per_run)
+        ask(resources.profile_steps)
         execute_safely(run, home, resources.gpus_per_run, report, trained)

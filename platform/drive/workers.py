@@ -30,6 +30,7 @@ from unlabeled.platform.train.events import Event, Failed, Finished, Noted, Repo
 from unlabeled.platform.train.execution import execute
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import NonFiniteLossError
+from unlabeled.platform.train.profiled import ask
 
 _QUICK = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -162,6 +163,7 @@ def _work(given: Mapping[str, Any]) -> None:
     run: RunConfig = config["run"]
     resources: Resources = config["resources"]
     torch.set_num_threads(resources.cpus_per_run)
+    ask(resources.profile_steps)
     report = _connect(config["inbox"]) if collective.rank() == 0 else _say_nothing
     with forwarding_warnings(report):
         try:

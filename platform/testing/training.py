@@ -18,6 +18,7 @@ from unlabeled.platform.metrics import AREAS
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.testing.examples import assert_same, distance, learning_run, run_of, settings_of
+from unlabeled.platform.testing.gpu_steps import take_steps
 from unlabeled.platform.testing.worker import Results, results, results_of_two
 from unlabeled.platform.train.built import check_built
 from unlabeled.platform.train.loaded import data_of
@@ -178,6 +179,11 @@ class TrainingSuite:
         assert losses[-1] < 0.95 * losses[0]
         assert deviation(after.x) > 0.12
         assert not example.tells_classes or after.labels is None or knn(after) > untrained + 0.01
+
+    def test_a_step_on_a_gpu_waits_for_nothing(self, example: Example, data: Data) -> None:
+        """On this machine's, or where there is none, on one that is pretended."""
+        taken = take_steps(run_of(example), data)
+        assert all(each.grad is not None for each in taken.method.parameters() if each.requires_grad)
 
     # ---- two workers equal one ---------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.profiled import part
 from unlabeled.platform.train.stored import Scope, Stored
 
 _MOVES = {"mask": move_masks, "boxes": move_boxes, "points": move_points}
@@ -63,11 +64,12 @@ class Batches:
         Raises:
             UserError: a file can't be read.
         """
-        epoch, position = divmod(step, self.steps_per_epoch)
-        rows = self.own_rows() if rows is None else rows
-        index = self._order(epoch)[position * self._run.batch_size + rows]
-        streams = {name: stream.read(step, rows) for name, stream in self._streams.items()}
-        return replace(self._items.read(index, rows, (self._run.seed, step)), streams=streams)
+        with part("reading"):
+            epoch, position = divmod(step, self.steps_per_epoch)
+            rows = self.own_rows() if rows is None else rows
+            index = self._order(epoch)[position * self._run.batch_size + rows]
+            streams = {name: stream.read(step, rows) for name, stream in self._streams.items()}
+            return replace(self._items.read(index, rows, (self._run.seed, step)), streams=streams)
 
     def make(self, stored: Stored, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
         """Make the batch of what was read, on the device.
@@ -78,10 +80,13 @@ class Batches:
                 otherwise.
             with_views: whether to make their views.
         """
-        rows = stored.rows if rows is None else rows
-        batch = self._items.make(stored.of(rows), with_views)
-        streams = {name: stream.make(stored.streams[name], rows, with_views) for name, stream in self._streams.items()}
-        return replace(batch, streams=streams)
+        with part("views"):
+            rows = stored.rows if rows is None else rows
+            batch = self._items.make(stored.of(rows), with_views)
+            streams = {
+                name: stream.make(stored.streams[name], rows, with_views) for name, stream in self._streams.items()
+            }
+            return replace(batch, streams=streams)
 
     def own_rows(self) -> Tensor:
         """List this worker's rows: its share of each micro-batch, so that any number of workers cut the same ones."""

@@ -24,6 +24,7 @@ from unlabeled.platform.train.events import (
     Failed,
     Finished,
     Metrics,
+    Noted,
     Progress,
     Report,
     Started,
@@ -36,6 +37,7 @@ from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.memory import TrainingMemory
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.pictures import draw_figures_of, draw_tsne, draw_views_of
+from unlabeled.platform.train.profiled import as_asked
 
 CHECKPOINT_SECONDS = 60.0  # the most work that a killed run loses, where epochs are longer than this
 PROGRESS_SECONDS = 1.0
@@ -111,7 +113,10 @@ class _Execution:
         report(Started(_environment(processor), self.training.step, list(self.epochs)))
 
     def to_the_end(self) -> None:
-        for step in self.training.steps():
+        steps, device = self.training.steps(), self.processor.device
+        if self.is_first:
+            steps = as_asked(steps, device, self.folder / "files" / "profile", lambda text: self.report(Noted(text)))
+        for step in steps:
             epoch_ends = step % self.training.steps_per_epoch == 0
             is_due = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
             self.memory.follow(last=epoch_ends or is_due)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unlabeled.platform import collective
-from unlabeled.platform.collective.batch_norm import has_batch_norm, synchronise
+from unlabeled.platform.collective.batch_norm import agree, has_batch_norm, synchronise
 from unlabeled.platform.collective.randomness import keyed_only
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
@@ -31,6 +31,7 @@ from unlabeled.platform.train.checkpoint import State
 from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.meter import EpochMeter
 from unlabeled.platform.train.metric_names import of_logs
+from unlabeled.platform.train.profiled import part
 from unlabeled.platform.train.survey import TrainingSurvey
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
@@ -66,7 +67,7 @@ class Training:
         if collective.world_size() > 1:
             synchronise(self.method)
         if collective.world_size() > 1 and run.micro_batch is None:
-            self._forward = DistributedDataParallel(self.method, **_OWN_BUFFERS)
+            self._forward = DistributedDataParallel(self.method, gradient_as_bucket_view=True, **_OWN_BUFFERS)
         self.optimizer = run.optimizer.build(self.method, self.method.groups())
         self._rates = [group["rate"] for group in self.optimizer.param_groups]
         self._batches = Batches(run, data, processor)
@@ -152,24 +153,29 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         with keyed_only(run.method.name, self.processor.device):
             result = self._gradients_of_whole() if not run.micro_batch else self._gradients_of_parts(run.micro_batch)
+        agree(self.method)
         self.method.before_step(self.step / self.total_steps)
         followed = (name.partition("/")[0] for name in run.evaluation.followed)
         names = of_logs(tuple(result.logs), tuple(dict.fromkeys(followed)))
         logs = {"train/loss": result.loss, **{names[name]: value for name, value in result.logs.items()}}
-        if run.optimizer.clip_norm is not None:
-            logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
-                self.method.parameters(), run.optimizer.clip_norm
-            )
-        self.optimizer.step()
+        with part("optimiser"):
+            if run.optimizer.clip_norm is not None:
+                logs["train/gradient_norm"] = torch.nn.utils.clip_grad_norm_(
+                    self.method.parameters(), run.optimizer.clip_norm
+                )
+            self.optimizer.step()
         self.step += 1
-        self.method.after_step(self.step / self.total_steps)
-        self.meter.add({**logs, "train/learning_rate": torch.tensor(learning_rate)})
+        with part("after_step"):
+            self.method.after_step(self.step / self.total_steps)
+        on_device = torch.full((), learning_rate, device=self.processor.device)  # filled there: a copy would wait
+        self.meter.add({**logs, "train/learning_rate": on_device})
 
     def _gradients_of_whole(self) -> StepResult:
         batch = self.batch(self.step)
-        with self.processor.autocast():
+        with part("forward"), self.processor.autocast():
             result: StepResult = self._forward(batch)
-        result.loss.backward()  # type: ignore[no-untyped-call]
+        with part("backward"):
+            result.loss.backward()  # type: ignore[no-untyped-call]
         return result
 
     def _gradients_of_parts(self, micro_batch: int) -> StepResult:

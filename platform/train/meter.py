@@ -1,7 +1,9 @@
 """Sums of what steps log, from which an epoch's means are made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from unlabeled.platform import collective
@@ -9,19 +11,32 @@ from unlabeled.platform import collective
 
 @dataclass
 class EpochMeter:
-    """Sums of what one epoch's steps logged; part of a checkpoint, so that a resumed epoch logs the whole epoch."""
+    """Sums of what one epoch's steps logged; part of a checkpoint, so that a resumed epoch logs the whole epoch.
+
+    Attributes:
+        steps: that were added.
+        seconds: that they took.
+        sums: float64 scalars by name, on the device: what steps log is added there, and nothing waits for it.
+    """
 
     steps: int = 0
     seconds: float = 0.0
     sums: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, logs: dict[str, Tensor]) -> None:
-        """Add one step's scalars."""
+    def add(self, logs: Mapping[str, Tensor]) -> None:
+        """Add one step's scalars, which are on one device."""
         self.steps += 1
-        for name, value in logs.items():
-            value = value.detach().double()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        made = torch.stack([value.detach().double() for value in logs.values()])
+        if self.sums.keys() == logs.keys():
+            made = made + torch.stack([self.sums[name] for name in logs])
+            self.sums = dict(zip(logs, made.unbind(), strict=True))
+        else:
+            for name, value in zip(logs, made.unbind(), strict=True):
+                self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each scalar over the steps, over all workers."""
-        return {name: collective.mean_over_workers(total / self.steps).item() for name, total in self.sums.items()}
+        """Return the mean of each scalar over the steps, over all workers; a GPU is waited for once."""
+        if not self.sums:
+            return {}
+        means = collective.mean_over_workers(torch.stack(list(self.sums.values())) / self.steps)
+        return dict(zip(self.sums, means.tolist(), strict=True))

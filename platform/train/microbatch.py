@@ -17,6 +17,7 @@ from unlabeled.platform import collective
 from unlabeled.platform.collective.batch_norm import still_statistics
 from unlabeled.platform.method import Batch, EmbeddingMethod, Method, StepResult
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.profiled import part
 
 MakeBatch = Callable[[Tensor, bool], Batch]
 """Makes the batch of some rows, with its views or without."""
@@ -35,9 +36,10 @@ def accumulate(method: Method, parts: Sequence[Tensor], make_batch: MakeBatch, p
     results, shares = [], [len(rows) / total for rows in parts]
     for rows, share in zip(parts, shares, strict=True):
         batch = make_batch(rows, True)
-        with processor.autocast():
+        with part("forward"), processor.autocast():
             result = method(batch)
-        (result.loss * share).backward()
+        with part("backward"):
+            (result.loss * share).backward()
         results.append(result)
     logs = {
         name: torch.stack([r.logs[name] * share for r, share in zip(results, shares, strict=True)]).sum()
@@ -56,14 +58,16 @@ def cache(method: EmbeddingMethod, parts: Sequence[Tensor], make_batch: MakeBatc
         embedded = [_embed(method, make_batch(rows, True), processor) for rows in parts]
     leaves = tuple(torch.cat(pieces).requires_grad_() for pieces in zip(*embedded, strict=True))
     whole = make_batch(torch.cat(list(parts)), False)
-    with processor.autocast():
+    with part("forward"), processor.autocast():
         result = method.contrast(leaves, whole)
-    result.loss.backward()  # type: ignore[no-untyped-call]
+    with part("backward"):
+        result.loss.backward()  # type: ignore[no-untyped-call]
     start = 0
     for rows in parts:
         pieces = _embed(method, make_batch(rows, True), processor)
         gradients = [leaf.grad[start : start + len(rows)] for leaf in leaves if leaf.grad is not None]
-        torch.autograd.backward(pieces, gradients)
+        with part("backward"):
+            torch.autograd.backward(pieces, gradients)
         start += len(rows)
     return StepResult(loss=result.loss.detach(), logs=result.logs)
 
@@ -78,5 +82,5 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def _embed(method: EmbeddingMethod, batch: Batch, processor: Processor) -> tuple[Tensor, ...]:
-    with processor.autocast():
+    with part("forward"), processor.autocast():
         return method.embed(batch)

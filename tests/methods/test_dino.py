@@ -227,7 +227,7 @@ def test_the_momentum_rises_along_half_a_cosine(progress: float, momentum: float
     before = twin.twin.weight.clone()  # type: ignore[operator]
     with torch.no_grad():
         source.weight.add_(1.0)
-    twin.follow(source, progress)
+    twin.follow(progress)
     assert_close(twin.twin.weight, momentum * before + (1 - momentum) * source.weight, rtol=1e-12, atol=1e-12)
 
 

@@ -220,7 +220,7 @@ def test_the_copy_starts_equal_and_moves_by_the_rule(momentum: float) -> None:
     with torch.no_grad():
         for parameter in source.parameters():
             parameter.add_(1.0)
-    twin.follow(source)
+    twin.follow()
     for old, new, theirs in zip(before, twin.parameters(), source.parameters(), strict=True):
         assert_close(new, momentum * old + (1 - momentum) * theirs, rtol=1e-14, atol=1e-14)
         assert momentum > 0.0 or torch.equal(new, theirs)
@@ -236,7 +236,7 @@ def test_the_copy_normalises_by_its_own_batch_and_keeps_its_own_statistics() -> 
     assert_close(y.mean(dim=0), torch.zeros(4, dtype=torch.float64))
     statistics = twin.twin[1].running_mean.clone()  # type: ignore[index]
     source(5.0 + x)
-    twin.follow(source)
+    twin.follow()
     assert torch.equal(twin.twin[1].running_mean, statistics)  # type: ignore[index]
 
 
