@@ -36,7 +36,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """Epoch number ``epoch`` (1 is the first) is done and in a checkpoint."""
+    """Epoch number ``epoch`` (1 is the first) is done. A run that is killed may say it again."""
 
     epoch: int
     metrics: Metrics

@@ -36,8 +36,9 @@ from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.memory import TrainingMemory
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.pictures import draw_figures_of, draw_tsne, draw_views_of
+from unlabeled.platform.train.saving import Saver
+from unlabeled.platform.train.stopping import Stop
 
-CHECKPOINT_SECONDS = 60.0  # the most work that a killed run loses, where epochs are longer than this
 PROGRESS_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class _Execution:
         self.evaluation = Evaluation(run, data, processor, load_other(run, data))
         self.untrained = _untrained(run, data, home, processor, self.evaluation) if self.is_first else {}
         self.training = Training(run, data, processor)
+        self.saver = Saver(self.folder, self._note_unsaved) if self.is_first else None
         self.epochs: list[Metrics] = []
         self.followed: set[str] = set()
         saved = _load_together(self.folder, processor)
@@ -107,24 +109,35 @@ class _Execution:
             self.evaluation.notes.extend(saved["notes"])
         elif kept is not None:
             self._take_over(kept)
-        self.saved_at = self.spoke_at = time.monotonic()
+        self.spoke_at = time.monotonic()
         report(Started(_environment(processor), self.training.step, list(self.epochs)))
 
     def to_the_end(self) -> None:
-        for step in self.training.steps():
+        try:
+            self._train()
+            if self.is_first:
+                self._finish()
+        finally:
+            if self.saver is not None:
+                self.saver.close()
+
+    def _train(self) -> None:
+        stop = Stop()
+        for step in stop.between(self.training.steps()):
             epoch_ends = step % self.training.steps_per_epoch == 0
-            is_due = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
-            self.memory.follow(last=epoch_ends or is_due)
+            is_due = self.saver is not None and self.saver.is_due(0.0 if epoch_ends else None)
+            is_last = stop.is_asked or step == self.training.total_steps
+            self.memory.follow(last=epoch_ends or is_due or is_last)
             if epoch_ends:
-                self._end_epoch()
-            elif is_due:
+                self._end_epoch(saves=is_due or is_last)
+            elif is_due or is_last:
                 self._save()
+            if stop.is_asked:
+                raise KeyboardInterrupt
             if step < self.training.total_steps:
                 self.memory.begin(self.training.method, self.training.optimizer)
             if time.monotonic() - self.spoke_at > PROGRESS_SECONDS:
                 self._say_progress()
-        if self.is_first:
-            self._finish()
 
     def _take_over(self, kept: Path) -> None:
         """Take the weights of a run that is trained; its epochs too, but for what another evaluation saw in them."""
@@ -145,7 +158,7 @@ class _Execution:
         self.epochs[-1] |= found
         self.followed = set(found)
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, *, saves: bool) -> None:
         metrics = self.training.end_epoch()
         if self.is_first and self.evaluation.due(self.training.epoch):
             found = self.evaluation.follow(self.training.method, f" in epoch {self.training.epoch}")
@@ -153,11 +166,12 @@ class _Execution:
             self.followed |= found.keys()
         metrics = self.evaluation.notes.measured(metrics, f" in epoch {self.training.epoch}")
         self.epochs.append(metrics)
-        self._save()
+        if saves:
+            self._save()
         self.report(EpochDone(self.training.epoch, metrics))
 
     def _save(self) -> None:
-        if self.is_first:
+        if self.saver is not None:
             state = {
                 "training": self.training.state(),
                 "epochs": self.epochs,
@@ -165,8 +179,14 @@ class _Execution:
                 "clock": self.clock.read(),
                 "notes": list(self.evaluation.notes),
             }
-            checkpoint.save(self.folder, self.training.step, state)
-        self.saved_at = time.monotonic()
+            self.saver.save(self.training.step, state)
+
+    def _note_unsaved(self, reason: str) -> None:
+        """Warn, once, that a checkpoint could not be written; the run goes on with the one before."""
+        before = len(self.evaluation.notes)
+        self.evaluation.notes.add("a checkpoint was not written", reason)
+        if len(self.evaluation.notes) > before:
+            logger.warning("a checkpoint of step %d was not written: %s", self.training.step, reason)
 
     def _say_progress(self) -> None:
         meter = self.training.meter
@@ -207,7 +227,7 @@ def _load_together(folder: Path, processor: Processor) -> checkpoint.State | Non
     Raises:
         UserError: workers on other nodes see other files.
     """
-    saved = checkpoint.load_newest(folder, processor.device)
+    saved = checkpoint.load_newest(folder)
     _check_same(saved["training"]["step"] if saved else -1, f"checkpoints of different steps in {folder}", processor)
     return saved
 
