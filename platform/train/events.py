@@ -53,9 +53,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The run ended with an error of its own."""
+    """The run ended with an error of its own; where it ``breaks_process``, no other run can be done in its process."""
 
     reason: str
+    breaks_process: bool = False
 
 
 Event = Started | Progress | Noted | EpochDone | Finished | Failed

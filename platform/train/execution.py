@@ -16,7 +16,7 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import MethodConfig
-from unlabeled.platform.processor import Processor
+from unlabeled.platform.processor import Processor, breaks_process, forget_gpu_memory
 from unlabeled.platform.train import checkpoint, trained
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.events import (
@@ -44,8 +44,12 @@ PROGRESS_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Report, trained: Path | None = None) -> None:
-    """Execute a run on this process's own; an exception of it is its failure, and nobody else's."""
+def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Report, trained: Path | None = None) -> bool:
+    """Execute a run on this process's own; an exception of it is its failure, and nobody else's.
+
+    Returns:
+        Whether this process can do another run: not after an error of the GPU, which whatever follows would end with.
+    """
     with forwarding_warnings(report):
         try:
             processor = Processor.here(run.precision, gpus)
@@ -53,7 +57,12 @@ def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Repor
         except UserError as error:
             report(Failed(str(error)))
         except Exception as error:
-            report(Failed(f"{type(error).__name__}: {error}"))
+            broken = breaks_process(error)
+            report(Failed(f"{type(error).__name__}: {error}", broken))
+            if broken:
+                return False
+    forget_gpu_memory()  # not before: an error holds on to what was computed
+    return True
 
 
 def execute(

@@ -198,7 +198,7 @@ def test_checkpoints_are_as_far_apart_as_what_they_cost_asks_for(
             due.append(second)
             saver.save(second, {})
             saver.close()
-    assert due[:3] == [60, 210, 360], "3 seconds are 2 % of 150"
+    assert due[:3] == [60, 260, 460], "3 seconds are 1.5 % of 200"
     assert written == due
     assert saver.cost_seconds <= MOST_COST * 3000 + 3.0
     assert not saver.is_due(0.0), "nor is one where it would be a good moment"
