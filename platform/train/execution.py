@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from unlabeled.platform import collective
+from unlabeled.platform.collective.waiting import by_first
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
@@ -102,7 +103,7 @@ class _Execution:
         self.folder = home / "work" / identify(run).fingerprint
         self.is_first = collective.rank() == 0
         self.evaluation = Evaluation(run, data, processor, load_other(run, data))
-        self.untrained = _untrained(run, data, home, processor, self.evaluation) if self.is_first else {}
+        self.untrained = by_first(lambda: _untrained(run, data, home, processor, self.evaluation)) or {}
         self.training = Training(run, data, processor)
         self.saver = Saver(self.folder, self._note_unsaved) if self.is_first else None
         self.epochs: list[Metrics] = []
@@ -163,14 +164,14 @@ class _Execution:
             self.evaluation.notes.extend(history.notes)
             return
         self.epochs = [{k: v for k, v in epoch.items() if k not in self.followed} for epoch in self.epochs]
-        found = self.evaluation.follow(self.training.method, " after the last epoch") if self.is_first else {}
+        found = self._follow(" after the last epoch")
         self.epochs[-1] |= found
         self.followed = set(found)
 
     def _end_epoch(self, *, saves: bool) -> None:
         metrics = self.training.end_epoch()
-        if self.is_first and self.evaluation.due(self.training.epoch):
-            found = self.evaluation.follow(self.training.method, f" in epoch {self.training.epoch}")
+        if self.evaluation.due(self.training.epoch):
+            found = self._follow(f" in epoch {self.training.epoch}")
             metrics |= found
             self.followed |= found.keys()
         metrics = self.evaluation.notes.measured(metrics, f" in epoch {self.training.epoch}")
@@ -178,6 +179,9 @@ class _Execution:
         if saves:
             self._save()
         self.report(EpochDone(self.training.epoch, metrics))
+
+    def _follow(self, when: str) -> Metrics:
+        return by_first(lambda: self.evaluation.follow(self.training.method, when)) or {}
 
     def _save(self) -> None:
         if self.saver is not None:
