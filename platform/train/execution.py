@@ -20,6 +20,7 @@ from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.processor import Processor, breaks_process, forget_gpu_memory
 from unlabeled.platform.train import checkpoint, trained
 from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.clock import Clock
 from unlabeled.platform.train.events import (
     EpochDone,
     Failed,
@@ -35,8 +36,7 @@ from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.memory import TrainingMemory
-from unlabeled.platform.train.notes import Notes
-from unlabeled.platform.train.pictures import draw_figures_of, draw_tsne, draw_views_of
+from unlabeled.platform.train.pictures import draw_all
 from unlabeled.platform.train.saving import Saver
 from unlabeled.platform.train.stopping import Stop
 
@@ -97,7 +97,7 @@ class _Execution:
         report: Report,
         kept: Path | None = None,
     ) -> None:
-        self.clock = _Clock()
+        self.clock = Clock()
         self.memory = TrainingMemory(processor)
         self.run, self.data, self.processor, self.report = run, data, processor, report
         self.folder = home / "work" / identify(run).fingerprint
@@ -210,6 +210,7 @@ class _Execution:
 
     def _finish(self) -> None:
         encoder, notes = self.training.method.encoder, self.evaluation.notes
+        assert self.saver is not None
         history = trained.History(
             self.epochs,
             sorted(self.followed),
@@ -220,7 +221,7 @@ class _Execution:
         )
         trained.save(self.training.method, self.run, self.data.format, history, self.folder / "files")
         final = self.evaluation.final(self.training.method)
-        _write_files(self.run, self.data, self.training, self.folder / "files", self.processor, notes)
+        draw_all(self.training.method, self.run, self.data, self.folder / "files", self.processor, notes)
         wall_seconds, cpu_seconds = self.clock.read()
         system = {
             "system/wall_seconds": wall_seconds,
@@ -231,6 +232,7 @@ class _Execution:
         }
         if self.memory.training_mb is not None:
             system["system/training_memory_mb"] = self.memory.training_mb
+        self.saver.close()  # whoever hears that it is finished may remove its folder
         self.report(Finished({**final, **self.untrained, **system}, self.folder / "files", tuple(notes)))
 
 
@@ -249,21 +251,6 @@ def _check_same(seen: float, what: str, processor: Processor) -> None:
     everywhere = collective.gather(torch.tensor([float(seen)], device=processor.device))
     if (everywhere != seen).any():
         raise UserError(f"workers see {what}: {[int(each) for each in everywhere]}; give a --home that all nodes share")
-
-
-class _Clock:
-    """Wall and CPU seconds of a run over all its stretches; time between a kill and the going on doesn't count."""
-
-    def __init__(self) -> None:
-        self._since = (time.monotonic(), time.process_time())
-        self._before = (0.0, 0.0)
-
-    def add(self, before: tuple[float, float]) -> None:
-        self._before = before
-
-    def read(self) -> tuple[float, float]:
-        wall, cpu = time.monotonic() - self._since[0], time.process_time() - self._since[1]
-        return self._before[0] + wall, self._before[1] + cpu
 
 
 def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, evaluation: Evaluation) -> Metrics:
@@ -290,19 +277,6 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
     if not evaluation.notes:  # what is missing is found out anew, so that each run says why
         checkpoint.write_atomically(path, json.dumps(found).encode())
     return found
-
-
-def _write_files(
-    run: RunConfig, data: Data, training: Training, folder: Path, processor: Processor, notes: Notes
-) -> None:
-    """Make each drawing that can be made."""
-    with notes.guard("views were not drawn"):
-        draw_views_of(run, data, folder / "views.png")
-    with notes.guard("the method's pictures were not drawn"):
-        draw_figures_of(training.method, run, data, processor, folder / "pictures", notes)
-    if run.evaluation.tsne_images and "class" in data.test.fields:
-        with notes.guard("t-SNE was not drawn"):
-            draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")
 
 
 def _environment(processor: Processor) -> dict[str, str]:

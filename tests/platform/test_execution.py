@@ -284,6 +284,7 @@ def test_a_disk_without_room_for_checkpoints_is_a_note_and_the_run_goes_on(
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert "test/linear/top1" in finished.metrics
+    assert finished.notes == ("a checkpoint was not written: [Errno 28] No space left on device",)
     assert "a checkpoint of step 8 was not written: [Errno 28] No space left on device" in caplog.text
     folder = tmp_path / "work" / small_run.fingerprint(small_data.checksum)
     assert [path.name[:13] for path in checkpoints(folder)] == ["step-00000004"]
