@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks import (
     augmentation,
+    checkpoints,
     demo,
     memory,
     orchestration,
@@ -35,8 +36,11 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "search": search.rows,
     "studies": studies.rows,
     "workers": workers.rows,
+    "checkpoints": checkpoints.rows,
 }
-DEFAULT = tuple(name for name in BENCHMARKS if name not in ("demo", "search", "studies", "workers"))  # take minutes
+DEFAULT = tuple(
+    name for name in BENCHMARKS if name not in ("demo", "search", "studies", "workers", "checkpoints")
+)  # take minutes
 BUSY = 0.5  # running processes per core, of others, from which on the machine counts as busy
 
 

@@ -2,7 +2,9 @@
 
 import ctypes
 import functools
+import gc
 import platform
+import re
 import resource
 import sys
 from contextlib import AbstractContextManager
@@ -17,6 +19,8 @@ from unlabeled.platform.errors import UserError
 Precision = Literal["auto", "bf16", "fp32"]
 
 _PROC = Path("/proc")  # missing, or without some of its files, on some systems
+# What torch says that CUDA, HIP and their libraries found; the first of these has a class of its own, in most places.
+_OF_ACCELERATOR = re.compile(r"CUDA error|HIP error|device-side assert|CUBLAS_|CUDNN_|CUSOLVER_|CUSPARSE_|CUFFT_|NCCL")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -113,13 +117,36 @@ class Processor:
         return _of_process("VmHWM") is not None
 
 
-def precision_here() -> Literal["bf16", "fp32"]:
-    """Return what "auto" takes in this process."""
-    return "bf16" if has_fast_bf16(_device_here().type) else "fp32"
+def breaks_process(error: BaseException) -> bool:
+    """Tell whether nothing more can be computed on this process's GPU after an error, or what led to it.
+
+    All that is asked of a GPU after such an error ends with it again, until the process ends. Want of memory is none.
+
+    >>> breaks_process(RuntimeError("CUDA error: device-side assert triggered"))
+    True
+    >>> breaks_process(torch.OutOfMemoryError("CUDA out of memory"))
+    False
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        is_known = isinstance(seen, RuntimeError) and _OF_ACCELERATOR.search(str(seen)) is not None
+        if isinstance(seen, torch.AcceleratorError) or (is_known and not isinstance(seen, torch.OutOfMemoryError)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
-def _device_here() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def forget_gpu_memory() -> None:
+    """Give back what this process keeps of a GPU's memory without using it: another run, or process, may have it."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def precision_here(gpus: float | None = None) -> Literal["bf16", "fp32"]:
+    """Return what "auto" takes in this process, with ``gpus`` as in :meth:`Processor.here`."""
+    kind = "cuda" if gpus != 0 and torch.cuda.is_available() else "cpu"
+    return "bf16" if has_fast_bf16(kind) else "fp32"
 
 
 @functools.cache

@@ -11,6 +11,7 @@ that differ between workers, or the others wait forever.
 Shapes: W workers, B rows on each of them.
 """
 
+from datetime import timedelta
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -68,10 +69,14 @@ def mean_over_workers(x: Tensor) -> Tensor:
     return sum_over_workers(x if x.is_floating_point() else x.float()) / world_size()
 
 
-def go_on_with(workers: int) -> bool:
+def go_on_with(workers: int, timeout: timedelta | None = None) -> bool:
     """Leave all but the first ``workers`` out of the group; return whether this one stays. All have to call it.
 
     Rank 0 has to live as long as the others do. With the number that there are, nothing happens.
+
+    Args:
+        workers: how many stay.
+        timeout: how long their collectives wait for each other; None is what torch takes.
     """
     own_rank = rank()
     if workers == world_size():
@@ -81,7 +86,7 @@ def go_on_with(workers: int) -> bool:
     dist.destroy_process_group()
     if own_rank < workers:
         ours = dist.distributed_c10d.PrefixStore(f"{workers} workers", store)
-        dist.init_process_group(backend, store=ours, rank=own_rank, world_size=workers)
+        dist.init_process_group(backend, timeout=timeout, store=ours, rank=own_rank, world_size=workers)
     return own_rank < workers
 
 

@@ -11,7 +11,7 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive.address import is_elsewhere
 from unlabeled.platform.drive.cluster import cluster
 from unlabeled.platform.drive.resources import Resources
-from unlabeled.platform.processor import Precision, has_fast_bf16, precision_here
+from unlabeled.platform.processor import Precision, precision_here
 
 _ASKING_SECONDS = 60.0  # a cluster that is busy for longer answers nobody
 
@@ -24,13 +24,9 @@ def resolved(run: RunConfig, resources: Resources) -> RunConfig:
     """
     if run.precision != "auto":
         return run
-    return run.with_field("precision", _precision_there(resources) if is_elsewhere(resources) else _here(resources))
-
-
-def _here(resources: Resources) -> Precision:
-    if resources.gpus_per_run == 0.0:
-        return "bf16" if has_fast_bf16("cpu") else "fp32"
-    return precision_here()
+    return run.with_field(
+        "precision", _precision_there(resources) if is_elsewhere(resources) else precision_here(resources.gpus_per_run)
+    )
 
 
 def _precision_there(resources: Resources) -> Precision:
@@ -39,7 +35,8 @@ def _precision_there(resources: Resources) -> Precision:
     with cluster(resources) as given:
         ask: Any = ray.remote(num_cpus=0, num_gpus=min(given.gpus, 0.01))(precision_here)
         with contextlib.suppress(ray.exceptions.GetTimeoutError):
-            found: Precision = ray.get(ask.remote(), timeout=_ASKING_SECONDS)
+            # A process without a GPU of its own may yet see those of the node.
+            found: Precision = ray.get(ask.remote(given.gpus), timeout=_ASKING_SECONDS)
             return found
         return (
             "bf16" if given.gpus else "fp32"

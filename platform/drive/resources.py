@@ -1,5 +1,6 @@
 """Where and how wide runs go. None of it is part of a run's identity."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -44,12 +45,12 @@ class Resources(Settings):
         if self.gpus > 1:
             raise ValueError(
                 f"gpus_per_run {self.gpus:g} must be at most 1, for a run or worker computes on one GPU; "
-                "let more workers train a run together"
+                f"let {math.ceil(self.gpus)} of them train a run together with --workers {math.ceil(self.gpus)}"
             )
         if 0 < self.gpus < 1 and self.workers > 1:
             raise ValueError(
-                f"gpus_per_run {self.gpus:g} must be 1 or 0 with workers {self.workers}: they can't share a GPU; "
-                "take fewer workers, or one"
+                f"gpus_per_run {self.gpus:g} must be 1 or 0 with workers {self.workers}: one GPU can't train a run "
+                "twice at once; take as many --workers as there are GPUs, or one"
             )
         return self
 

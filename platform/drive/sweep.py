@@ -34,6 +34,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its banner; verbose=0 silences only the old one
 # After Ctrl-C Tune would save itself and wait ten seconds for its processes; a run goes on from MLflow and checkpoints.
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # with their traces; what ended a run is said in a line
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")  # nor does it need Tune's record of all trials meanwhile
 
 Take = Callable[[int, Event], None]
@@ -73,7 +74,8 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
                 if several:
                     execute_on_workers(run, recorder.home, given, report, trained)
                 else:
-                    execute_safely(run, recorder.home, given.gpus_per_run, report, trained)
+                    if not execute_safely(run, recorder.home, given.gpus_per_run, report, trained):
+                        break  # the same command does the others
             except KeyboardInterrupt:
                 recorder.interrupt()
                 break
@@ -206,6 +208,7 @@ def _listener(take: Take, lost: Take) -> Any:
     class Listener(Callback):
         def __init__(self, take: Take, lost: Take) -> None:
             self._take, self._lost = take, lost
+            self._broken: set[str] = set()  # trials whose failure is told, and whose process ends
 
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune keeps a copy of its callbacks on disk to restore a sweep from; ours restores from MLflow
@@ -213,13 +216,19 @@ def _listener(take: Take, lost: Take) -> Any:
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **_: Any
         ) -> None:
-            self._take(trial.config["number"], result["event"])
+            event = result["event"]
+            if isinstance(event, Failed) and event.breaks_process:
+                self._broken.add(trial.trial_id)
+                trial.max_failures = 0  # another process would end with the same error
+            self._take(trial.config["number"], event)
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             # Tune keeps statistics of every number of every trial, as objects and as text; nobody asks for them
             trial.run_metadata.metric_analysis, trial.run_metadata.metric_n_steps = {}, {}
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            if trial.trial_id in self._broken:
+                return
             reason = f"its process was lost {trial.num_failures} times, the last time with: {trial.get_error()}"
             self._lost(trial.config["number"], Failed(reason.splitlines()[0]))
 

@@ -3,6 +3,7 @@
 Apart from the driver's code, so that a worker imports neither MLflow nor what a person looks at.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ def unpacked(config: Mapping[str, Any]) -> tuple[RunConfig, Path, Resources, Pat
 
 
 def trial(config: Mapping[str, Any]) -> None:
-    """Execute the run that the driver :func:`packed`, and report its events to Tune."""
+    """Execute the run that the driver :func:`packed`, and report its events to Tune.
+
+    A process whose GPU failed ends with the run, for Tune would have the next one done in it.
+    """
     from ray import tune
 
     run, home, resources, trained = unpacked(config)
@@ -45,4 +49,5 @@ def trial(config: Mapping[str, Any]) -> None:
     else:
         torch.set_num_threads(resources.cpus_per_run)
         ask(resources.profile_steps)
-        execute_safely(run, home, resources.gpus_per_run, report, trained)
+        if not execute_safely(run, home, resources.gpus_per_run, report, trained):
+            os._exit(1)  # Tune has taken the report by then; ending in order would ask the GPU once more

@@ -11,6 +11,7 @@ import queue
 import secrets
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -39,6 +40,10 @@ _QUICK = {
 }
 # Just after a node was lost Ray still counts with it, and finds out by trying to start as many workers as before.
 _QUICK_TO_SHRINK = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15"}
+
+# What workers wait for in collectives is each other's next step, in which one may read from a slow disk or open a large
+# data set; what the first does alone they don't wait for in one.
+_TIMEOUT = timedelta(minutes=30)
 
 
 def execute_on_workers(
@@ -83,7 +88,9 @@ def _trainer(given: Mapping[str, Any]) -> Any:
         _work,
         train_loop_config={"packed": packed(given)},
         # Logs gather numbers that live on the CPU, so gloo has to be there beside NCCL.
-        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if resources.gpus else "gloo"),
+        torch_config=TorchConfig(
+            backend="cpu:gloo,cuda:nccl" if resources.gpus else "gloo", timeout_s=int(_TIMEOUT.total_seconds())
+        ),
         scaling_config=ScalingConfig(
             num_workers=num_workers,
             use_gpu=resources.gpus > 0,
@@ -171,7 +178,7 @@ def _work(given: Mapping[str, Any]) -> None:
             training = workers_that_fit(run, data, offered)
             if training < offered:
                 report(Noted(f"{training} of {offered} workers train: the run can't be shared by {offered}"))
-            if collective.go_on_with(training):
+            if collective.go_on_with(training, _TIMEOUT):
                 processor = Processor.here(run.precision, resources.gpus_per_run)
                 execute(run, data, config["home"], processor, report, config["trained"])
         except (NonFiniteLossError, UserError) as error:  # the same on all workers; another try would end the same way

@@ -36,7 +36,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """Epoch number ``epoch`` (1 is the first) is done and in a checkpoint."""
+    """Epoch number ``epoch`` (1 is the first) is done. A run that is killed may say it again."""
 
     epoch: int
     metrics: Metrics
@@ -53,9 +53,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The run ended with an error of its own."""
+    """The run ended with an error of its own; where it ``breaks_process``, no other run can be done in its process."""
 
     reason: str
+    breaks_process: bool = False
 
 
 Event = Started | Progress | Noted | EpochDone | Finished | Failed

@@ -12,13 +12,15 @@ from pathlib import Path
 import torch
 
 from unlabeled.platform import collective
+from unlabeled.platform.collective.waiting import by_first
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import MethodConfig
-from unlabeled.platform.processor import Processor
+from unlabeled.platform.processor import Processor, breaks_process, forget_gpu_memory
 from unlabeled.platform.train import checkpoint, trained
 from unlabeled.platform.train.built import build_method
+from unlabeled.platform.train.clock import Clock
 from unlabeled.platform.train.events import (
     EpochDone,
     Failed,
@@ -35,18 +37,22 @@ from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.memory import TrainingMemory
-from unlabeled.platform.train.notes import Notes
-from unlabeled.platform.train.pictures import draw_figures_of, draw_tsne, draw_views_of
+from unlabeled.platform.train.pictures import draw_all
 from unlabeled.platform.train.profiled import as_asked
+from unlabeled.platform.train.saving import Saver
+from unlabeled.platform.train.stopping import Stop
 
-CHECKPOINT_SECONDS = 60.0  # the most work that a killed run loses, where epochs are longer than this
 PROGRESS_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Report, trained: Path | None = None) -> None:
-    """Execute a run on this process's own; an exception of it is its failure, and nobody else's."""
+def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Report, trained: Path | None = None) -> bool:
+    """Execute a run on this process's own; an exception of it is its failure, and nobody else's.
+
+    Returns:
+        Whether this process can do another run: not after an error of the GPU, which whatever follows would end with.
+    """
     with forwarding_warnings(report):
         try:
             processor = Processor.here(run.precision, gpus)
@@ -54,7 +60,12 @@ def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Repor
         except UserError as error:
             report(Failed(str(error)))
         except Exception as error:
-            report(Failed(f"{type(error).__name__}: {error}"))
+            broken = breaks_process(error)
+            report(Failed(f"{type(error).__name__}: {error}", broken))
+            if broken:
+                return False
+    forget_gpu_memory()  # not before: an error holds on to what was computed
+    return True
 
 
 def execute(
@@ -88,14 +99,15 @@ class _Execution:
         report: Report,
         kept: Path | None = None,
     ) -> None:
-        self.clock = _Clock()
+        self.clock = Clock()
         self.memory = TrainingMemory(processor)
         self.run, self.data, self.processor, self.report = run, data, processor, report
         self.folder = home / "work" / identify(run).fingerprint
         self.is_first = collective.rank() == 0
         self.evaluation = Evaluation(run, data, processor, load_other(run, data))
-        self.untrained = _untrained(run, data, home, processor, self.evaluation) if self.is_first else {}
+        self.untrained = by_first(lambda: _untrained(run, data, home, processor, self.evaluation)) or {}
         self.training = Training(run, data, processor)
+        self.saver = Saver(self.folder, self._note_unsaved) if self.is_first else None
         self.epochs: list[Metrics] = []
         self.followed: set[str] = set()
         saved = _load_together(self.folder, processor)
@@ -109,27 +121,38 @@ class _Execution:
             self.evaluation.notes.extend(saved["notes"])
         elif kept is not None:
             self._take_over(kept)
-        self.saved_at = self.spoke_at = time.monotonic()
+        self.spoke_at = time.monotonic()
         report(Started(_environment(processor), self.training.step, list(self.epochs)))
 
     def to_the_end(self) -> None:
-        steps, device = self.training.steps(), self.processor.device
+        try:
+            self._train()
+            if self.is_first:
+                self._finish()
+        finally:
+            if self.saver is not None:
+                self.saver.close()
+
+    def _train(self) -> None:
+        stop, steps = Stop(), self.training.steps()
         if self.is_first:
-            steps = as_asked(steps, device, self.folder / "files" / "profile", lambda text: self.report(Noted(text)))
-        for step in steps:
+            where = self.folder / "files" / "profile"
+            steps = as_asked(steps, self.processor.device, where, lambda text: self.report(Noted(text)))
+        for step in stop.between(steps):
             epoch_ends = step % self.training.steps_per_epoch == 0
-            is_due = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
-            self.memory.follow(last=epoch_ends or is_due)
+            is_due = self.saver is not None and self.saver.is_due(0.0 if epoch_ends else None)
+            is_last = stop.is_asked or step == self.training.total_steps
+            self.memory.follow(last=epoch_ends or is_due or is_last)
             if epoch_ends:
-                self._end_epoch()
-            elif is_due:
+                self._end_epoch(saves=is_due or is_last)
+            elif is_due or is_last:
                 self._save()
+            if stop.is_asked:
+                raise KeyboardInterrupt
             if step < self.training.total_steps:
                 self.memory.begin(self.training.method, self.training.optimizer)
             if time.monotonic() - self.spoke_at > PROGRESS_SECONDS:
                 self._say_progress()
-        if self.is_first:
-            self._finish()
 
     def _take_over(self, kept: Path) -> None:
         """Take the weights of a run that is trained; its epochs too, but for what another evaluation saw in them."""
@@ -146,23 +169,27 @@ class _Execution:
             self.evaluation.notes.extend(history.notes)
             return
         self.epochs = [{k: v for k, v in epoch.items() if k not in self.followed} for epoch in self.epochs]
-        found = self.evaluation.follow(self.training.method, " after the last epoch") if self.is_first else {}
+        found = self._follow(" after the last epoch")
         self.epochs[-1] |= found
         self.followed = set(found)
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, *, saves: bool) -> None:
         metrics = self.training.end_epoch()
-        if self.is_first and self.evaluation.due(self.training.epoch):
-            found = self.evaluation.follow(self.training.method, f" in epoch {self.training.epoch}")
+        if self.evaluation.due(self.training.epoch):
+            found = self._follow(f" in epoch {self.training.epoch}")
             metrics |= found
             self.followed |= found.keys()
         metrics = self.evaluation.notes.measured(metrics, f" in epoch {self.training.epoch}")
         self.epochs.append(metrics)
-        self._save()
+        if saves:
+            self._save()
         self.report(EpochDone(self.training.epoch, metrics))
 
+    def _follow(self, when: str) -> Metrics:
+        return by_first(lambda: self.evaluation.follow(self.training.method, when)) or {}
+
     def _save(self) -> None:
-        if self.is_first:
+        if self.saver is not None:
             state = {
                 "training": self.training.state(),
                 "epochs": self.epochs,
@@ -170,8 +197,14 @@ class _Execution:
                 "clock": self.clock.read(),
                 "notes": list(self.evaluation.notes),
             }
-            checkpoint.save(self.folder, self.training.step, state)
-        self.saved_at = time.monotonic()
+            self.saver.save(self.training.step, state)
+
+    def _note_unsaved(self, reason: str) -> None:
+        """Warn, once, that a checkpoint could not be written; the run goes on with the one before."""
+        before = len(self.evaluation.notes)
+        self.evaluation.notes.add("a checkpoint was not written", reason)
+        if len(self.evaluation.notes) > before:
+            logger.warning("a checkpoint of step %d was not written: %s", self.training.step, reason)
 
     def _say_progress(self) -> None:
         meter = self.training.meter
@@ -182,6 +215,7 @@ class _Execution:
 
     def _finish(self) -> None:
         encoder, notes = self.training.method.encoder, self.evaluation.notes
+        assert self.saver is not None
         history = trained.History(
             self.epochs,
             sorted(self.followed),
@@ -192,7 +226,7 @@ class _Execution:
         )
         trained.save(self.training.method, self.run, self.data.format, history, self.folder / "files")
         final = self.evaluation.final(self.training.method)
-        _write_files(self.run, self.data, self.training, self.folder / "files", self.processor, notes)
+        draw_all(self.training.method, self.run, self.data, self.folder / "files", self.processor, notes)
         wall_seconds, cpu_seconds = self.clock.read()
         system = {
             "system/wall_seconds": wall_seconds,
@@ -203,6 +237,7 @@ class _Execution:
         }
         if self.memory.training_mb is not None:
             system["system/training_memory_mb"] = self.memory.training_mb
+        self.saver.close()  # whoever hears that it is finished may remove its folder
         self.report(Finished({**final, **self.untrained, **system}, self.folder / "files", tuple(notes)))
 
 
@@ -212,7 +247,7 @@ def _load_together(folder: Path, processor: Processor) -> checkpoint.State | Non
     Raises:
         UserError: workers on other nodes see other files.
     """
-    saved = checkpoint.load_newest(folder, processor.device)
+    saved = checkpoint.load_newest(folder)
     _check_same(saved["training"]["step"] if saved else -1, f"checkpoints of different steps in {folder}", processor)
     return saved
 
@@ -221,21 +256,6 @@ def _check_same(seen: float, what: str, processor: Processor) -> None:
     everywhere = collective.gather(torch.tensor([float(seen)], device=processor.device))
     if (everywhere != seen).any():
         raise UserError(f"workers see {what}: {[int(each) for each in everywhere]}; give a --home that all nodes share")
-
-
-class _Clock:
-    """Wall and CPU seconds of a run over all its stretches; time between a kill and the going on doesn't count."""
-
-    def __init__(self) -> None:
-        self._since = (time.monotonic(), time.process_time())
-        self._before = (0.0, 0.0)
-
-    def add(self, before: tuple[float, float]) -> None:
-        self._before = before
-
-    def read(self) -> tuple[float, float]:
-        wall, cpu = time.monotonic() - self._since[0], time.process_time() - self._since[1]
-        return self._before[0] + wall, self._before[1] + cpu
 
 
 def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, evaluation: Evaluation) -> Metrics:
@@ -262,19 +282,6 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
     if not evaluation.notes:  # what is missing is found out anew, so that each run says why
         checkpoint.write_atomically(path, json.dumps(found).encode())
     return found
-
-
-def _write_files(
-    run: RunConfig, data: Data, training: Training, folder: Path, processor: Processor, notes: Notes
-) -> None:
-    """Make each drawing that can be made."""
-    with notes.guard("views were not drawn"):
-        draw_views_of(run, data, folder / "views.png")
-    with notes.guard("the method's pictures were not drawn"):
-        draw_figures_of(training.method, run, data, processor, folder / "pictures", notes)
-    if run.evaluation.tsne_images and "class" in data.test.fields:
-        with notes.guard("t-SNE was not drawn"):
-            draw_tsne(training.method.encoder, run, data, processor, folder / "tsne.png")
 
 
 def _environment(processor: Processor) -> dict[str, str]:

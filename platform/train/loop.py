@@ -131,7 +131,8 @@ class Training:
         self.step = state["step"]
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.meter = EpochMeter(**state["meter"])
+        meter = state["meter"]
+        self.meter = EpochMeter(**{**meter, "sums": {name: self.processor.put(x) for name, x in meter["sums"].items()}})
 
     @torch.no_grad()
     def _begin_epoch(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.processor import breaks_process
 
 _MAX_REASON = 300  # characters of a reason; a library's message may go on for pages
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -78,6 +79,6 @@ def of_the_machine(error: Exception) -> bool:
     """
     if isinstance(error, OSError):
         return error.errno in _OF_THE_DISK
-    if isinstance(error, MemoryError | torch.OutOfMemoryError | torch.AcceleratorError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or breaks_process(error):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)  # torch's on a CPU

@@ -25,6 +25,17 @@ _MAX_NAMED = 20  # classes in the legend
 _COLORS = 10  # of matplotlib's cycle
 
 
+def draw_all(method: Method, run: RunConfig, data: Data, folder: Path, processor: Processor, notes: Notes) -> None:
+    """Make each drawing of a trained run that can be made."""
+    with notes.guard("views were not drawn"):
+        draw_views_of(run, data, folder / "views.png")
+    with notes.guard("the method's pictures were not drawn"):
+        draw_figures_of(method, run, data, processor, folder / "pictures", notes)
+    if run.evaluation.tsne_images and "class" in data.test.fields:
+        with notes.guard("t-SNE was not drawn"):
+            draw_tsne(method.encoder, run, data, processor, folder / "tsne.png")
+
+
 def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -> None:
     """Draw the first training pictures and the views that the run's plan makes of them, as a PNG."""
     plan = run.method.views

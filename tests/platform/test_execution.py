@@ -1,7 +1,9 @@
 """One run from start to end in this process: what it says, what it leaves, and how it goes on after an interruption."""
 
 import contextlib
+import errno
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -204,7 +206,7 @@ def test_a_checkpoint_of_other_weights_is_one_clear_line(
 ) -> None:
     run_until(small_run, small_data, tmp_path, processor, epoch=1)
     (folder,) = (path for path in (tmp_path / "work").iterdir() if path.name != "untrained")
-    state = checkpoint.load_newest(folder, torch.device("cpu"))
+    state = checkpoint.load_newest(folder)
     assert state is not None
     del state["training"]["method"]["encoder.mean"], state["training"]["method"]["encoder.std"]
     checkpoint.save(folder, 5, state)
@@ -235,3 +237,54 @@ def test_an_interrupt_in_the_middle_of_a_step_leaves_no_half_step_behind(
     run_until(small_run, small_data, tmp_path / "stopped", processor)
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_ctrl_c_in_a_step_is_taken_after_it_and_its_state_is_saved(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until(small_run, small_data, tmp_path / "whole", processor)
+    step, calls = torch.optim.AdamW.step, []
+
+    def interrupted(*given: object) -> object:
+        calls.append(1)
+        if len(calls) == 6:
+            signal.raise_signal(signal.SIGINT)
+        return step(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_until(small_run, small_data, tmp_path / "stopped", processor)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    again = run_until(small_run, small_data, tmp_path / "stopped", processor)
+    assert again[0].step == 6  # type: ignore[union-attr]
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_disk_without_room_for_checkpoints_is_a_note_and_the_run_goes_on(
+    small_run: RunConfig,
+    small_data: Data,
+    processor: Processor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    save, tried = checkpoint.save, []
+
+    def full(folder: Path, step: int, state: checkpoint.State) -> Path:
+        tried.append(step)
+        if step > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(folder, step, state)
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    events = run_until(small_run, small_data, tmp_path, processor)
+    assert tried == [4, 8]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert "test/linear/top1" in finished.metrics
+    assert finished.notes == ("a checkpoint was not written: [Errno 28] No space left on device",)
+    assert "a checkpoint of step 8 was not written: [Errno 28] No space left on device" in caplog.text
+    folder = tmp_path / "work" / small_run.fingerprint(small_data.checksum)
+    assert [path.name[:13] for path in checkpoints(folder)] == ["step-00000004"]

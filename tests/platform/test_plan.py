@@ -109,10 +109,11 @@ def test_a_gpu_is_a_runs_own_or_shared() -> None:
     assert Resources(gpus_per_run=0.25, max_concurrent=3).places([{"CPU": 16.0, "GPU": 2.0}]) == 3
     for gpus in (1.5, 2.0):
         with pytest.raises(
-            UserError, match=rf"gpus_per_run {gpus:g} must be at most 1, for a run or worker computes on "
+            UserError,
+            match=rf"gpus_per_run {gpus:g} must be at most 1, for .* let 2 of them train .* with --workers 2$",
         ):
             Resources.checked(gpus_per_run=gpus)
-    with pytest.raises(UserError, match=r"gpus_per_run 0\.5 must be 1 or 0 with workers 2: they can't share a GPU"):
+    with pytest.raises(UserError, match=r"gpus_per_run 0\.5 must be 1 or 0 with workers 2: one GPU can't"):
         Resources.checked(gpus_per_run=0.5, workers=2)
 
 

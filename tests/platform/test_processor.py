@@ -9,7 +9,9 @@ from unlabeled.platform import processor as module
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.processor import Processor
+from unlabeled.platform.processor import Processor, breaks_process, precision_here
+from unlabeled.platform.train import execution
+from unlabeled.platform.train.events import Event, Failed
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.memory import TrainingMemory
 
@@ -23,6 +25,10 @@ def test_a_gpu_is_taken_where_one_was_given(monkeypatch: pytest.MonkeyPatch, gpu
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
     assert Processor.here("fp32", gpus).device.type == device
     assert shares == ([0.25] if gpus == 0.25 else [])
+    monkeypatch.setattr(module, "has_fast_bf16", lambda kind: kind == "cuda")
+    assert precision_here(gpus) == ("bf16" if device == "cuda" else "fp32"), (
+        "of what it computes on, not of what it sees"
+    )
 
 
 def test_a_gpu_that_torch_does_not_find_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,3 +86,30 @@ def test_pictures_and_frames_lie_channels_last(processor: Processor) -> None:
     assert frames.is_contiguous(memory_format=torch.channels_last)
     assert frames.data_ptr() == processor.layout(frames).data_ptr(), "no copy is made of frames that are flattened"
     assert processor.layout(sounds).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("error", "breaks"),
+    [
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), True),
+        (torch.distributed.DistBackendError("NCCL error in: ProcessGroupNCCL.cpp:3384, unhandled cuda error"), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"), False),
+        (ValueError("CUDA error"), False),
+    ],
+)
+def test_errors_that_a_gpu_does_not_recover_from_are_known(
+    error: Exception, breaks: bool, small_run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*_: object) -> None:
+        raise error
+
+    said: list[Event] = []
+    monkeypatch.setattr(execution, "execute", ends)
+    assert execution.execute_safely(small_run, tmp_path, 0.0, said.append) is not breaks
+    assert said == [Failed(f"{type(error).__name__}: {error}", breaks)]
+    led_to = KeyError("what it led to")
+    led_to.__context__ = error
+    assert breaks_process(led_to) is breaks

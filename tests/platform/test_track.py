@@ -241,7 +241,7 @@ def test_what_is_missing_of_a_finished_run_is_logged_and_said(
     def fail(*given: object) -> None:
         raise ValueError("on purpose")
 
-    monkeypatch.setattr("unlabeled.platform.train.execution.draw_views_of", fail)
+    monkeypatch.setattr("unlabeled.platform.train.pictures.draw_views_of", fail)
     monkeypatch.setattr("unlabeled.platform.evaluate.KNN.learn", fail)
     study = study_of(small_run.with_field("epochs", 1), rows={"none": {}}, seeds=(0,))
     outcome = do(study, home)
