@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate.corruptions import Corruption
-from unlabeled.platform.evaluate.features import Features, check_finite, extract
+from unlabeled.platform.evaluate.extraction import extract
+from unlabeled.platform.evaluate.features import Features, check_finite
 from unlabeled.platform.method import Method
 from unlabeled.platform.metrics import Metric, declare, metric_of, scores_of
 from unlabeled.platform.processor import Processor

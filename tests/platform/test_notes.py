@@ -212,7 +212,7 @@ def test_a_run_whose_encoder_gives_nan_in_eval_mode_has_no_scores(
     small_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
     run = small_run.with_field(
-        "evaluation", EvaluationConfig(final=(KNN(), Linear(), KMeans(), FineTune(least_steps=0, epochs=1)))
+        "evaluation", EvaluationConfig(final=(KNN(), Linear(), KMeans(), FineTune(min_steps=0, epochs=1)))
     )
     method = build_method(run, small_data, processor)
     statistics = next(buffer for name, buffer in method.encoder.named_buffers() if name.endswith("running_var"))
