@@ -25,12 +25,14 @@ class Reading:
         data: None is the run's own.
         told: what the items are told by: a field of the data, or a transformation.
         places: whether features stay in their places.
+        encoder: which of the method's encoders; nothing is the one that is kept.
     """
 
     layer: str
     data: DataConfig | None
     told: str
     places: bool
+    encoder: str = ""
 
     @property
     def of_data(self) -> str:
@@ -43,6 +45,8 @@ class Measurement(Settings):
 
     Attributes:
         probe: how.
+        encoder: whose features it reads, where that is not the encoder that is kept: a further one of the method's, by
+            the name that the method gives it.
         layer: what it reads, where that is not the encoder's output: one of the encoder's blocks (``block1``, ...), or
             what the method names: ``head``.
         data: a further data set that it is fitted and scored on, on its own splits, with this run's encoder. Its
@@ -55,6 +59,7 @@ class Measurement(Settings):
     opens: ClassVar[bool] = False
 
     probe: ProbeConfig
+    encoder: str = ""
     layer: str = ""
     data: DataConfig | None = None
     told: str = "class"
@@ -80,6 +85,10 @@ class Measurement(Settings):
                 "ignored; leave it out"
             )
         if not isinstance(probe, FeatureProbe):
+            if self.encoder:
+                raise ValueError(
+                    f"{name} scores the encoder that is kept, so {self.encoder} would be ignored; leave it"
+                )
             if self.layer:
                 raise ValueError(f"{name} scores the whole encoder, so layer {self.layer} would be ignored; leave it")
             if self.told in TRANSFORMATIONS:
@@ -111,19 +120,19 @@ class Measurement(Settings):
     @property
     def is_plain(self) -> bool:
         """Whether it has nothing but a probe."""
-        return not (self.layer or self.data or self.told != self.probe.target or self.shown)
+        return not (self.encoder or self.layer or self.data or self.told != self.probe.target or self.shown)
 
     @property
     def reading(self) -> Reading:
         """What its probe reads."""
-        return Reading(self.layer, self.data, self.told, self.probe.reads == "grid")
+        return Reading(self.layer, self.data, self.told, self.probe.reads == "grid", self.encoder)
 
     @property
     def of(self) -> str:
         """What stands before the probe in metrics' names: ``emoji``, ``head/rotation``, ``noise-3``; or nothing."""
         told = "" if self.told == self.probe.target else self.told
         shown = "" if self.shown is None else self.shown.key
-        return "/".join(part for part in (self.reading.of_data, self.layer, told, shown) if part)
+        return "/".join(part for part in (self.reading.of_data, self.encoder, self.layer, told, shown) if part)
 
     @property
     def of_train(self) -> str:
@@ -147,13 +156,19 @@ class Measurement(Settings):
         told = "" if self.told == self.probe.target else f" told by {self.told}"
         if not isinstance(self.probe, FeatureProbe):
             return f"the whole {'method' if self.probe.asks_method else 'encoder'}{told}"
-        of = f"{self.layer or 'encoder'} features{' in their places' if self.probe.reads == 'grid' else ''}"
+        of = f"{self.layer or f'encoder {self.encoder}'.strip()} features"
+        of += f" of encoder {self.encoder}" if self.encoder and self.layer else ""
+        of += " in their places" if self.probe.reads == "grid" else ""
         return of + (f" of pictures changed by {self.told}" if self.told in TRANSFORMATIONS else told)
 
     @property
     def summary(self) -> str:
         """What it has besides its probe: ``layer head, told rotation``."""
-        found = {"layer": self.layer, "data": "" if self.data is None else _in_words(self.data)}
+        found = {
+            "encoder": self.encoder,
+            "layer": self.layer,
+            "data": "" if self.data is None else _in_words(self.data),
+        }
         found |= {"told": "" if self.told == self.probe.target else self.told}
         found |= {"shown": "" if self.shown is None else self.shown.key}
         return ", ".join(f"{name} {value}" for name, value in found.items() if value)

@@ -161,7 +161,7 @@ def test_it_is_a_value_and_its_protocol_names_the_augmentation_in_words() -> Non
     probe = FineTune(labels=0.01, optimizer=AdamW(learning_rate=5e-4, clip_norm=1.0))
     assert ProbeConfig.model_validate_json(probe.canonical_json()) == probe
     for words in (
-        "fine-tune@1 (labels 0.01, epochs 5,",
+        "fine-tune@2 (labels 0.01, epochs 5,",
         "optimizer.learning_rate 0.0005,",
         "Crop(0.5-1) > Flip(p=0.5)",
     ):
