@@ -22,7 +22,7 @@ from torch import Tensor
 
 from unlabeled.platform.evaluate.features import Features
 from unlabeled.platform.evaluate.probe import FeatureProbe, Score
-from unlabeled.platform.evaluate.regression import Moments, Regression, is_exact
+from unlabeled.platform.evaluate.regression import Moments, Regression, Solution, is_exact
 from unlabeled.platform.metrics import Metric, scores_of
 
 STREAMED = 1e-6  # largest gradient entry that is asked where products are float32, whose rounding it is above
@@ -67,11 +67,8 @@ class Linear(FeatureProbe):
         return self.tolerance if is_exact(pictures, classes) else max(self.tolerance, STREAMED)
 
     @torch.no_grad()
-    def solve(self, x_ND: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor, float]:
-        """Solve for features as they are, [N, D].
-
-        Returns:
-            weights [num_classes, D], biases [num_classes], both float64, and the largest gradient entry left.
-        """
+    def solve(self, x_ND: Tensor, labels_N: Tensor) -> Solution:
+        """Solve for features as they are, [N, D]."""
         as_they_are = Moments(x_ND.new_zeros(x_ND.shape[1]).double(), x_ND.new_ones(x_ND.shape[1]).double())
-        return Regression(x_ND, labels_N, as_they_are, self.l2).solve(self.tolerance, self.max_iterations)
+        tolerance = self.tolerance_of(len(x_ND), int(labels_N.max()) + 1)
+        return Regression(x_ND, labels_N, as_they_are, self.l2).solve(tolerance, self.max_iterations)

@@ -16,7 +16,7 @@ from unlabeled.platform.draws import Draws
 SAMPLE, SAMPLE_OF_EACH = 2**15, 32  # rows that starts are compared on: so many, or so many a cluster if that is more
 _MAX_PASSES = 100  # over the sample from each start, and over all rows from the best
 _TOLERANCE = 1e-4  # of the mean variance: what all centres together may still move, squared, when they count as still
-_BLOCK = 2**23  # numbers of a block with its distances, 32 MiB
+_BLOCK, _GPU_BLOCK = 2**20, 2**25  # numbers of a block, or of its distances
 _FLOAT64 = 2**24  # rows times clusters up to which it is computed in float64, so that rounding decides nothing
 
 
@@ -86,7 +86,8 @@ class Lloyd:
         return float(1.0 - (sums / len(self.x)).square().sum()) / self.x.shape[1]
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        size = max(1, _BLOCK // max(self.x.shape[1], self.num_clusters))
+        numbers = _GPU_BLOCK if self.device.type == "cuda" else _BLOCK
+        size = max(1, numbers // max(self.x.shape[1], self.num_clusters))
         for start in range(0, len(self.x), size):
             rows = slice(start, min(start + size, len(self.x)))
             yield rows, self._unit(self.x[rows])

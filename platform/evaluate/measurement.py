@@ -177,16 +177,18 @@ class Measurement(Settings):
 def every(
     probes: Iterable[ProbeConfig],
     *,
+    encoders: Sequence[str] = ("",),
     layers: Sequence[str] = ("",),
     data: Sequence[DataConfig | None] = (None,),
     told: Sequence[str] = (),
     shown: Sequence[Corruption | None] = (None,),
 ) -> tuple[Measurement, ...]:
-    """Return each probe with each layer, data set, thing to tell and corruption; what a probe can't have is left out.
+    """Return each probe with each encoder, layer, data set, thing to tell and corruption, but what it can't have.
 
     Args:
-        probes: those of the whole encoder or method read no layers and tell no transformations; and those that ask the
-            method are of the run's own data alone.
+        probes: those of the whole encoder or method read no layers or further encoders and tell no transformations; and
+            those that ask the method are of the run's own data alone.
+        encoders: an empty name is the encoder that is kept.
         layers: an empty name is the encoder's output.
         data: None is the run's own.
         told: fields and transformations; none is what each probe is told by default.
@@ -198,13 +200,15 @@ def every(
     """
     found = []
     probes = tuple(probes)
-    for of, layer, asked, corruption in itertools.product(data, layers, told or ("",), shown):
+    for of, encoder, layer, asked, corruption in itertools.product(data, encoders, layers, told or ("",), shown):
         for probe in probes:
             told_by = asked or probe.target
             is_whole = not isinstance(probe, FeatureProbe)
-            if is_whole and (layer or told_by in TRANSFORMATIONS or (of is not None and probe.asks_method)):
+            if is_whole and (encoder or layer or told_by in TRANSFORMATIONS or (of is not None and probe.asks_method)):
                 continue
-            found.append(Measurement(probe=probe, layer=layer, data=of, told=told_by, shown=corruption))
+            found.append(
+                Measurement(probe=probe, encoder=encoder, layer=layer, data=of, told=told_by, shown=corruption)
+            )
     return tuple(found)
 
 

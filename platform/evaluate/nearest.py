@@ -6,7 +6,7 @@ from torch import Tensor
 
 from unlabeled.platform.evaluate.features import Features
 
-_BANK, _ASKED = 8192, 512  # rows compared at a time: 16 MiB of similarities
+_BANK, _ASKED = 4096, 512  # rows compared at a time: 8 MiB of similarities
 _GPU_BANK, _GPU_ASKED = 65_536, 4096
 
 
