@@ -13,6 +13,7 @@ from benchmarks import (
     demo,
     memory,
     orchestration,
+    probes,
     search,
     startup,
     store,
@@ -29,6 +30,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "memory": memory.rows,
     "augmentation": augmentation.rows,
     "worlds": worlds.rows,
+    "probes": probes.rows,
     "orchestration": orchestration.rows,
     "store": store.rows,
     "demo": demo.rows,
@@ -36,7 +38,9 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "studies": studies.rows,
     "workers": workers.rows,
 }
-DEFAULT = tuple(name for name in BENCHMARKS if name not in ("demo", "search", "studies", "workers"))  # take minutes
+DEFAULT = tuple(
+    name for name in BENCHMARKS if name not in ("demo", "probes", "search", "studies", "workers")
+)  # take minutes
 BUSY = 0.5  # running processes per core, of others, from which on the machine counts as busy
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from unlabeled.platform.evaluate.features import Features
-from unlabeled.platform.evaluate.lloyd import Lloyd, nearness_of
+from unlabeled.platform.evaluate.lloyd import Lloyd, nearness_of, sample_of
 from unlabeled.platform.evaluate.probe import FeatureProbe, Score
 from unlabeled.platform.metrics import Metric, scores_of
 
@@ -40,6 +40,11 @@ class KMeans(FeatureProbe):
     version = 2
     num_clusters: int | None = Field(default=None, ge=1)
     num_starts: int = Field(default=10, ge=1)
+
+    def at_size(self, items: int, classes: int) -> str:
+        """Say where starts are compared on a sample."""
+        sample = len(sample_of(items, min(items, self.num_clusters or classes)))
+        return "" if sample == items else f"starts compared on {sample:,} of {items:,} items"
 
     def learn(self, train: Features) -> Score:
         """Find the clusters; of the labels only their number is looked at."""

@@ -62,6 +62,12 @@ class Linear(FeatureProbe):
 
         return score
 
+    def at_size(self, items: int, classes: int) -> str:
+        """Say where it is solved in float32."""
+        if is_exact(items, classes):
+            return ""
+        return f"solved with products in float32 to a gradient of {self.tolerance_of(items, classes):g}"
+
     def tolerance_of(self, pictures: int, classes: int) -> float:
         """Return the largest gradient entry at which so many pictures of so many classes count as solved."""
         return self.tolerance if is_exact(pictures, classes) else max(self.tolerance, STREAMED)

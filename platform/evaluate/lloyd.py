@@ -27,18 +27,21 @@ class Lloyd:
         x: features [N, D], on any device, in memory or mapped from a file; read block by block, scaled to length 1.
         num_clusters: K, at most N.
         device: that computes.
+        is_unit: whether they are of length 1, on the device, in the format that is computed in.
     """
 
-    def __init__(self, x: Tensor, num_clusters: int, device: torch.device) -> None:
-        self.x, self.num_clusters, self.device = x, num_clusters, device
-        self.dtype = torch.float64 if len(x) * num_clusters <= _FLOAT64 else torch.float32
+    def __init__(self, x: Tensor, num_clusters: int, device: torch.device, *, is_unit: bool = False) -> None:
+        self.x, self.num_clusters, self.device, self.is_unit = x, num_clusters, device, is_unit
+        small = len(x) * num_clusters <= _FLOAT64
+        self.dtype = x.dtype if is_unit else torch.float64 if small else torch.float32
 
     @torch.no_grad()
     def solve(self, num_starts: int) -> Tensor:
         """Return the centres, [K, D]."""
         rows = sample_of(len(self.x), self.num_clusters)
         is_all = len(rows) == len(self.x)
-        sample = self if is_all else Lloyd(self.x[rows.to(self.x.device)], self.num_clusters, self.device)
+        unit = self._unit(self.x if is_all else self.x[rows.to(self.x.device)])
+        sample = Lloyd(unit, self.num_clusters, self.device, is_unit=True)
         found = [sample.refined(centres) for centres in sample.starts(num_starts)]
         _, centres = min(found, key=lambda each: each[0])
         return centres if is_all else self.refined(centres.to(self.dtype))[1]
@@ -93,7 +96,7 @@ class Lloyd:
             yield rows, self._unit(self.x[rows])
 
     def _unit(self, x: Tensor) -> Tensor:
-        return F.normalize(x.to(self.device, self.dtype), dim=1)
+        return x if self.is_unit else F.normalize(x.to(self.device, self.dtype), dim=1)
 
 
 def nearness_of(unit_ND: Tensor, centres_KD: Tensor) -> Tensor:

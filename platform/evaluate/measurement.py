@@ -144,11 +144,14 @@ class Measurement(Settings):
         """Its name in metrics where no other is called so: ``knn``, ``head/grey/linear-1pct``; see :func:`names`."""
         return f"{self.of}/{self.probe.key}".lstrip("/")
 
-    def protocol(self, split: str, when: str) -> str:
-        """Say how it is measured: the probe's protocol, on which split of what, of which features, and when."""
+    def protocol(self, split: str, when: str, at_size: str = "") -> str:
+        """Say how it is measured: the probe's protocol, on which split of what, of which features, and when.
+
+        Behind it stands what is done otherwise at this size of the data.
+        """
         of = "" if self.data is None else f" of {_in_words(self.data)}"
         shown = "" if self.shown is None else f" shown with {self.shown.kind} of severity {self.shown.severity}"
-        return f"{self.probe.protocol} on {split}{of}{shown}, {self.features}, {when}"
+        return f"{self.probe.protocol} on {split}{of}{shown}, {self.features}, {when}{at_size and f', {at_size}'}"
 
     @property
     def features(self) -> str:

@@ -81,6 +81,10 @@ class ProbeConfig(Variant):
         )
         return f"{self.name}@{self.version}" + (f" ({settings})" if settings else "")
 
+    def at_size(self, items: int, classes: int) -> str:
+        """Say what is done otherwise where it learns from so many items of so many classes; nothing if nothing is."""
+        return ""
+
     def check(self, method: Method) -> None:
         """Raise UserError where the probe can't score this method."""
 

@@ -20,6 +20,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import (
     KNN,
     Corruption,
+    KMeans,
     Linear,
     Look,
     Measurement,
@@ -27,6 +28,7 @@ from unlabeled.platform.evaluate import (
     every,
     extract,
     extraction,
+    lloyd,
     regression,
 )
 from unlabeled.platform.evaluate.layers import Block, seen_by
@@ -35,6 +37,7 @@ from unlabeled.platform.testing.probes import blobs
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.protocols import protocols
 
 HERE = Path(__file__)
 
@@ -226,3 +229,21 @@ def test_the_linear_probe_in_blocks_solves_the_same(kept: int, monkeypatch: pyte
     torch.testing.assert_close(in_blocks.weight, whole.weight, rtol=0.0, atol=2 * tolerance / 1e-3)
     assert Linear()(train, test)["converged"] == 1.0
     assert Linear().tolerance_of(len(train), 7) == tolerance
+
+
+def test_what_is_done_otherwise_at_size_is_in_the_protocol(
+    small_run: RunConfig, small_data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = every((Linear(), KMeans(), KNN()))
+    evaluation = small_run.with_field("evaluation", EvaluationConfig(final=final)).evaluation
+    before = protocols(evaluation, small_data)
+    monkeypatch.setattr(regression, "KEPT", 256 * 10 - 1)
+    monkeypatch.setattr(lloyd, "SAMPLE", 100)
+    monkeypatch.setattr(lloyd, "SAMPLE_OF_EACH", 10)
+    after = protocols(evaluation, small_data)
+    linear, kmeans = "test/linear/top1", "untrained/kmeans/nmi"
+    assert after[linear] == f"{before[linear]}, solved with products in float32 to a gradient of 1e-06"
+    assert after[kmeans] == f"{before[kmeans]}, starts compared on 100 of 256 items"
+    assert {name: text for name, text in after.items() if "linear" not in name and "kmeans" not in name} == {
+        name: text for name, text in before.items() if "linear" not in name and "kmeans" not in name
+    }
