@@ -14,6 +14,7 @@ from benchmarks import (
     demo,
     memory,
     orchestration,
+    probes,
     search,
     startup,
     store,
@@ -30,6 +31,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "memory": memory.rows,
     "augmentation": augmentation.rows,
     "worlds": worlds.rows,
+    "probes": probes.rows,
     "orchestration": orchestration.rows,
     "store": store.rows,
     "demo": demo.rows,
@@ -38,9 +40,8 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "workers": workers.rows,
     "checkpoints": checkpoints.rows,
 }
-DEFAULT = tuple(
-    name for name in BENCHMARKS if name not in ("demo", "search", "studies", "workers", "checkpoints")
-)  # take minutes
+MINUTES = ("checkpoints", "demo", "peers", "probes", "search", "studies", "workers")  # what takes so long
+DEFAULT = tuple(name for name in BENCHMARKS if name not in MINUTES)
 BUSY = 0.5  # running processes per core, of others, from which on the machine counts as busy
 
 

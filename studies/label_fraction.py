@@ -57,7 +57,7 @@ TOP5 = {
 
 OF_SIMCLR = FineTune(  # app. B.5; there the batch is 4,096, by the same rule, and 1 % of the labels are passed 60 times
     epochs=30,
-    least_steps=0,
+    min_steps=0,
     batch_size=256,
     optimizer=SGD(learning_rate=0.05, scaling="linear", weight_decay=0.0),
     augmentation=Policy(ops=(Crop(area=(0.08, 1.0)), Flip())),

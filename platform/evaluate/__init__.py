@@ -4,7 +4,8 @@ from unlabeled.platform.evaluate.classifier import Classifier
 from unlabeled.platform.evaluate.clustering import KMeans
 from unlabeled.platform.evaluate.corruptions import Corruption
 from unlabeled.platform.evaluate.detect import Detect
-from unlabeled.platform.evaluate.features import Features, extract
+from unlabeled.platform.evaluate.extraction import Look, collect, extract
+from unlabeled.platform.evaluate.features import Features
 from unlabeled.platform.evaluate.fine_tune import FineTune
 from unlabeled.platform.evaluate.frames import Frames
 from unlabeled.platform.evaluate.health import alignment, deviation, rankme, uniformity
@@ -29,6 +30,7 @@ __all__ = [
     "KMeans",
     "Keypoints",
     "Linear",
+    "Look",
     "Measurement",
     "MethodProbe",
     "ProbeConfig",
@@ -37,6 +39,7 @@ __all__ = [
     "Subject",
     "ZeroShot",
     "alignment",
+    "collect",
     "deviation",
     "every",
     "extract",

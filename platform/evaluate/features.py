@@ -7,14 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from unlabeled.platform.data import Source
-from unlabeled.platform.evaluate.corruptions import Corruption
 from unlabeled.platform.processor import Processor
 
-CHUNK = 512  # pictures embedded at a time
-
-Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Changes float32 images [B, C, H, W] in [0, 1] by their rows, int64 [B]; returns them, and the change's labels [B]."""
+CHUNK = 512  # pictures, or texts, embedded at a time
+BLOCK = 2**21  # numbers of features looked at at a time, 8 MiB
 
 
 class NotFiniteError(ArithmeticError):
@@ -27,16 +23,17 @@ def check_finite(*x: Tensor) -> None:
     Raises:
         NotFiniteError: a number is NaN or infinite.
     """
-    if not all(bool(part.isfinite().all()) for part in x):
+    if not all(bool(some.isfinite().all()) for part in x for some in torch.split(part, _rows_of(part))):
         raise NotFiniteError("features are not finite; lower optimizer.learning_rate, or take precision=fp32")
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Features of some items.
+    """Features of some items: in memory, or where they are large mapped from a file, which is then the only copy.
 
     Attributes:
-        x: float32 [N, D]; or in their places: [N, D, h, w] of pictures, [N, T, D, h, w] of clips, [N, D, T] of sounds.
+        x: float32 [N, D], on the device that computes, or in a file on the CPU; or in their places: [N, D, h, w] of
+            pictures, [N, T, D, h, w] of clips, [N, D, T] of sounds.
         labels: what the items are told by, where they are: classes int64 [N]; masks, boxes or points as the data have
             them, [N, ...].
         size: height and width of the pictures in pixels, or the samples of the sounds.
@@ -49,9 +46,21 @@ class Features:
     def __len__(self) -> int:
         return len(self.x)
 
+    def blocks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield some rows and their labels after others, a few MB at a time, on the device that the labels are on."""
+        assert self.labels is not None
+        rows = _rows_of(self.x)
+        for x, labels in zip(torch.split(self.x, rows), torch.split(self.labels, rows), strict=True):
+            yield x.to(labels.device), labels
+
     def take(self, rows: Tensor) -> "Features":
         """Return those of some rows, int64 [M]."""
-        return Features(self.x[rows], None if self.labels is None else self.labels[rows], self.size)
+        labels = None if self.labels is None else self.labels[rows.to(self.labels.device)]
+        return Features(self.x[rows.to(self.x.device)], labels, self.size)
+
+
+def _rows_of(x: Tensor) -> int:
+    return max(1, BLOCK // max(1, x[:1].numel()))
 
 
 @contextlib.contextmanager
@@ -84,52 +93,3 @@ def on_frames(x: Tensor, rows: Tensor, change: Callable[[Tensor, Tensor], Tensor
     if x.ndim == 4:
         return change(x, rows)
     return change(x.flatten(0, 1), rows.repeat_interleave(x.shape[1])).view_as(x)
-
-
-@torch.no_grad()
-def extract(
-    module: nn.Module,
-    source: Source,
-    processor: Processor,
-    max_items: int | None = None,
-    change: Change | None = None,
-    *,
-    field: str = "image",
-    told: str = "class",
-    shown: Corruption | None = None,
-) -> Features:
-    """Embed the items, or the first ``max_items`` of them (splits are shuffled, so these are a fair sample).
-
-    Args:
-        module: the encoder, or what maps pixels to a layer behind it; it runs in eval mode and is left as it was.
-        source: of the items; those that lack what they are told by are left out, unless all lack it.
-        processor: what to compute on.
-        max_items: how many.
-        change: how to change them, and what they are labelled by instead; None takes clean ones and their labels.
-        field: what of them the module sees: pictures, clips or sounds.
-        told: what they are labelled by: a class or whatever else is numbers.
-        shown: how they are corrupted.
-
-    Raises:
-        NotFiniteError: a feature is NaN or infinite.
-    """
-    has_labels = told in source.fields
-    index = (source.rows[source.known(told)] if has_labels else source.rows)[:max_items]
-    shape = source.fields[field].shape
-    chunks, ways = [], []
-    with in_eval_mode(module):
-        for rows in torch.split(index, max(1, CHUNK // (shape[0] if len(shape) == 4 else 1))):
-            x = processor.put(source.tensor(rows, field))
-            x = x if x.is_floating_point() else x.float() / 255.0
-            if change is not None:
-                x, labels = change(x, rows)
-                ways.append(labels)
-            if shown is not None:
-                x = on_frames(x, rows, shown)
-            with processor.autocast():
-                chunks.append(encode(module, x, processor).float())
-    check_finite(*chunks)
-    size = shape[-2:] if len(shape) > 2 else shape[-1:]
-    if ways:
-        return Features(torch.cat(chunks), torch.cat(ways), size)
-    return Features(torch.cat(chunks), processor.put(source.tensor(index, told)) if has_labels else None, size)

@@ -30,7 +30,7 @@ class FineTune(MethodProbe):
 
     Attributes:
         epochs: passes over the labelled pictures; each drops the last batch if it is incomplete and not the only one.
-        least_steps: passes go on until so many steps are done: a hundred pictures take more of them than all.
+        min_steps: passes go on until so many steps are done: a hundred pictures take more of them than all.
         batch_size: pictures a step, where there are so many.
         optimizer: how; the schedule ends with the last step.
         augmentation: what is done to the pictures that it learns from.
@@ -39,8 +39,9 @@ class FineTune(MethodProbe):
     name = "fine-tune"
     sees: ClassVar[tuple[str, ...]] = ("image", "clip")
     scores: ClassVar[Mapping[str, Metric]] = scores_of("fine-tune", "top1")
+    version = 2
     epochs: int = Field(default=5, ge=1)
-    least_steps: int = Field(default=150, ge=0)
+    min_steps: int = Field(default=150, ge=0)
     batch_size: int = Field(default=64, ge=2)
     optimizer: OptimizerConfig = AdamW(learning_rate=1e-3, weight_decay=1e-4)
     augmentation: Policy = Policy(ops=(Crop(area=(0.5, 1.0)), Flip()))
@@ -76,7 +77,7 @@ class FineTune(MethodProbe):
                 logits = encode(classifier, view, processor)
             return F.cross_entropy(logits.float(), processor.put(train.tensor(rows, subject.told)))
 
-        fit = Fit(self.epochs, self.least_steps, self.batch_size, self.optimizer)
+        fit = Fit(self.epochs, self.min_steps, self.batch_size, self.optimizer)
         fit(classifier, self._labelled(train, subject.told), loss, subject.seed, "fine-tune")
         return classifier
 

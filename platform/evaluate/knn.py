@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
-from unlabeled.platform.evaluate.features import Features
+from unlabeled.platform.evaluate.features import CHUNK, Features
+from unlabeled.platform.evaluate.nearest import nearest
 from unlabeled.platform.evaluate.probe import FeatureProbe, Score
 from unlabeled.platform.metrics import Metric, scores_of
-
-CHUNK = 1024  # test pictures compared at a time
 
 
 class KNN(FeatureProbe):
@@ -34,19 +31,19 @@ class KNN(FeatureProbe):
     temperature: float = Field(default=0.07, gt=0.0)
 
     def learn(self, train: Features) -> Score:
-        """Keep the training pictures' unit features as the bank that votes."""
-        assert train.labels is not None
-        return functools.partial(self._score, F.normalize(train.x, dim=1), train.labels)
+        """Keep the training pictures' features as the bank that votes."""
+        return functools.partial(self._score, train)
 
     @torch.no_grad()
-    def _score(self, bank_ND: Tensor, bank_labels: Tensor, test: Features) -> Mapping[str, float]:
+    def _score(self, bank: Features, test: Features) -> Mapping[str, float]:
+        assert bank.labels is not None
         assert test.labels is not None
-        num_classes = int(max(bank_labels.max(), test.labels.max())) + 1
+        num_classes = int(max(bank.labels.max(), test.labels.max())) + 1
+        similarity_NK, nearest_NK = nearest(test, bank, min(self.neighbors, len(bank)))
         correct = 0
-        for queries, labels in zip(torch.split(test.x, CHUNK), torch.split(test.labels, CHUNK), strict=True):
-            similarity, nearest = (F.normalize(queries, dim=1) @ bank_ND.T).topk(min(self.neighbors, len(bank_ND)))
-            weights = ((similarity - 1.0) / self.temperature).exp()  # the shift by 1 only keeps exp in range
-            votes = torch.zeros(len(queries), num_classes, device=queries.device)
-            votes.scatter_add_(1, bank_labels[nearest], weights)
-            correct += int((votes.argmax(dim=1) == labels).sum())
+        for rows in torch.split(torch.arange(len(test), device=test.labels.device), CHUNK):
+            weights = ((similarity_NK[rows] - 1.0) / self.temperature).exp()  # the shift by 1 only keeps exp in range
+            votes = torch.zeros(len(rows), num_classes, device=weights.device)
+            votes.scatter_add_(1, bank.labels[nearest_NK[rows]], weights)
+            correct += int((votes.argmax(dim=1) == test.labels[rows]).sum())
         return {"top1": correct / len(test)}

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from unlabeled.platform.data import Data
+from unlabeled.platform.data.format import SEEN
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Method
@@ -52,13 +54,38 @@ class Grid(nn.Module):
         return self.encoder.maps(x).grid
 
 
-def layers(method: Method) -> Mapping[str, nn.Module]:
-    """Return every layer's name -> what makes its features, [B, C, H, W] to [B, D]; blocks first."""
-    blocks = {name: Block(method.encoder, name) for name in method.encoder.blocks()}
-    return {**blocks, **method.layers()}
+def layers(method: Method, encoder: str = "") -> Mapping[str, nn.Module]:
+    """Return every layer's name -> what makes its features, [B, C, H, W] to [B, D]; blocks first.
+
+    Args:
+        method: whose.
+        encoder: one of its encoders, by name; what the method names behind its output is there of the one called "".
+    """
+    chosen = method.encoders()[encoder]
+    blocks = {name: Block(chosen, name) for name in chosen.blocks()}
+    return {**blocks, **({} if encoder else method.layers())}
 
 
-def grids(method: Method) -> Mapping[str, nn.Module]:
+def grids(method: Method, encoder: str = "") -> Mapping[str, nn.Module]:
     """Return every layer's name -> what makes its features in their places; the encoder's output has no name."""
-    blocks = {name: Block(method.encoder, name, places=True) for name in method.encoder.blocks()}
-    return {"": Grid(method.encoder), **blocks}
+    chosen = method.encoders()[encoder]
+    blocks = {name: Block(chosen, name, places=True) for name in chosen.blocks()}
+    return {"": Grid(chosen), **blocks}
+
+
+def seen_by(encoder: Encoder, data: Data) -> str:
+    """Return which field an encoder is shown: that of the data, or where it takes none of that kind, the first it does.
+
+    Sounds and pictures are told apart by the mean that the encoder subtracts; one that subtracts none is shown what the
+    data show.
+    """
+    mean = getattr(encoder, "mean", None)
+    if not isinstance(mean, Tensor):
+        return data.field
+
+    def takes(name: str) -> bool:
+        field = data.train.fields[name]
+        same_kind = (field.kind == "wave") == (mean.ndim == 2)
+        return field.kind in SEEN and same_kind and field.shape[-mean.ndim] == len(mean)
+
+    return next((name for name in (data.field, *data.train.fields) if takes(name)), data.field)

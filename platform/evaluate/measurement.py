@@ -25,12 +25,14 @@ class Reading:
         data: None is the run's own.
         told: what the items are told by: a field of the data, or a transformation.
         places: whether features stay in their places.
+        encoder: which of the method's encoders; nothing is the one that is kept.
     """
 
     layer: str
     data: DataConfig | None
     told: str
     places: bool
+    encoder: str = ""
 
     @property
     def of_data(self) -> str:
@@ -43,6 +45,8 @@ class Measurement(Settings):
 
     Attributes:
         probe: how.
+        encoder: whose features it reads, where that is not the encoder that is kept: a further one of the method's, by
+            the name that the method gives it.
         layer: what it reads, where that is not the encoder's output: one of the encoder's blocks (``block1``, ...), or
             what the method names: ``head``.
         data: a further data set that it is fitted and scored on, on its own splits, with this run's encoder. Its
@@ -55,6 +59,7 @@ class Measurement(Settings):
     opens: ClassVar[bool] = False
 
     probe: ProbeConfig
+    encoder: str = ""
     layer: str = ""
     data: DataConfig | None = None
     told: str = "class"
@@ -80,6 +85,10 @@ class Measurement(Settings):
                 "ignored; leave it out"
             )
         if not isinstance(probe, FeatureProbe):
+            if self.encoder:
+                raise ValueError(
+                    f"{name} scores the encoder that is kept, so {self.encoder} would be ignored; leave it"
+                )
             if self.layer:
                 raise ValueError(f"{name} scores the whole encoder, so layer {self.layer} would be ignored; leave it")
             if self.told in TRANSFORMATIONS:
@@ -111,19 +120,19 @@ class Measurement(Settings):
     @property
     def is_plain(self) -> bool:
         """Whether it has nothing but a probe."""
-        return not (self.layer or self.data or self.told != self.probe.target or self.shown)
+        return not (self.encoder or self.layer or self.data or self.told != self.probe.target or self.shown)
 
     @property
     def reading(self) -> Reading:
         """What its probe reads."""
-        return Reading(self.layer, self.data, self.told, self.probe.reads == "grid")
+        return Reading(self.layer, self.data, self.told, self.probe.reads == "grid", self.encoder)
 
     @property
     def of(self) -> str:
         """What stands before the probe in metrics' names: ``emoji``, ``head/rotation``, ``noise-3``; or nothing."""
         told = "" if self.told == self.probe.target else self.told
         shown = "" if self.shown is None else self.shown.key
-        return "/".join(part for part in (self.reading.of_data, self.layer, told, shown) if part)
+        return "/".join(part for part in (self.reading.of_data, self.encoder, self.layer, told, shown) if part)
 
     @property
     def of_train(self) -> str:
@@ -135,11 +144,14 @@ class Measurement(Settings):
         """Its name in metrics where no other is called so: ``knn``, ``head/grey/linear-1pct``; see :func:`names`."""
         return f"{self.of}/{self.probe.key}".lstrip("/")
 
-    def protocol(self, split: str, when: str) -> str:
-        """Say how it is measured: the probe's protocol, on which split of what, of which features, and when."""
+    def protocol(self, split: str, when: str, at_size: str = "") -> str:
+        """Say how it is measured: the probe's protocol, on which split of what, of which features, and when.
+
+        Behind it stands what is done otherwise at this size of the data.
+        """
         of = "" if self.data is None else f" of {_in_words(self.data)}"
         shown = "" if self.shown is None else f" shown with {self.shown.kind} of severity {self.shown.severity}"
-        return f"{self.probe.protocol} on {split}{of}{shown}, {self.features}, {when}"
+        return f"{self.probe.protocol} on {split}{of}{shown}, {self.features}, {when}{at_size and f', {at_size}'}"
 
     @property
     def features(self) -> str:
@@ -147,13 +159,19 @@ class Measurement(Settings):
         told = "" if self.told == self.probe.target else f" told by {self.told}"
         if not isinstance(self.probe, FeatureProbe):
             return f"the whole {'method' if self.probe.asks_method else 'encoder'}{told}"
-        of = f"{self.layer or 'encoder'} features{' in their places' if self.probe.reads == 'grid' else ''}"
+        of = f"{self.layer or f'encoder {self.encoder}'.strip()} features"
+        of += f" of encoder {self.encoder}" if self.encoder and self.layer else ""
+        of += " in their places" if self.probe.reads == "grid" else ""
         return of + (f" of pictures changed by {self.told}" if self.told in TRANSFORMATIONS else told)
 
     @property
     def summary(self) -> str:
         """What it has besides its probe: ``layer head, told rotation``."""
-        found = {"layer": self.layer, "data": "" if self.data is None else _in_words(self.data)}
+        found = {
+            "encoder": self.encoder,
+            "layer": self.layer,
+            "data": "" if self.data is None else _in_words(self.data),
+        }
         found |= {"told": "" if self.told == self.probe.target else self.told}
         found |= {"shown": "" if self.shown is None else self.shown.key}
         return ", ".join(f"{name} {value}" for name, value in found.items() if value)
@@ -162,16 +180,18 @@ class Measurement(Settings):
 def every(
     probes: Iterable[ProbeConfig],
     *,
+    encoders: Sequence[str] = ("",),
     layers: Sequence[str] = ("",),
     data: Sequence[DataConfig | None] = (None,),
     told: Sequence[str] = (),
     shown: Sequence[Corruption | None] = (None,),
 ) -> tuple[Measurement, ...]:
-    """Return each probe with each layer, data set, thing to tell and corruption; what a probe can't have is left out.
+    """Return each probe with each encoder, layer, data set, thing to tell and corruption, but what it can't have.
 
     Args:
-        probes: those of the whole encoder or method read no layers and tell no transformations; and those that ask the
-            method are of the run's own data alone.
+        probes: those of the whole encoder or method read no layers or further encoders and tell no transformations; and
+            those that ask the method are of the run's own data alone.
+        encoders: an empty name is the encoder that is kept.
         layers: an empty name is the encoder's output.
         data: None is the run's own.
         told: fields and transformations; none is what each probe is told by default.
@@ -183,13 +203,15 @@ def every(
     """
     found = []
     probes = tuple(probes)
-    for of, layer, asked, corruption in itertools.product(data, layers, told or ("",), shown):
+    for of, encoder, layer, asked, corruption in itertools.product(data, encoders, layers, told or ("",), shown):
         for probe in probes:
             told_by = asked or probe.target
             is_whole = not isinstance(probe, FeatureProbe)
-            if is_whole and (layer or told_by in TRANSFORMATIONS or (of is not None and probe.asks_method)):
+            if is_whole and (encoder or layer or told_by in TRANSFORMATIONS or (of is not None and probe.asks_method)):
                 continue
-            found.append(Measurement(probe=probe, layer=layer, data=of, told=told_by, shown=corruption))
+            found.append(
+                Measurement(probe=probe, encoder=encoder, layer=layer, data=of, told=told_by, shown=corruption)
+            )
     return tuple(found)
 
 

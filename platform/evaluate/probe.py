@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate.corruptions import Corruption
-from unlabeled.platform.evaluate.features import Features, check_finite, extract
+from unlabeled.platform.evaluate.extraction import extract
+from unlabeled.platform.evaluate.features import Features, check_finite
 from unlabeled.platform.method import Method
 from unlabeled.platform.metrics import Metric, declare, metric_of, scores_of
 from unlabeled.platform.processor import Processor
@@ -79,6 +80,10 @@ class ProbeConfig(Variant):
             if name != "name" and (name, value) != ("labels", 1.0)
         )
         return f"{self.name}@{self.version}" + (f" ({settings})" if settings else "")
+
+    def at_size(self, items: int, classes: int) -> str:
+        """Say what is done otherwise where it learns from so many items of so many classes; nothing if nothing is."""
+        return ""
 
     def check(self, method: Method) -> None:
         """Raise UserError where the probe can't score this method."""

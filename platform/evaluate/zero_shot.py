@@ -75,7 +75,7 @@ class ZeroShot(MethodProbe):
         for split in splits:
             pictures = subject.features(_Pictures(method), split)
             assert pictures.labels is not None
-            nearest = (F.normalize(pictures.x, dim=1) @ class_KD.T).argmax(dim=1)
+            nearest = torch.cat([(F.normalize(x, dim=1) @ class_KD.T).argmax(dim=1) for x, _ in pictures.blocks()])
             found[split] = {"top1": nearest.eq(pictures.labels).double().mean().item()}
         return found
 

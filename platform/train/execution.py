@@ -104,7 +104,7 @@ class _Execution:
         self.run, self.data, self.processor, self.report = run, data, processor, report
         self.folder = home / "work" / identify(run).fingerprint
         self.is_first = collective.rank() == 0
-        self.evaluation = Evaluation(run, data, processor, load_other(run, data))
+        self.evaluation = Evaluation(run, data, processor, load_other(run, data), self.folder)
         self.untrained = by_first(lambda: _untrained(run, data, home, processor, self.evaluation)) or {}
         self.training = Training(run, data, processor)
         self.saver = Saver(self.folder, self._note_unsaved) if self.is_first else None
@@ -261,7 +261,7 @@ def _check_same(seen: float, what: str, processor: Processor) -> None:
 def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, evaluation: Evaluation) -> Metrics:
     """Measure the encoder before training, once for all runs that start from the same weights."""
     own_eyes = type(run.method).make_encoder is not MethodConfig.make_encoder
-    asks_method = any(each.layer or each.probe.asks_method for each in run.evaluation.final)
+    asks_method = any(each.encoder or each.layer or each.probe.asks_method for each in run.evaluation.final)
     what = (
         run.method.digest() if own_eyes or asks_method else "",
         run.encoder.digest(),

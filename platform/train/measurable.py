@@ -6,7 +6,7 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.errors import UserError, unknown
 from unlabeled.platform.evaluate import FeatureProbe, Measurement
-from unlabeled.platform.evaluate.layers import grids, layers
+from unlabeled.platform.evaluate.layers import grids, layers, seen_by
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
 from unlabeled.platform.train.protocols import is_told
@@ -31,16 +31,21 @@ def check_measurements(
             told.
     """
     data = data.showing(run.method.field)
-    pooled, places = {"": method.encoder, **layers(method)}, grids(method)
     for each in (*run.evaluation.final, *run.evaluation.follow):
-        known = places if each.probe.reads == "grid" else pooled
+        encoders = method.encoders()
+        if each.encoder not in encoders:
+            raise unknown(f"further encoder of {run.method.name}", each.encoder, [name for name in encoders if name])
+        pooled = {"": encoders[each.encoder], **layers(method, each.encoder)}
+        known = grids(method, each.encoder) if each.probe.reads == "grid" else pooled
         if each.layer not in known:
             what = "layer with places" if each.probe.reads == "grid" and each.layer in pooled else "layer"
-            raise unknown(f"{what} of {run.method.name}", each.layer, [name for name in known if name])
+            of = f"{run.method.name}'s encoder {each.encoder}" if each.encoder else run.method.name
+            raise unknown(f"{what} of {of}", each.layer, [name for name in known if name])
         each.probe.check(method)
         seen = data if each.data is None else (other or {}).get(each.data)
         if seen is not None and is_told(each, data):
-            _check_told(each, data, seen)
+            encoder = encoders[each.encoder]
+            _check_told(each, data.showing(seen_by(encoder, data)), seen.showing(seen_by(encoder, seen)))
 
 
 def _check_told(each: Measurement, own: Data, data: Data) -> None:

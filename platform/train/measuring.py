@@ -1,6 +1,7 @@
 """What a run is measured by, and when: followed on validation while it trains, probed once at the end."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
@@ -9,7 +10,6 @@ from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate import (
-    Corruption,
     FeatureProbe,
     Features,
     Measurement,
@@ -18,22 +18,20 @@ from unlabeled.platform.evaluate import (
     Subject,
     alignment,
     deviation,
-    extract,
     names,
     rankme,
     uniformity,
 )
-from unlabeled.platform.evaluate.features import encode, in_eval_mode
-from unlabeled.platform.evaluate.layers import grids, layers
+from unlabeled.platform.evaluate.features import CHUNK, encode, in_eval_mode
 from unlabeled.platform.evaluate.measurement import Reading
 from unlabeled.platform.evaluate.probe import Score, share_of_labels
-from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import items_of
 from unlabeled.platform.train.loggable import metric_name
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.protocols import is_told, measured
+from unlabeled.platform.train.readings import Readings
 
 
 class Evaluation:
@@ -44,12 +42,18 @@ class Evaluation:
     """
 
     def __init__(
-        self, run: RunConfig, data: Data, processor: Processor, other: Mapping[DataConfig, Data] | None = None
+        self,
+        run: RunConfig,
+        data: Data,
+        processor: Processor,
+        other: Mapping[DataConfig, Data] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """Take what ``load_other`` returns as ``other``."""
+        """Take what ``load_other`` returns as ``other``; large features lie in ``folder`` while they are needed."""
         self.run, self.data, self.processor = run, data.showing(run.method.field), processor
         self.other = other or {}
         self.notes = Notes()
+        self.readings = Readings(processor, self.notes, folder)
 
     def due(self, epoch: int) -> bool:
         """Tell whether the finished ``epoch`` (1 is the first) is one to look at."""
@@ -59,28 +63,35 @@ class Evaluation:
         """Measure health, and what is followed, on the validation split; ``when`` tells notes: " in epoch 3"."""
         config, guard = self.run.evaluation, self.notes.guard
         found: dict[str, float] = {}
-        read: dict[Reading, Features] = {}
         plain = Reading(layer="", data=None, told="class", places=False)
-        with guard(f"health was not measured{when}"):
-            read[plain] = self._read(method, plain, "validation", config.follow_images)
-            found |= {
-                "health/rankme": rankme(read[plain].x),
-                "health/uniformity": uniformity(read[plain].x),
-                "health/deviation": deviation(read[plain].x),
-            }
+        called = {each: name for each, name in names(config.follow).items() if is_told(each, self.data)}
+        missing = {plain: ["health was not measured" + when]}  # first, and for all that reads the same
+        for each, name in called.items():
+            if each.reading != plain:
+                missing.setdefault(each.reading, []).append(f"{name} was not measured{when}")
+        read = self.readings.read(method, self.data, "validation", missing, max_items=config.follow_images)
+        if plain in read:
+            with guard(f"health was not measured{when}"):
+                found |= {
+                    "health/rankme": rankme(read[plain].x),
+                    "health/uniformity": uniformity(read[plain].x),
+                    "health/deviation": deviation(read[plain].x),
+                }
         with guard(f"health/alignment was not measured{when}"):
             if len(self.run.method.views.views) > 1:
                 found["health/alignment"] = alignment(*self._views(method.encoder))
-        for each, name in names(config.follow).items():
-            reading, probe = each.reading, each.probe
-            assert isinstance(probe, FeatureProbe)
-            if not is_told(each, self.data) or (reading == plain and plain not in read):
-                continue  # the latter is noted
-            with guard(f"{name} was not measured{when}"):
-                if reading not in read:
-                    read[reading] = self._read(method, reading, "validation", config.follow_images)
-                train = self._read(method, reading, "train", 2 * config.follow_images)
-                found |= prefixed(name, probe(_with_labels_of(probe, train), read[reading]))
+        banks = {
+            reading: [f"{name} was not measured{when}" for each, name in called.items() if each.reading == reading]
+            for reading in dict.fromkeys(each.reading for each in called)
+            if reading in read
+        }
+        train = self.readings.read(method, self.data, "train", banks, max_items=2 * config.follow_images)
+        for each, name in called.items():
+            if each.reading in train:
+                with guard(f"{name} was not measured{when}"):
+                    assert isinstance(each.probe, FeatureProbe)
+                    bank = _with_labels_of(each.probe, train[each.reading])
+                    found |= prefixed(name, each.probe(bank, read[each.reading]))
         return self.notes.measured(found, when)
 
     def final(self, method: Method) -> dict[str, float]:
@@ -100,52 +111,70 @@ class Evaluation:
 
     def _measure(self, method: Method, areas: Mapping[str, str], *, refuses: bool = False) -> dict[str, float]:
         """Make the final measurements on some splits, each of which has an area of metric names."""
-        found: dict[str, float] = {}
         called = measured(self.run.evaluation, self.data) if areas else {}
-        for reading in dict.fromkeys(each.reading for each in called):
-            group = {each: name for each, name in called.items() if each.reading == reading}
-            found |= self._of_reading(method, reading, group, areas, refuses)
-        return self.notes.measured(found)
+        found: dict[Measurement, dict[str, float]] = {each: {} for each in called}
+        for data in dict.fromkeys(each.data for each in called):
+            group = {each: name for each, name in called.items() if each.data == data}
+            self._of_features(method, self._data(data), group, areas, refuses, found)
+            self._of_method(method, group, areas, refuses, found)
+        by_reading = [
+            values
+            for reading in dict.fromkeys(each.reading for each in called)
+            for each, values in found.items()
+            if each.reading == reading
+        ]
+        return self.notes.measured({name: value for values in by_reading for name, value in values.items()})
 
-    def _of_reading(
+    def _of_features(
         self,
         method: Method,
-        reading: Reading,
+        data: Data,
         group: Mapping[Measurement, str],
         areas: Mapping[str, str],
         refuses: bool,
-    ) -> dict[str, float]:
-        """Return the metrics of measurements that read the same: each probe is fitted once, however it is scored."""
-        found: dict[str, float] = {}
-        read: dict[tuple[str, Corruption | None], Features] = {}
-        scores: dict[ProbeConfig, Score] = {}
-        asked = {each.shown: each.of for each in group if isinstance(each.probe, FeatureProbe)}
-        wanted: dict[tuple[str, Corruption | None], str] = {}
-        if asked:
-            wanted["train", None] = f"train/{next(iter(group)).of_train}"
-        wanted |= {(split, shown): f"{area}/{of}" for shown, of in asked.items() for split, area in areas.items()}
-        for (split, shown), name in wanted.items():
-            with self.notes.guard(f"features of {name.strip('/')} were not computed", refuses=refuses):
-                read[split, shown] = self._read(method, reading, split, shown=shown)
-        for each, name in group.items():
-            called = {split: f"{area}/{name}" for split, area in areas.items()}
-            missing = f"{' and '.join(called.values())} {'was' if len(called) == 1 else 'were'} not measured"
-            if isinstance(each.probe, MethodProbe):
-                with self.notes.guard(missing, refuses=refuses):
-                    for split, values in each.probe.measure(self._subject(method, each), tuple(areas)).items():
-                        found |= prefixed(called[split], values)
-                continue
-            there = [split for split in areas if (split, each.shown) in read]
-            if ("train", None) not in read or not there:
-                continue  # which is noted
-            if each.probe not in scores:
-                with self.notes.guard(missing, refuses=refuses):
+        found: Mapping[Measurement, dict[str, float]],
+    ) -> None:
+        """Measure what reads features of one data set.
+
+        The training split is read once, and each probe fitted once, however it is scored; then each split is read once
+        for each way to show it, and its features go before the next are made.
+        """
+        scores: dict[tuple[Reading, ProbeConfig], Score] = {}
+        asked = {each: name for each, name in group.items() if isinstance(each.probe, FeatureProbe)}
+        if not asked:
+            return
+        train = self.readings.read(method, data, "train", _unread(asked, "train", clean=True), refuses=refuses)
+        for each, name in asked.items():
+            if each.reading in train and (each.reading, each.probe) not in scores:
+                with self.notes.guard(_unmeasured(areas, name), refuses=refuses):
                     assert isinstance(each.probe, FeatureProbe)
-                    scores[each.probe] = each.probe.fit(_with_labels_of(each.probe, read["train", None]))
-            for split in there if each.probe in scores else ():
-                with self.notes.guard(f"{called[split]} was not measured", refuses=refuses):
-                    found |= prefixed(called[split], scores[each.probe](read[split, each.shown]))
-        return found
+                    scores[each.reading, each.probe] = each.probe.fit(_with_labels_of(each.probe, train[each.reading]))
+        del train
+        for shown in dict.fromkeys(each.shown for each in asked):
+            alike = {each: name for each, name in asked.items() if each.shown == shown}
+            for split, area in areas.items():
+                missing = _unread(alike, area)
+                read = self.readings.read(method, data, split, missing, shown=shown, refuses=refuses)
+                for each, name in alike.items():
+                    if each.reading in read and (each.reading, each.probe) in scores:
+                        with self.notes.guard(f"{area}/{name} was not measured", refuses=refuses):
+                            score = scores[each.reading, each.probe]
+                            found[each].update(prefixed(f"{area}/{name}", score(read[each.reading])))
+
+    def _of_method(
+        self,
+        method: Method,
+        group: Mapping[Measurement, str],
+        areas: Mapping[str, str],
+        refuses: bool,
+        found: Mapping[Measurement, dict[str, float]],
+    ) -> None:
+        """Measure what scores the method as a whole."""
+        for each, name in group.items():
+            if isinstance(each.probe, MethodProbe):
+                with self.notes.guard(_unmeasured(areas, name), refuses=refuses):
+                    for split, values in each.probe.measure(self._subject(method, each), tuple(areas)).items():
+                        found[each].update(prefixed(f"{areas[split]}/{name}", values))
 
     def _subject(self, method: Method, measurement: Measurement) -> Subject:
         data = self._data(measurement.data)
@@ -170,42 +199,35 @@ class Evaluation:
     def _data(self, config: DataConfig | None) -> Data:
         return self.data if config is None else self.other[config]
 
-    def _read(
-        self,
-        method: Method,
-        reading: Reading,
-        split: str,
-        max_items: int | None = None,
-        shown: Corruption | None = None,
-    ) -> Features:
-        modules = grids(method) if reading.places else {"": method.encoder, **layers(method)}
-        data, change = self._data(reading.data), TRANSFORMATIONS.get(reading.told)
-        return extract(
-            modules[reading.layer],
-            getattr(data, split),
-            self.processor,
-            max_items,
-            change,
-            field=data.field,
-            told="class" if change is not None else reading.told,
-            shown=shown,
-        )
-
     @torch.no_grad()
     def _views(self, encoder: Encoder) -> list[torch.Tensor]:
-        index = self.data.validation.rows[: self.run.evaluation.follow_images]
-        draws = Draws(self.processor.put(index), self.run.seed, "follow")
+        """Return the features of two views of the items that are followed, [N, D] each."""
         plan = self.run.method.views.model_copy(update={"views": self.run.method.views.views[:2]})
-        items, rates = items_of(plan, self.data.validation, index, self.processor.put)
+        made: list[list[torch.Tensor]] = []
         with in_eval_mode(encoder), self.processor.autocast():
-            made = [encode(encoder, view, self.processor).float() for view in plan(items, draws, rates)]
-        return made
+            for index in torch.split(self.data.validation.rows[: self.run.evaluation.follow_images], CHUNK):
+                draws = Draws(self.processor.put(index), self.run.seed, "follow")
+                items, rates = items_of(plan, self.data.validation, index, self.processor.put)
+                made.append([encode(encoder, view, self.processor).float() for view in plan(items, draws, rates)])
+        return [torch.cat(of_view) for of_view in zip(*made, strict=True)]
 
 
 def _with_labels_of(probe: ProbeConfig, train: Features) -> Features:
     """Leave the share of the training labels that the probe may see."""
     assert train.labels is not None
     return train if probe.labels == 1.0 else train.take(share_of_labels(train.labels, probe.labels))
+
+
+def _unread(group: Mapping[Measurement, str], area: str, *, clean: bool = False) -> dict[Reading, list[str]]:
+    """Return what is noted of each reading of a group where it fails."""
+    of = {each.reading: each.of_train if clean else each.of for each in reversed(list(group))}
+    order = dict.fromkeys(each.reading for each in group)
+    return {reading: [f"features of {f'{area}/{of[reading]}'.strip('/')} were not computed"] for reading in order}
+
+
+def _unmeasured(areas: Mapping[str, str], name: str) -> str:
+    called = [f"{area}/{name}" for area in areas.values()]
+    return f"{' and '.join(called)} {'was' if len(called) == 1 else 'were'} not measured"
 
 
 def prefixed(area: str, found: Mapping[str, float]) -> dict[str, float]:

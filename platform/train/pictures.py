@@ -14,7 +14,8 @@ from unlabeled.platform.augment.picture import draw_figure, draw_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.evaluate.features import check_finite, extract, in_eval_mode
+from unlabeled.platform.evaluate.extraction import extract
+from unlabeled.platform.evaluate.features import check_finite, in_eval_mode
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import clean_batch, items_of

@@ -1,8 +1,11 @@
 """How each number of a run is measured, in a line: what is logged beside it, and what reports compare before means."""
 
+import math
+
 from unlabeled.platform.config import EvaluationConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.evaluate import Measurement, names
+from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.metrics import metric_of
 from unlabeled.platform.train.loggable import metric_name
 
@@ -33,10 +36,24 @@ def protocols(evaluation: EvaluationConfig, data: Data) -> dict[str, str]:
         )
         how |= {metric_name(f"{name}/{score}"): text for score in each.probe.scores}
     for each, name in measured(evaluation, data).items():
+        at_size = _at_size(each, data)
         for split in evaluation.splits:
-            text = each.protocol(split, "last epoch")
+            text = each.protocol(split, "last epoch", at_size)
             how |= {metric_name(f"{split}/{name}/{score}"): text for score in each.probe.scores}
         if "test" in evaluation.splits:
-            text = each.protocol("test", "before training")
+            text = each.protocol("test", "before training", at_size)
             how |= {metric_name(f"untrained/{name}/{score}"): text for score in each.probe.scores}
     return how
+
+
+def _at_size(each: Measurement, data: Data) -> str:
+    """Say what a probe does otherwise for the number of items and classes; of further data they are not known here."""
+    if each.data is not None:
+        return ""
+    if each.told in TRANSFORMATIONS:
+        items, classes = len(data.train), TRANSFORMATIONS[each.told].ways
+    elif each.told not in data.train.fields:
+        return ""  # and it is refused
+    else:
+        items, classes = int(data.train.known(each.told).sum()), len(data.train.fields[each.told].classes)
+    return each.probe.at_size(math.ceil(items * each.probe.labels), classes)

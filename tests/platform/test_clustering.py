@@ -56,7 +56,7 @@ def test_training_labels_tell_only_how_many_clusters_there_are() -> None:
     train, test = blobs(300, 3.0), blobs(200, 3.0, seed=1)
     shuffled = Features(train.x, train.labels[torch.randperm(300, generator=torch.Generator().manual_seed(0))])
     assert KMeans()(shuffled, test) == KMeans()(train, test)
-    assert KMeans(clusters=4)(Features(train.x, torch.zeros(300, dtype=torch.int64)), test) == KMeans()(train, test)
+    assert KMeans(num_clusters=4)(Features(train.x, torch.zeros(300, dtype=torch.int64)), test) == KMeans()(train, test)
 
 
 def test_a_features_length_does_not_matter() -> None:
@@ -67,5 +67,5 @@ def test_a_features_length_does_not_matter() -> None:
 
 def test_one_cluster_knows_nothing_and_there_are_no_more_clusters_than_pictures() -> None:
     train, test = blobs(300, 0.1), blobs(200, 0.1, seed=1)
-    assert KMeans(clusters=1)(train, test) == {"top1": 0.25, "nmi": 0.0, "ari": 0.0}
-    assert KMeans(clusters=500, starts=1)(blobs(8, 0.1), test)["top1"] <= 1.0
+    assert KMeans(num_clusters=1)(train, test) == {"top1": 0.25, "nmi": 0.0, "ari": 0.0}
+    assert KMeans(num_clusters=500, num_starts=1)(blobs(8, 0.1), test)["top1"] <= 1.0

@@ -162,8 +162,8 @@ def test_features_are_clean_pictures_through_the_encoder_in_eval_mode(
 def test_every_metric_has_its_protocol_and_test_is_measured_once_at_the_end(
     small_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
-    tuned = FineTune(labels=0.5, epochs=1, least_steps=0)
-    final_probes = (KNN(), Linear(labels=0.5), KMeans(starts=1), tuned)
+    tuned = FineTune(labels=0.5, epochs=1, min_steps=0)
+    final_probes = (KNN(), Linear(labels=0.5), KMeans(num_starts=1), tuned)
     final_measurements = every(final_probes, layers=("", "head"), told=("class", "rotation"))
     small_run = small_run.with_field("evaluation", EvaluationConfig(follow_images=100, final=final_measurements))
     evaluation = Evaluation(small_run, small_data, processor)

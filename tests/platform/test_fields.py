@@ -136,7 +136,7 @@ def test_what_is_of_pictures_is_refused_of_sounds(
 
 def test_any_class_of_the_data_can_be_told(processor: Processor) -> None:
     data = data_of(scenes())
-    tuned = FineTune(epochs=1, least_steps=5)
+    tuned = FineTune(epochs=1, min_steps=5)
     run = run_on("image", ConvNetConfig(width=4), *every((Linear(), tuned), told=("class", "brightness")))
     method = build_method(run, data, processor)
     evaluation = Evaluation(run, data, processor)

@@ -25,7 +25,7 @@ from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.protocols import protocols
 
-QUICK = FineTune(epochs=2, least_steps=0)
+QUICK = FineTune(epochs=2, min_steps=0)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def stripes(small_data: Data) -> Data:
 
 
 def test_it_tells_separable_classes_apart(method: Method, stripes: Data, processor: Processor) -> None:
-    probe = FineTune(labels=0.2, least_steps=60, batch_size=16, augmentation=Policy())
+    probe = FineTune(labels=0.2, min_steps=60, batch_size=16, augmentation=Policy())
     found = probe.measure(Subject(method, copy.deepcopy(method.encoder), stripes, processor, 0), ("validation", "test"))
     assert found == {"validation": {"top1": 1.0}, "test": {"top1": 1.0}}
 
@@ -137,7 +137,7 @@ def test_it_takes_the_steps_that_it_says(
         return rates[-1]
 
     monkeypatch.setattr(AdamW, "learning_rate_at", rate)
-    probe = FineTune(epochs=epochs, least_steps=least, batch_size=80)  # 256 pictures: 3 batches of 80
+    probe = FineTune(epochs=epochs, min_steps=least, batch_size=80)  # 256 pictures: 3 batches of 80
     probe.measure(Subject(method, copy.deepcopy(method.encoder), small_data, processor, 0), ("test",))
     assert len(rates) == expected
     assert rates == sorted(rates, reverse=True)
@@ -161,7 +161,7 @@ def test_it_is_a_value_and_its_protocol_names_the_augmentation_in_words() -> Non
     probe = FineTune(labels=0.01, optimizer=AdamW(learning_rate=5e-4, clip_norm=1.0))
     assert ProbeConfig.model_validate_json(probe.canonical_json()) == probe
     for words in (
-        "fine-tune@1 (labels 0.01, epochs 5,",
+        "fine-tune@2 (labels 0.01, epochs 5,",
         "optimizer.learning_rate 0.0005,",
         "Crop(0.5-1) > Flip(p=0.5)",
     ):
@@ -176,7 +176,7 @@ def test_an_encoder_whose_batch_norm_a_method_grouped_is_fine_tuned_with_its_own
         method=MoCoConfig(views=two_views(Policy()), head=(8,), queue=128, bn_groups=8),
         encoder=ConvNetConfig(width=4),
         batch_size=64,
-        evaluation=EvaluationConfig(final=(FineTune(labels=0.2, epochs=1, least_steps=2, batch_size=50),)),
+        evaluation=EvaluationConfig(final=(FineTune(labels=0.2, epochs=1, min_steps=2, batch_size=50),)),
     )
     moco = build_method(run, small_data, processor)
     with torch.no_grad():

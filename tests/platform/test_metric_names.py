@@ -24,7 +24,7 @@ from unlabeled.platform.train.protocols import protocols
 SEVERAL: list[tuple[ProbeConfig, ...]] = [
     (KNN(), KNN(neighbors=5), KNN(neighbors=200), KNN(neighbors=5, temperature=0.1)),
     (Linear(), Linear(l2=0.01), Linear(l2=1e-7), Linear(labels=0.1), Linear(labels=0.1, l2=0.01)),
-    (KMeans(), KMeans(clusters=5), KMeans(starts=1)),
+    (KMeans(), KMeans(num_clusters=5), KMeans(num_starts=1)),
     (FineTune(epochs=1), FineTune(epochs=1, batch_size=8), FineTune(epochs=2).with_field("optimizer.name", "sgd")),
     (ZeroShot(), ZeroShot(templates=("a {}", "the {}")), ZeroShot(templates=("one {}", "two {}"))),
 ]

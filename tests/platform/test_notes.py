@@ -92,7 +92,7 @@ def test_a_run_whose_drawings_and_measurements_all_fail_is_finished_and_says_so(
     def fail(*given: object, **named: object) -> None:
         raise ValueError("on purpose")
 
-    drawn, measured = "train.execution.draw_", "train.measuring.extract"
+    drawn, measured = "train.execution.draw_", "train.readings.collect"
     for where in (f"{drawn}views_of", f"{drawn}tsne", measured, "evaluate.knn.KNN.learn"):
         monkeypatch.setattr(f"unlabeled.platform.{where}", fail)
     monkeypatch.setattr(SimCLR, "figures", fail)
@@ -212,7 +212,7 @@ def test_a_run_whose_encoder_gives_nan_in_eval_mode_has_no_scores(
     small_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
     run = small_run.with_field(
-        "evaluation", EvaluationConfig(final=(KNN(), Linear(), KMeans(), FineTune(least_steps=0, epochs=1)))
+        "evaluation", EvaluationConfig(final=(KNN(), Linear(), KMeans(), FineTune(min_steps=0, epochs=1)))
     )
     method = build_method(run, small_data, processor)
     statistics = next(buffer for name, buffer in method.encoder.named_buffers() if name.endswith("running_var"))

@@ -113,8 +113,8 @@ def test_probes_are_fitted_and_scored_on_the_other_sets_own_splits(
 def test_every_metric_has_a_protocol_of_its_own_kind_and_the_other_set_is_only_asked_for_its_classes(
     small_run: RunConfig, small_data: Data, processor: Processor
 ) -> None:
-    tuned = FineTune(labels=0.5, epochs=1, least_steps=0)
-    final = (KNN(), KMeans(starts=1), tuned, AsksMethod())
+    tuned = FineTune(labels=0.5, epochs=1, min_steps=0)
+    final = (KNN(), KMeans(num_starts=1), tuned, AsksMethod())
     run = transferring(small_run, *final, more=every((KNN(),), layers=("head",)), follow_images=100)
     evaluation = Evaluation(run, small_data, processor, load_other(run, small_data))
     method = build_method(run, small_data, processor)
