@@ -17,11 +17,14 @@ from urllib.error import URLError
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from unlabeled.platform.data.contents import Contents, array_checksum, damage_named, file_checksum, how_to_get
+from unlabeled.platform.data.contents import Contents, array_checksum, checksum, damage_named, how_to_get
 from unlabeled.platform.data.images import ArrayImages, FileImages
+from unlabeled.platform.data.sizes import sized_digests
 from unlabeled.platform.data.source import Joined
 from unlabeled.platform.data.told import Classes
+from unlabeled.platform.data.windows import WINDOWED
 from unlabeled.platform.errors import UserError
 
 IMAGENET_PX = 224  # what published ImageNet numbers are read at
@@ -143,17 +146,19 @@ def read_imagenet(name: str, root: Path, image_px: int | None) -> Contents:
             [(Path(path).relative_to(home).as_posix(), label) for path, label in part.samples] for part in (train, test)
         ]
         classes = tuple(names[0] for names in train.classes)
+        files = samples[0] + samples[1]
+        digests, sizes = sized_digests(home, [path for path, _ in files])
         splits = [
             Joined(
-                FileImages(home, [path for path, _ in part], image_px or IMAGENET_PX),
+                FileImages(home, [path for path, _ in part], image_px or IMAGENET_PX, of),
                 Classes([number for _, number in part], classes),
             )
-            for part in samples
+            for part, of in zip(samples, torch.split(sizes, [len(part) for part in samples]), strict=True)
         ]
         return Contents(
             train=splits[0],
             test=splits[1],
-            checksum=file_checksum(home, samples[0] + samples[1]),
+            checksum=checksum(files, digests, WINDOWED),
         )
 
 

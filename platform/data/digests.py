@@ -28,7 +28,7 @@ _THREADS = 8  # that wait for a disk, or a far one; reading and hashing let each
 Rows = npt.NDArray[np.void]
 
 
-def file_digests(folder: Path, paths: Sequence[str], check: Callable[[Path, bytes], None]) -> list[bytes]:
+def file_digests(folder: Path, paths: Sequence[str], check: Callable[[Path, bytes], object]) -> list[bytes]:
     """Return the sha256 of each file's contents.
 
     Args:
@@ -102,7 +102,7 @@ def _state_of(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
 
 
-def _read(path: Path, state: tuple[int, int, int, int], check: Callable[[Path, bytes], None]) -> tuple[bytes, bool]:
+def _read(path: Path, state: tuple[int, int, int, int], check: Callable[[Path, bytes], object]) -> tuple[bytes, bool]:
     """Return a file's digest, and whether it may be kept: not if the file is still being written."""
     try:
         with path.open("rb") as file:
