@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks import (
     augmentation,
+    decoding,
     demo,
     memory,
     orchestration,
@@ -28,6 +29,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "training": training.rows,
     "memory": memory.rows,
     "augmentation": augmentation.rows,
+    "decoding": decoding.rows,
     "worlds": worlds.rows,
     "orchestration": orchestration.rows,
     "store": store.rows,

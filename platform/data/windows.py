@@ -92,11 +92,11 @@ def cut(file: Path, content: bytes, boxes: Sequence[Box], sizes: Sequence[tuple[
     Raises:
         UserError: it is no whole picture.
     """
-    pixels, scale = _decoded(file, content, boxes, sizes)
+    pixels, scale = decoded(file, content, boxes, sizes)
     return [_resized(pixels, box, scale, size) for box, size in zip(boxes, sizes, strict=True)]
 
 
-def _decoded(
+def decoded(
     file: Path, content: bytes, boxes: Sequence[Box], sizes: Sequence[tuple[int, int]]
 ) -> tuple[npt.NDArray[np.uint8], int]:
     """Return the picture's rows down to the last that a box needs, uint8 [H, W, 3], and what they were divided by."""
@@ -113,7 +113,7 @@ def _decoded(
             picture.draft(None, (width // scale, height // scale))
         else:
             scale = 1
-        pixels = np.asarray(three_channels(picture))
+        pixels = np.array(three_channels(picture))  # a copy, which PyTorch may take for writable
         assert pixels.shape[:2] == (-(-height // scale), -(-width // scale))
         return pixels, scale
 
