@@ -46,6 +46,14 @@ def files(folder: Path) -> FileImages:
     return FileImages(folder, [f"{number}.png" for number in range(N)], image_px=6)
 
 
+def sized_files(folder: Path) -> FileImages:
+    paths = files(folder).paths
+    Image.new("RGB", (30, 41), "teal").save(folder / "3.jpg")
+    sizes = [(41, 30) if number == 3 else (9, 7) for number in range(N)]
+    names = ["3.jpg" if number == 3 else path for number, path in enumerate(paths)]
+    return FileImages(folder, names, 6, torch.tensor(sizes))
+
+
 def some_classes(folder: Path) -> Classes:
     return Classes(torch.arange(N) % 3, NAMES, known=torch.arange(N) % 4 != 1)
 
@@ -94,6 +102,8 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "arrays": arrays,
     "arrays, resized": lambda folder: arrays(folder, 5),
     "files": files,
+    "files with windows": sized_files,
+    "files with windows, grey": lambda folder: InChannels(Joined(sized_files(folder), texts(folder)), 1),
     "classes": lambda folder: Classes([number % 3 for number in range(N)], NAMES),
     "classes of some": some_classes,
     "texts": texts,
