@@ -11,10 +11,9 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
-from unlabeled.platform.data.pictures import centre_square, picture_named, three_channels
+from unlabeled.platform.data.pictures import picture_named, square
 from unlabeled.platform.data.resize import resized
 from unlabeled.platform.data.source import CHUNK, Field, Source, Window, in_threads
 from unlabeled.platform.data.windows import each_cut
@@ -108,7 +107,7 @@ class FileImages(Source):
         self.check_has(field)
         files = [self.folder / self.paths[i] for i in index.tolist()]
         x = torch.empty(len(files), 3, self._px, self._px, dtype=torch.uint8)
-        for row, pixels in enumerate(in_threads(self._decode, files)):
+        for row, pixels in enumerate(in_threads(self._square, files)):
             x[row] = torch.from_numpy(pixels)
         return x
 
@@ -136,12 +135,8 @@ class FileImages(Source):
         with picture_named(file):
             return file, file.read_bytes()
 
-    def _decode(self, file: Path) -> npt.NDArray[np.uint8]:
-        with picture_named(file), Image.open(file) as picture:
-            # A JPEG is decoded at a fraction of its size where that leaves twice what is needed, the gap that
-            # Pillow's own thumbnail() takes by default.
-            picture.draft(None, (2 * self._px, 2 * self._px))
-            return np.ascontiguousarray(centre_square(three_channels(picture), self._px).transpose(2, 0, 1))
+    def _square(self, file: Path) -> npt.NDArray[np.uint8]:
+        return square(file, file, self._px)
 
 
 def _images_of(channels: int, px: int) -> dict[str, Field]:

@@ -82,3 +82,21 @@ def centre_square(picture: Image.Image, px: int) -> npt.NDArray[np.uint8]:
     """Return a picture's centre square, resized to uint8 [px, px, 3], or [px, px] of a grey one."""
     box = centre_box(*picture.size)  # resizing this alone is resizing all and cutting, at less work
     return np.asarray(picture.resize((px, px), Image.Resampling.BILINEAR, box=box))
+
+
+def square(file: Path, opened: Path | io.BytesIO, px: int) -> npt.NDArray[np.uint8]:
+    """Decode a picture's centre square, resized to uint8 [3, px, px].
+
+    Args:
+        file: that it is, for errors.
+        opened: what it is read from.
+        px: of the square.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    with picture_named(file), Image.open(opened) as picture:
+        # A JPEG is decoded at a fraction of its size where that leaves twice what is needed, the gap that
+        # Pillow's own thumbnail() takes by default.
+        picture.draft(None, (2 * px, 2 * px))
+        return np.ascontiguousarray(centre_square(three_channels(picture), px).transpose(2, 0, 1))

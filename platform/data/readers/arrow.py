@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unlabeled.platform.data.contents import damage_named
 from unlabeled.platform.data.digests import shown
-from unlabeled.platform.data.pictures import centre_square, picture_named, three_channels
+from unlabeled.platform.data.pictures import picture_named, square
 from unlabeled.platform.data.source import Field, Source, Window, in_threads
 from unlabeled.platform.data.windows import each_cut
 from unlabeled.platform.errors import UserError
@@ -45,7 +45,7 @@ class ArrowImages(Source):
         self.check_has(field)
         self._pictures()  # here rather than once a thread
         x = torch.empty(len(index), *self.fields[field].shape, dtype=torch.uint8)
-        for row, pixels in enumerate(in_threads(self._decode, self._rows[index].tolist())):
+        for row, pixels in enumerate(in_threads(self._square, self._rows[index].tolist())):
             x[row] = torch.from_numpy(pixels)
         return x
 
@@ -103,11 +103,8 @@ class ArrowImages(Source):
                 self._column = open_table(folder, files)[column]
         return self._column
 
-    def _decode(self, row: int) -> npt.NDArray[np.uint8]:
-        file, opened = self._stored(row)
-        with picture_named(file), Image.open(opened) as picture:
-            picture.draft(None, (2 * self._px, 2 * self._px))  # as of picture files
-            return np.ascontiguousarray(centre_square(three_channels(picture), self._px).transpose(2, 0, 1))
+    def _square(self, row: int) -> npt.NDArray[np.uint8]:
+        return square(*self._stored(row), self._px)
 
     def _size(self, row: int) -> tuple[int, int]:
         file, opened = self._stored(row)
