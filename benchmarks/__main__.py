@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmarks import (
     augmentation,
     checkpoints,
+    decoding,
     demo,
     memory,
     orchestration,
@@ -30,6 +31,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "training": training.rows,
     "memory": memory.rows,
     "augmentation": augmentation.rows,
+    "decoding": decoding.rows,
     "worlds": worlds.rows,
     "probes": probes.rows,
     "orchestration": orchestration.rows,

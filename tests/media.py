@@ -1,5 +1,6 @@
 """Films, sounds and data sets of other shapes, small and of known content."""
 
+import base64
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,14 @@ import soundfile
 from PIL import Image
 
 CODECS = {".avi": "mpeg4", ".mp4": "libx264", ".mkv": "libx264", ".webm": "libvpx"}
+JPEG = base64.b64decode(  # 64 x 44, colours at half the size, made for these tests
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8"
+    "ybqmx5moq6T/2wBDARweHigjKE4rK06kbl1upKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKT/wAAR"
+    "CAAsAEADASIAAhEBAxEB/8QAFwABAQEBAAAAAAAAAAAAAAAAAgMFBv/EABYQAQEBAAAAAAAAAAAAAAAAAAEAAv/EABcBAQEBAQAAAAAAAAAA"
+    "AAAAAAQCAQb/xAAWEQEBAQAAAAAAAAAAAAAAAAAAAhH/2gAMAwEAAhEDEQA/AOeMTMVDFQxZrJtMxMxUMTMVaTNpmKhioYmYt0ibTMTMVTEz"
+    "FWkTbPMTMVDFQxH1zk2mYmYqGJmKtIm0zFQxUMTMW6TNpmJmKpiZirSJtnmJmJgVAI+ucmgMTMTAmBVpE0BioYmBMC3SZoDEzEwKgFWkTT//"
+    "2Q=="
+)
 
 
 def grey(number: int) -> int:

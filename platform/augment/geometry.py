@@ -37,6 +37,18 @@ def scaling(scale_B2: Tensor, shift_B2: Tensor) -> Tensor:
     return matrix.view(-1, 3, 3)
 
 
+def framing(box_B4: Tensor, size_B2: Tensor) -> Tensor:
+    """Return the matrices that bring a box's corner to (0, 0) and its sides to a size: float64 [B, 3, 3].
+
+    Args:
+        box_B4: top, left, height, width.
+        size_B2: height and width, [B, 2] or [1, 2] for all alike.
+    """
+    top_left_B2, sides_B2 = torch.split(box_B4, 2, dim=1)
+    scale_B2 = size_B2 / sides_B2.double()
+    return scaling(scale_B2.flip(1), -(top_left_B2 * scale_B2).flip(1))
+
+
 def inverse(matrix: Tensor) -> Tensor:
     """Return the matrices of the way back, float64 [B, 3, 3]. In closed form: a GPU need not be waited for."""
     (a, b, x), (c, d, y), _ = (row.unbind(-1) for row in matrix.double().unbind(-2))

@@ -182,6 +182,20 @@ class Op(Augmentation, Variant, ABC):
         """
         return extent
 
+    @property
+    def leads(self) -> bool:
+        """Whether it has a :meth:`window`, so that, first of a policy, it may be done while pictures are decoded."""
+        return False
+
+    def window(self, extent: Extent, drawn: Drawn) -> Tensor:
+        """Return which box of each picture it shows and resizes: int64 [B, 4] of top, left, height and width.
+
+        Args:
+            extent: of the pictures as they are stored, each one's own.
+            drawn: for such pictures.
+        """
+        raise NotImplementedError(f"{type(self).__name__} leads and says no window")
+
     def matrix(self, extent: Extent, device: torch.device, *parameters: Tensor) -> Tensor | None:
         """Return where it takes points to, if it fires: float64 [B, 3, 3], or [1, 3, 3] for all B alike.
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Discriminator, Tag, model_validator
 from torch import Tensor
 
-from unlabeled.platform.augment.devices import change_in_parts
-from unlabeled.platform.augment.geometry import identity
+from unlabeled.platform.augment.devices import change_in_parts, constant
+from unlabeled.platform.augment.geometry import framing, identity
 from unlabeled.platform.augment.op import Augmentation, Drawn, Extent, Op, as_float
 from unlabeled.platform.augment.waves import WaveOp
 from unlabeled.platform.draws import Draws
@@ -36,17 +36,25 @@ class DrawnView(NamedTuple):
         extent: of the view.
         moves: the operations that move pixels, with the extent of what they get.
         rows: int64 [B], the draws'.
+        window: int64 [B, 4], the boxes of pictures as they are stored that the first operation shows, where it is done
+            while they are read; its step is None then.
+        framed: height and width that those boxes are resized to.
     """
 
     steps: tuple[Drawn | None, ...]
     extent: Extent
     moves: tuple[tuple[Op, Extent, Drawn], ...]
     rows: Tensor
+    window: Tensor | None = None
+    framed: tuple[int, int] = (0, 0)
 
     def matrix(self) -> Tensor:
-        """Return the way from the item to the view: float64 [B, 3, 3]; the identity of a sound."""
+        """Return the way from the item, as stored where it has a window, to the view: float64 [B, 3, 3].
+
+        The identity of a sound.
+        """
         device = self.rows.device
-        matrix: Tensor | None = None
+        matrix = None if self.window is None else framing(self.window, constant(self.framed, device)[None])
         for op, extent, drawn in self.moves:
             moved = op.movement(extent, device, drawn)
             matrix = moved if matrix is None or moved is None else moved @ matrix
@@ -61,6 +69,8 @@ class DrawnView(NamedTuple):
             self.extent.each(change),
             tuple((op, extent.each(change), changed[id(drawn)]) for op, extent, drawn in self.moves),
             change(self.rows),
+            None if self.window is None else change(self.window),
+            self.framed,
         )
 
 
@@ -87,6 +97,11 @@ class Policy(Settings):
         """What its operations are for; None where there are none, so that it is for either."""
         return None if not self.ops else "sound" if isinstance(self.ops[0], WaveOp) else "picture"
 
+    @property
+    def leads(self) -> bool:
+        """Whether its first operation may be done while pictures are decoded."""
+        return bool(self.ops) and isinstance(self.ops[0], Op) and self.ops[0].leads
+
     def __call__(self, items: Tensor, draws: Draws) -> Tensor:
         """Augment a batch: float32 [B, C, H, W] or [B, T, C, H, W] in [0, 1], to the same at the size of the last crop.
 
@@ -98,17 +113,30 @@ class Policy(Settings):
         return self.change(items, self.draw(Extent.of(items.shape[1:]), draws))
 
     def draw(
-        self, extent: Extent, draws: Draws, *, geometry_only: bool = False, geometry: DrawnView | None = None
+        self,
+        extent: Extent,
+        draws: Draws,
+        *,
+        geometry_only: bool = False,
+        geometry: DrawnView | None = None,
+        stored: Extent | None = None,
     ) -> DrawnView:
         """Draw all that decides the views of items of this extent, without a look at them.
 
         With ``geometry_only`` what moves no pixels is not drawn, and there is nothing to :meth:`change` items with.
-        Such a draw may be given as ``geometry``, on the draws' device: then only the rest is drawn.
+        Such a draw may be given as ``geometry``, on the draws' device: then only the rest is drawn. With ``stored``,
+        the extent of the pictures as they are stored, an operation that leads shows a window of these.
         """
         steps: list[Drawn | None] = []
         moves: list[tuple[Op, Extent, Drawn]] = []
+        window, framed = (None, (0, 0)) if geometry is None else (geometry.window, geometry.framed)
         for place, (op, scope) in enumerate(self._scoped()):
-            if isinstance(op, Op) and op.moves:
+            if place == 0 and stored is not None and isinstance(op, Op) and self.leads:
+                window = op.window(stored, op.draw(stored, draws.fold_in(*scope)))
+                framed = _sides(op.output(extent))
+            if place == 0 and window is not None:
+                steps.append(None)
+            elif isinstance(op, Op) and op.moves:
                 given = geometry and geometry.steps[place]
                 drawn = op.draw(extent, draws.fold_in(*scope)) if given is None else given
                 steps.append(drawn)
@@ -117,10 +145,13 @@ class Policy(Settings):
                 steps.append(None if geometry_only else op.draw(extent, draws.fold_in(*scope)))
             if isinstance(op, Op):
                 extent = op.output(extent)
-        return DrawnView(tuple(steps), extent, tuple(moves), draws.rows)
+        return DrawnView(tuple(steps), extent, tuple(moves), draws.rows, window, framed)
 
     def change(self, items: Tensor, drawn: DrawnView) -> Tensor:
-        """Augment the items, float32 or uint8, as it was drawn: float32."""
+        """Augment the items, float32 or uint8, as it was drawn; return float32.
+
+        What has a window is given as that shows it.
+        """
 
         def change(some: Tensor, rows: slice) -> Tensor:
             return self._change(some, drawn if len(some) == len(items) else drawn.each(lambda values: values[rows]))
@@ -128,8 +159,8 @@ class Policy(Settings):
         return change_in_parts(items, change)
 
     def _change(self, items: Tensor, drawn: DrawnView) -> Tensor:
-        result = items
-        for op, step in zip(self.ops, drawn.steps, strict=True):
+        result, done = items, 0 if drawn.window is None else 1
+        for op, step in zip(self.ops[done:], drawn.steps[done:], strict=True):
             assert step is not None, "drawn for its geometry only"
             if not (isinstance(op, Op) and op.takes_bytes):
                 result = as_float(result)
@@ -178,9 +209,7 @@ class Policy(Settings):
         >>> Policy(ops=(Crop(size=96), Flip())).output_px(224)
         96
         """
-        side = self.output(Extent(3, (image_px, image_px))).height
-        assert isinstance(side, int)
-        return side
+        return _sides(self.output(Extent(3, (image_px, image_px))))[0]
 
     def output(self, extent: Extent) -> Extent:
         """Return the extent of what it makes of items of this extent.
@@ -196,3 +225,10 @@ class Policy(Settings):
             raise unknown(
                 f"operation of the policy {self.summary!r}", kind.__name__, {type(op).__name__ for op in self.ops}
             )
+
+
+def _sides(extent: Extent) -> tuple[int, int]:
+    height, width = extent.size
+    assert isinstance(height, int)
+    assert isinstance(width, int)
+    return height, width

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unlabeled.platform.augment.devices import change_chosen, constant
-from unlabeled.platform.augment.geometry import affine, scaling
+from unlabeled.platform.augment.geometry import affine, framing, scaling
 from unlabeled.platform.augment.op import Drawn, Extent, FractionRange, Op, PositiveRange, as_float, between, span
 from unlabeled.platform.augment.separable import cut_one_by_one, is_large, resampling, separable
 from unlabeled.platform.draws import Draws
@@ -76,9 +76,16 @@ class Crop(Op):
 
     def matrix(self, extent: Extent, device: torch.device, *parameters: Tensor) -> Tensor:
         """Shift the box's corner to (0, 0) and stretch its sides to the output's."""
-        top_left_B2, size_B2 = torch.split(parameters[0], 2, dim=1)
-        scale_B2 = self.output(extent).sizes(size_B2.device) / size_B2.double()
-        return scaling(scale_B2.flip(1), -(top_left_B2 * scale_B2).flip(1))
+        return framing(parameters[0], self.output(extent).sizes(parameters[0].device))
+
+    @property
+    def leads(self) -> bool:
+        """Whether every picture is cut. Whole ones of many shapes would be squeezed into one."""
+        return self.p == 1.0
+
+    def window(self, extent: Extent, drawn: Drawn) -> Tensor:
+        """Return the drawn boxes."""
+        return drawn.parameters[0]
 
     def output(self, extent: Extent) -> Extent:
         """Return the size, or the images' where there is none."""

@@ -212,14 +212,19 @@ class ViewPlan(Settings):
         *,
         geometry_only: bool = False,
         geometry: Sequence[DrawnView] | None = None,
+        stored: Mapping[int, Extent] | None = None,
     ) -> tuple[DrawnView, ...]:
-        """Draw every view of items whose fields have these shapes; see :meth:`Policy.draw`."""
+        """Draw every view of items whose fields have these shapes; see :meth:`Policy.draw`.
+
+        ``stored`` has extents by the number of the view.
+        """
         return tuple(
             view.policy.draw(
                 view.extent(shapes[view.field]),
                 draws.fold_in("view", place),
                 geometry_only=geometry_only,
                 geometry=None if geometry is None else geometry[place],
+                stored=None if stored is None else stored.get(place),
             )
             for place, view in enumerate(self.views)
         )

@@ -17,11 +17,15 @@ from urllib.error import URLError
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from unlabeled.platform.data.contents import Contents, array_checksum, damage_named, file_checksum, how_to_get
+from unlabeled.platform.data.contents import Contents, array_checksum, checksum, damage_named, how_to_get
 from unlabeled.platform.data.images import ArrayImages, FileImages
+from unlabeled.platform.data.mapped import Decoded, decoded_once
+from unlabeled.platform.data.sizes import sized_digests
 from unlabeled.platform.data.source import Joined
 from unlabeled.platform.data.told import Classes
+from unlabeled.platform.data.windows import WINDOWED
 from unlabeled.platform.errors import UserError
 
 IMAGENET_PX = 224  # what published ImageNet numbers are read at
@@ -78,27 +82,30 @@ def read_archive(name: str, root: Path, image_px: int | None) -> Contents:
     Raises:
         UserError: it is not below ``root``, or is damaged there.
     """
-    from torchvision import datasets
-
     archive = ARCHIVES[name]
     folder = root / archive.folder
     if not folder.is_dir():
         raise UserError(f"{name} is not in {root}: there is no {archive.folder}/; get it with {how_to_get(name, root)}")
     with damage_named(name, folder, f"delete that folder and get it again with {how_to_get(name, root)}"):
-        reader = getattr(datasets, archive.reader)
-        with warnings.catch_warnings():
-            # CIFAR's pickles, of 2009, hold dtypes in a form that NumPy 2.4 deprecates.
-            warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-            train = reader(root / archive.home, **archive.train)
-            test = reader(root / archive.home, **archive.test)
-        train_images, train_labels = _arrays(train)
-        test_images, test_labels = _arrays(test)
-        names = archive.classes or tuple(train.classes)
+        found = decoded_once(folder, f"{name} 1", lambda: _decoded(archive, root))
         return Contents(
-            train=Joined(ArrayImages(train_images, image_px), _classes(train_labels, names)),
-            test=Joined(ArrayImages(test_images, image_px), _classes(test_labels, names)),
-            checksum=array_checksum((train_images, train_labels, test_images, test_labels)),
+            train=Joined(ArrayImages(found.train_images, image_px), _classes(found.train_labels, found.classes)),
+            test=Joined(ArrayImages(found.test_images, image_px), _classes(found.test_labels, found.classes)),
+            checksum=found.checksum,
         )
+
+
+def _decoded(archive: Archive, root: Path) -> Decoded:
+    from torchvision import datasets
+
+    reader = getattr(datasets, archive.reader)
+    with warnings.catch_warnings():
+        # CIFAR's pickles, of 2009, hold dtypes in a form that NumPy 2.4 deprecates.
+        warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
+        train = reader(root / archive.home, **archive.train)
+        test = reader(root / archive.home, **archive.test)
+    arrays = (*_arrays(train), *_arrays(test))
+    return Decoded(*arrays, archive.classes or tuple(train.classes), array_checksum(arrays))
 
 
 def fetch_archive(name: str, root: Path) -> str:
@@ -143,17 +150,19 @@ def read_imagenet(name: str, root: Path, image_px: int | None) -> Contents:
             [(Path(path).relative_to(home).as_posix(), label) for path, label in part.samples] for part in (train, test)
         ]
         classes = tuple(names[0] for names in train.classes)
+        files = samples[0] + samples[1]
+        digests, sizes = sized_digests(home, [path for path, _ in files])
         splits = [
             Joined(
-                FileImages(home, [path for path, _ in part], image_px or IMAGENET_PX),
+                FileImages(home, [path for path, _ in part], image_px or IMAGENET_PX, of),
                 Classes([number for _, number in part], classes),
             )
-            for part in samples
+            for part, of in zip(samples, torch.split(sizes, [len(part) for part in samples]), strict=True)
         ]
         return Contents(
             train=splits[0],
             test=splits[1],
-            checksum=file_checksum(home, samples[0] + samples[1]),
+            checksum=checksum(files, digests, WINDOWED),
         )
 
 

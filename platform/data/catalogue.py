@@ -11,7 +11,7 @@ from pathlib import Path
 from unlabeled.platform.data.archives import fetch_archive, fetch_imagenet, read_archive, read_imagenet
 from unlabeled.platform.data.contents import Contents
 from unlabeled.platform.data.folder import PREFIX, fetch_folder, read_folder
-from unlabeled.platform.data.readers import davis, films, hub, sounds, stamps, voc
+from unlabeled.platform.data.readers import davis, films, hub, shards, sounds, stamps, voc
 from unlabeled.platform.data.shipped import fetch_nothing, read_emoji, read_fashion
 from unlabeled.platform.data.worlds import read_films, read_scenes
 from unlabeled.platform.errors import lookup
@@ -175,6 +175,14 @@ DATASETS: Mapping[str, CatalogueEntry] = {
         "the data set's own",
         hub.read_hf,
         hub.fetch_hf,
+    ),
+    f"{shards.PREFIX}PATH": CatalogueEntry(
+        "WebDataset shards on disk: tar archives of pictures with classes and captions, read where they lie",
+        "what is there, cut to 224 px squares",
+        "the data set's own",
+        "the data set's own",
+        shards.read_shards,
+        shards.fetch_shards,
     ),
     "stamps": CatalogueEntry(
         "pictures of things in 16 classes with their English names, of the Debian package tuxpaint-stamps-default",

@@ -1,6 +1,6 @@
 """A data set shown to an encoder that takes other channels than its pictures have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.platform.data.load import Data
-from unlabeled.platform.data.source import Field, Source
+from unlabeled.platform.data.source import Field, Source, Window
 
 
 def with_channels(data: Data, channels: int) -> Data:
@@ -52,6 +52,14 @@ class InChannels(Source):
             return values
         assert isinstance(values, Tensor)
         return in_channels(values, self._channels)
+
+    def extents(self, index: Tensor, field: str) -> Tensor | None:
+        """Return how large the pictures ``index`` are as stored."""
+        return self._source.extents(index, field)
+
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Return windows of pictures ``index``."""
+        return [in_channels(each, self._channels) for each in self._source.read_windows(index, field, windows)]
 
     def take(self, rows: Tensor) -> "InChannels":
         """Return the items ``rows`` in that order."""

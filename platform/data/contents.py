@@ -17,8 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from unlabeled.platform.data.digests import file_digests
-from unlabeled.platform.data.images import check_picture
 from unlabeled.platform.data.source import Source
 from unlabeled.platform.errors import UserError
 
@@ -44,7 +42,7 @@ class Contents:
 
     Attributes:
         train: where some items have a class, those without are for methods only, not for probes.
-        checksum: sha256, in hexadecimal, of what is there.
+        checksum: sha256, in hexadecimal, of what is there, and of how it is read.
         validation: None to have it carved from train.
         test: None to have it carved from train.
         groups: int64 [len(train)], rows that must not be parted have equal numbers; None when each stands alone.
@@ -94,19 +92,17 @@ def array_checksum(arrays: Iterable[npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def checksum(labels: Sequence[tuple[str, object]], digests: Sequence[bytes]) -> str:
-    """Return the sha256 of files by their sorted paths, contents and what is told of each."""
+def checksum(labels: Sequence[tuple[str, object]], digests: Sequence[bytes], version: int = 1) -> str:
+    """Return the sha256 of files by their sorted paths, contents and what is told of each.
+
+    Args:
+        labels: of each file its path, and what is told.
+        digests: of each file the sha256 of its contents.
+        version: of how they are read; raised where the same files would give other numbers.
+    """
     digest = hashlib.sha256()
+    if version > 1:
+        digest.update(f"read {version}\n".encode())
     for (path, told), content in sorted(zip(labels, digests, strict=True), key=lambda row: row[0][0]):
         digest.update(os.fsencode(path) + f"\0{content.hex()}\0{told}\n".encode())
     return digest.hexdigest()
-
-
-def file_checksum(folder: Path, labels: Iterable[tuple[str, int]]) -> str:
-    """Return the :func:`checksum` of picture files by their paths below ``folder`` and their labels.
-
-    Raises:
-        UserError: a file is missing, can't be read or is no picture; it is named.
-    """
-    labels = sorted(labels)
-    return checksum(labels, file_digests(folder, [path for path, _ in labels], check_picture))

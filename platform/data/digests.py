@@ -28,41 +28,55 @@ _THREADS = 8  # that wait for a disk, or a far one; reading and hashing let each
 Rows = npt.NDArray[np.void]
 
 
-def file_digests(folder: Path, paths: Sequence[str], check: Callable[[Path, bytes], None]) -> list[bytes]:
+def file_digests(folder: Path, paths: Sequence[str], check: Callable[[Path, bytes], object] | None) -> list[bytes]:
     """Return the sha256 of each file's contents.
 
     Args:
         folder: absolute; what the paths start at.
         paths: each once.
-        check: is told the path and the contents of each file that is read for the first time, and may refuse it.
+        check: is told the path and the contents of each file that is read for the first time, and may refuse it. None
+            for files that may be too large to be held in memory.
 
     Raises:
         UserError: a file is missing or can't be read; it is named. Or what ``check`` raises.
     """
-    kept = kept_rows(folder, "digests", _ROW)
-    keys = [hashlib.sha256(os.fsencode(path)).digest()[:16] for path in paths]
     rows = np.zeros(len(paths), _ROW)
-    rows["path"] = np.frombuffer(b"".join(keys), "V16")
-    known = {row["path"].tobytes(): (row["state"].tobytes(), row["digest"].tobytes()) for row in kept}
+    keys = b"".join(hashlib.sha256(os.fsencode(path)).digest()[:16] for path in paths)
+    rows["path"] = np.frombuffer(keys, "V16")
+    kept = _aligned(kept_rows(folder, "digests", _ROW), rows)
     settled = np.ones(len(paths), bool)
-    is_new = np.zeros(len(paths), bool)
 
     def look(start: int) -> None:
-        for n in range(start, min(start + _AT_ONCE, len(paths))):
-            state = _state(folder / paths[n])
-            rows["state"][n] = state
-            before, digest = known.get(keys[n], (b"", b""))
-            if before != rows["state"][n].tobytes():
-                is_new[n] = True
-                digest, settled[n] = _read(folder / paths[n], state, check)
-            rows["digest"][n] = np.void(digest)
+        part = paths[start : start + _AT_ONCE]
+        rows["state"][start : start + len(part)] = [_state(os.path.join(folder, path)) for path in part]
+
+    def read(number: int) -> None:
+        state = tuple(rows["state"][number].tolist())
+        digest, settled[number] = _read(folder / paths[number], state, check)
+        rows["digest"][number] = np.void(digest)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for _ in pool.map(look, range(0, len(paths), _AT_ONCE)):
             pass
+        is_new = (rows["state"] != kept["state"]).any(axis=1)
+        rows["digest"][~is_new] = kept["digest"][~is_new]
+        for _ in pool.map(read, np.flatnonzero(is_new).tolist()):
+            pass
     if (is_new & settled).any():
         keep_rows(folder, "digests", rows[settled])
     return [digest.tobytes() for digest in rows["digest"]]
+
+
+def _aligned(kept: Rows, rows: Rows) -> Rows:
+    """Return what was kept of each path in ``rows``; a state that no file has where nothing was."""
+    if np.array_equal(kept["path"], rows["path"]):
+        return kept
+    place = {key: number for number, key in enumerate(kept["path"].tolist())}
+    found = np.array([place.get(key, -1) for key in rows["path"].tolist()], np.int64)
+    aligned = np.zeros(len(rows), _ROW)
+    aligned["state"] = -1
+    aligned[found >= 0] = kept[found[found >= 0]]
+    return aligned
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -86,7 +100,7 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> UserError:
     return UserError(f"can't read {shown(path)} ({reason}); make it readable or take it out")
 
 
-def _state(path: Path) -> tuple[int, int, int, int]:
+def _state(path: str) -> tuple[int, int, int, int]:
     try:
         status = os.stat(path)
     except OSError as error:
@@ -102,17 +116,24 @@ def _state_of(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
 
 
-def _read(path: Path, state: tuple[int, int, int, int], check: Callable[[Path, bytes], None]) -> tuple[bytes, bool]:
+def _read(
+    path: Path, state: tuple[int, int, int, int], check: Callable[[Path, bytes], object] | None
+) -> tuple[bytes, bool]:
     """Return a file's digest, and whether it may be kept: not if the file is still being written."""
     try:
         with path.open("rb") as file:
-            content = file.read()
+            if check is None:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            else:
+                content = file.read()
+                digest = hashlib.sha256(content).digest()
             is_settled = _state_of(os.fstat(file.fileno())) == state
     except OSError as error:
         raise unreadable(path, error) from error
-    check(path, content)
+    if check is not None:
+        check(path, content)
     is_settled = is_settled and max(state[1:3]) < time.time_ns() - _SETTLED_NS
-    return hashlib.sha256(content).digest(), is_settled
+    return digest, is_settled
 
 
 def kept_rows(folder: Path, what: str, kind: np.dtype[np.void]) -> Rows:

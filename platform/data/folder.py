@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from unlabeled.platform.data.contents import Contents, file_checksum
+from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.images import FileImages
 from unlabeled.platform.data.listing import listed, path_of
+from unlabeled.platform.data.sizes import sized_digests
 from unlabeled.platform.data.source import Joined
 from unlabeled.platform.data.told import Classes
+from unlabeled.platform.data.windows import WINDOWED
 from unlabeled.platform.errors import UserError
 
 PREFIX = "folder:"
@@ -21,12 +23,14 @@ def read_folder(name: str, root: Path, image_px: int | None) -> Contents:
         UserError: the folder is missing or has no pictures, or its shape is none that may be.
     """
     listing = listed(name, root, "pictures", SUFFIXES)
-    splits = {}
+    digests, sizes = sized_digests(listing.place, [path for path, _ in listing.labelled])
+    splits, done = {}, 0
     for split in listing.splits:
         paths, numbers = zip(*listing.numbered(split), strict=True)
-        images = FileImages(listing.place, paths, image_px or FOLDER_PX)
+        images = FileImages(listing.place, paths, image_px or FOLDER_PX, sizes[done : done + len(paths)])
         splits[split] = Joined(images, Classes(numbers, listing.names)) if listing.classes else Joined(images)
-    return Contents.of_splits(splits, file_checksum(listing.place, listing.labelled))
+        done += len(paths)
+    return Contents.of_splits(splits, checksum(listing.labelled, digests, WINDOWED))
 
 
 def fetch_folder(name: str, root: Path) -> str:

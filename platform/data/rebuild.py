@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from unlabeled.platform.data.images import on_white
+from unlabeled.platform.data.pictures import on_white
 from unlabeled.platform.data.shipped import EMOJI_CLASSES, EMOJI_FILE, FASHION_FILE
 from unlabeled.platform.errors import UserError
 

@@ -4,8 +4,8 @@ An item is what belongs together: a picture, its class, its caption. Each of the
 kind. Sources that each hold a field of the same items are put together by :class:`Joined`, so that a new kind of field
 is one more source, and whoever reads a field does not know what lies beside it.
 
-Every source gives whole items, all of one shape. Where items differ in size, a source has to say each one's extent as
-it is stored, beside :meth:`Source.known`, and to read a window of it: a further argument of :meth:`Source.read`.
+What :meth:`Source.read` gives is of one shape. Where items are stored in many sizes, a source may say each one's extent
+beside (:meth:`Source.extents`), and read windows of it: any box, brought to one size, at the cost of what is in it.
 """
 
 from abc import ABC, abstractmethod
@@ -61,6 +61,19 @@ class Field:
     classes: tuple[str, ...] = ()
     rate: float | None = None
     of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A box of each of some pictures.
+
+    Attributes:
+        boxes: int64 or float64 [B, 4], top, left, height and width in pixels as stored, inside the picture.
+        size: height and width that each is resized to, bilinearly, with antialiasing where that shrinks it.
+    """
+
+    boxes: Tensor
+    size: tuple[int, int]
 
 
 Given = TypeVar("Given")
@@ -140,6 +153,36 @@ class Source(ABC):
             UserError: there is no such field, or a file can't be read; it is named.
         """
 
+    def extents(self, index: Tensor, field: str) -> Tensor | None:
+        """Return how large the pictures ``index`` of a field are as stored, int64 [B, 2] of height and width.
+
+        None, if not said otherwise: every item is read whole, and its size is the field's.
+
+        Raises:
+            UserError: there is no such field, or a file can't be read; it is named.
+        """
+        self.check_has(field)
+        return None
+
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Return windows of pictures ``index``, each of every one; asked only of a source that has extents.
+
+        All windows of one picture are made from what is decoded once, at the scale that suffices for each of them. So
+        the last bit or two of a pixel may differ between a window that is read alone and one that is read with others.
+
+        Args:
+            index: int64 [B], on the CPU; items that have the field.
+            field: its name.
+            windows: of B boxes each.
+
+        Returns:
+            For each window uint8 [B, C, height, width], the same on every processor; they may be changed.
+
+        Raises:
+            UserError: there is no such field, or a file can't be read; it is named.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has extents and reads no windows")
+
     @abstractmethod
     def take(self, rows: Tensor) -> "Source":
         """Return the items ``rows`` (int64 [M]) in that order; what is large is not copied."""
@@ -204,6 +247,14 @@ class Joined(Source):
     def read(self, index: Tensor, field: str) -> Tensor | list[str]:
         """Return the field of items ``index``, from the source that has it."""
         return self.of(field).read(index, field)
+
+    def extents(self, index: Tensor, field: str) -> Tensor | None:
+        """Return how large the pictures ``index`` are as stored, from the source that has them."""
+        return self.of(field).extents(index, field)
+
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Return windows of pictures ``index``, from the source that has them."""
+        return self.of(field).read_windows(index, field, windows)
 
     def take(self, rows: Tensor) -> "Joined":
         """Return the items ``rows`` in that order, of each source."""

@@ -1,10 +1,12 @@
 """Items of which something is missing, as tests need them."""
 
+from collections.abc import Sequence
 from typing import final
 
 from torch import Tensor
 
 from unlabeled.platform.data import Source
+from unlabeled.platform.data.source import Window
 
 
 @final
@@ -29,6 +31,16 @@ class Partial(Source):
         """Return the field of items ``index``."""
         self.check_has(field)
         return self._whole.read(index, field)
+
+    def extents(self, index: Tensor, field: str) -> Tensor | None:
+        """Return how large the pictures ``index`` are as stored."""
+        self.check_has(field)
+        return self._whole.extents(index, field)
+
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Return windows of pictures ``index``."""
+        self.check_has(field)
+        return self._whole.read_windows(index, field, windows)
 
     def take(self, rows: Tensor) -> "Partial":
         """Return the items ``rows``, with all that they had."""

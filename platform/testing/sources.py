@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unlabeled.platform.data import Source
 from unlabeled.platform.data.format import measure
-from unlabeled.platform.data.source import IGNORED, Field, Kind
+from unlabeled.platform.data.source import IGNORED, Field, Kind, Window
 from unlabeled.platform.errors import UserError
 
 _TYPES = {"image": torch.uint8, "clip": torch.uint8, "mask": torch.uint8, "class": torch.int64}  # others are float32
@@ -129,6 +129,30 @@ class SourceSuite:
             assert _same(twice.read(index, field), once.read(index, field))
         assert len(source) == self.num_items, "and leaves what it takes from as it was"
         assert len(source.take(first[:0])) == 0
+
+    def test_windows_are_of_pictures_as_they_are_stored(self, source: Source) -> None:
+        for name, field in source.fields.items():
+            index = _known(source, name)[[3, 0, 3, 5]]
+            extents = source.extents(index, name)
+            if extents is None:
+                continue
+            assert field.kind == "image"
+            assert (extents.dtype, extents.shape, extents.device.type) == (torch.int64, (4, 2), "cpu")
+            assert (extents > 1).all()
+            part = torch.cat((torch.ones_like(extents), extents - 1), dim=1)
+            shown = [Window(torch.cat((torch.zeros_like(extents), extents), dim=1), (7, 5)), Window(part, (6, 6))]
+            found = source.read_windows(index, name, shown)
+            channels = field.shape[0]
+            assert [(each.shape, each.dtype) for each in found] == [
+                ((4, channels, 7, 5), torch.uint8),
+                ((4, channels, 6, 6), torch.uint8),
+            ]
+            again = source.take(index).read_windows(torch.arange(4), name, shown)
+            assert all(map(torch.equal, found, again))
+            for place in range(4):
+                alone = [Window(each.boxes[place, None], each.size) for each in shown]
+                one = source.read_windows(index[place, None], name, alone)
+                assert all(torch.equal(few[0], many[place]) for few, many in zip(one, found, strict=True))
 
     def test_it_survives_a_pickle(self, source: Source) -> None:
         again = pickle.loads(pickle.dumps(source))

@@ -5,7 +5,7 @@ batch is made in two halves: what it needs is read, on the CPU, on any thread or
 the device.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -23,6 +23,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.profiled import part
+from unlabeled.platform.train.reading import shown, stored_extents
 from unlabeled.platform.train.stored import Scope, Stored
 
 _MOVES = {"mask": move_masks, "boxes": move_boxes, "points": move_points}
@@ -152,13 +153,15 @@ class _Items:
         plan, draws = self._plan, Draws(rows, *scope)
         starts = plan.starts(self._shapes, self._rates, draws.fold_in("views"))
         index = self._index(place, draws)
-        whole, parts = self._shown(index, starts)
+        extents = stored_extents(plan, self._source, index)
+        geometry = plan.draw(self._shapes, draws.fold_in("views"), geometry_only=True, stored=extents)
+        whole, parts = shown(plan, self._source, index, starts, geometry)
         return Stored(
             scope=scope,
             rows=rows,
             index=index,
             starts=starts,
-            geometry=plan.draw(self._shapes, draws.fold_in("views"), geometry_only=True),
+            geometry=geometry,
             whole=whole,
             parts=parts,
             targets={field: self._target(field, index[0], starts) for field in plan.targets},
@@ -195,22 +198,6 @@ class _Items:
         count = len(self._source) if self._pool is None else len(self._pool)
         drawn = {of: draws.fold_in("companion", of).other("item", count, place) for of in self._plan.companions}
         return {of: each if self._pool is None else self._pool[each] for of, each in {0: place, **drawn}.items()}
-
-    def _shown(
-        self, index: Mapping[int, Tensor], starts: tuple[Tensor, ...]
-    ) -> tuple[dict[str, Tensor], dict[int, Tensor]]:
-        """Read what the views show, as it is stored, each item once: what they show whole, and what a part of."""
-        read: dict[str, Tensor] = {}
-        whole: dict[str, Tensor] = {}
-        parts: dict[int, Tensor] = {}
-        for place, view in enumerate(self._plan.views):
-            if view.item not in read:
-                read[view.item] = self._source.tensor(index[view.of], view.field)
-            if view.time is None:
-                whole[view.item] = read[view.item]
-            else:  # only the part goes to the device
-                parts[place] = view.time.cut(read[view.item], starts[place], dim=1 if read[view.item].ndim == 5 else 2)
-        return whole, parts
 
     def _target(self, name: str, index: Tensor, starts: tuple[Tensor, ...]) -> Any:
         """Read a target of items; what lies in a clip, at the moments that the first view of that shows."""

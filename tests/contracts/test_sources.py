@@ -1,5 +1,6 @@
 """What every source owes those who read it. A new kind of source adds one row to ``SOURCES`` and passes."""
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from unlabeled.platform.data import (
 from unlabeled.platform.data.readers.arrow import ArrowImages
 from unlabeled.platform.data.readers.davis import read_davis
 from unlabeled.platform.data.readers.films import read_films
+from unlabeled.platform.data.readers.shards import read_shards
 from unlabeled.platform.data.readers.sounds import read_sounds
 from unlabeled.platform.data.readers.stamps import PaddedImages
 from unlabeled.platform.data.readers.voc import read_voc
@@ -44,6 +46,14 @@ def files(folder: Path) -> FileImages:
     for number, picture in enumerate(np.random.default_rng(0).integers(0, 256, (N, 9, 7, 3), dtype=np.uint8)):
         Image.fromarray(picture).save(folder / f"{number}.png")
     return FileImages(folder, [f"{number}.png" for number in range(N)], image_px=6)
+
+
+def sized_files(folder: Path) -> FileImages:
+    paths = files(folder).paths
+    Image.new("RGB", (30, 41), "teal").save(folder / "3.jpg")
+    sizes = [(41, 30) if number == 3 else (9, 7) for number in range(N)]
+    names = ["3.jpg" if number == 3 else path for number, path in enumerate(paths)]
+    return FileImages(folder, names, 6, torch.tensor(sizes))
 
 
 def some_classes(folder: Path) -> Classes:
@@ -86,6 +96,16 @@ def arrow_images(folder: Path) -> Source:
     return ArrowImages(folder, ["x.parquet"], "image", 6)
 
 
+def shard_images(folder: Path) -> Source:
+    for number, path in enumerate(files(folder).paths):
+        (folder / f"{number}.cls").write_text(str(number % 3))
+        (folder / f"{number}.txt").write_text(f"text {number}" if number != 2 else "")
+        with tarfile.open(folder / f"train-{number % 2}.tar", "a") as shard:
+            for each in (path, f"{number}.cls", f"{number}.txt"):
+                shard.add(folder / each, each)
+    return read_shards(f"wds:{folder}", folder, 6).train
+
+
 def padded_images(folder: Path) -> Source:
     return PaddedImages(folder, [path if number != 4 else "" for number, path in enumerate(files(folder).paths)], 6)
 
@@ -94,6 +114,8 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "arrays": arrays,
     "arrays, resized": lambda folder: arrays(folder, 5),
     "files": files,
+    "files with windows": sized_files,
+    "files with windows, grey": lambda folder: InChannels(Joined(sized_files(folder), texts(folder)), 1),
     "classes": lambda folder: Classes([number % 3 for number in range(N)], NAMES),
     "classes of some": some_classes,
     "texts": texts,
@@ -103,6 +125,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "marked pictures": marked_pictures,
     "marked clips": marked_clips,
     "arrow": arrow_images,
+    "shards": shard_images,
     "padded files": padded_images,
     "joined": joined,
     "grey": lambda folder: InChannels(joined(folder), 1),

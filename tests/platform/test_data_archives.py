@@ -134,6 +134,20 @@ def test_pictures_and_labels_come_through(made: tuple[Data, dict[str, np.ndarray
     assert classes_of(data.validation).bincount(minlength=10).min() >= 1
 
 
+@pytest.mark.parametrize("name", MADE)
+def test_mapped_arrays_are_those_that_are_decoded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    MADE[name][0](tmp_path, monkeypatch)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    decoded = load(DataConfig(name=name), tmp_path)
+    monkeypatch.setattr("unlabeled.platform.data.mapped.LARGE", 1)
+    for _ in range(2):
+        mapped = load(DataConfig(name=name), tmp_path)
+        assert (mapped.checksum, mapped.classes) == (decoded.checksum, decoded.classes)
+        assert torch.equal(images_of(mapped.pretrain), images_of(decoded.pretrain))
+        assert torch.equal(classes_of(mapped.test), classes_of(decoded.test))
+    assert list((tmp_path / "cache/unlabeled").glob("arrays-*.json"))
+
+
 def test_unlabelled_pictures_are_for_methods_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = make_stl(tmp_path, monkeypatch)
     data = load(DataConfig(name="stl10", train_images=20), tmp_path)

@@ -3,7 +3,6 @@
 Run under ``ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41`` too, which makes a machine compute like an older one.
 """
 
-import base64
 import hashlib
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from media import JPEG
 from PIL import Image
 
 from unlabeled.platform.data import ArrayImages, DataConfig, FileImages, load
@@ -18,14 +18,6 @@ from unlabeled.platform.data.channels import in_channels
 from unlabeled.platform.data.resize import resized
 
 BITS = 22  # of Pillow's weights
-JPEG = base64.b64decode(  # 64 x 44, colours at half the size, made for these tests
-    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8"
-    "ybqmx5moq6T/2wBDARweHigjKE4rK06kbl1upKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKT/wAAR"
-    "CAAsAEADASIAAhEBAxEB/8QAFwABAQEBAAAAAAAAAAAAAAAAAgMFBv/EABYQAQEBAAAAAAAAAAAAAAAAAAEAAv/EABcBAQEBAQAAAAAAAAAA"
-    "AAAAAAQCAQb/xAAWEQEBAQAAAAAAAAAAAAAAAAAAAhH/2gAMAwEAAhEDEQA/AOeMTMVDFQxZrJtMxMxUMTMVaTNpmKhioYmYt0ibTMTMVTEz"
-    "FWkTbPMTMVDFQxH1zk2mYmYqGJmKtIm0zFQxUMTMW6TNpmJmKpiZirSJtnmJmJgVAI+ucmgMTMTAmBVpE0BioYmBMC3SZoDEzEwKgFWkTT//"
-    "2Q=="
-)
 
 
 def pattern(*shape: int) -> np.ndarray:

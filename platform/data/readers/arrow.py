@@ -14,8 +14,9 @@ from torch import Tensor
 
 from unlabeled.platform.data.contents import damage_named
 from unlabeled.platform.data.digests import shown
-from unlabeled.platform.data.images import centre_square, picture_named, three_channels
-from unlabeled.platform.data.source import Field, Source, in_threads
+from unlabeled.platform.data.pictures import picture_named, square
+from unlabeled.platform.data.source import Field, Source, Window, in_threads
+from unlabeled.platform.data.windows import each_cut
 from unlabeled.platform.errors import UserError
 
 MAX_PARQUET = 4 * 2**30  # bytes, of one split
@@ -44,9 +45,30 @@ class ArrowImages(Source):
         self.check_has(field)
         self._pictures()  # here rather than once a thread
         x = torch.empty(len(index), *self.fields[field].shape, dtype=torch.uint8)
-        for row, pixels in enumerate(in_threads(self._decode, self._rows[index].tolist())):
+        for row, pixels in enumerate(in_threads(self._square, self._rows[index].tolist())):
             x[row] = torch.from_numpy(pixels)
         return x
+
+    def extents(self, index: Tensor, field: str) -> Tensor:
+        """Return the pictures' height and width as stored, int64 [B, 2]; their heads are read for it.
+
+        Raises:
+            UserError: a picture can't be read; its row is named.
+        """
+        self.check_has(field)
+        self._pictures()
+        found = list(in_threads(self._size, self._rows[index].tolist()))
+        return torch.tensor(found, dtype=torch.int64).view(-1, 2)
+
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Decode and resize windows of pictures ``index``, uint8 [B, 3, height, width] each; in threads, as ``read``.
+
+        Raises:
+            UserError: a picture can't be read; its row is named.
+        """
+        self.check_has(field)
+        self._pictures()
+        return each_cut(self._content, self._rows[index].tolist(), windows)
 
     def take(self, rows: Tensor) -> "ArrowImages":
         """Return the pictures ``rows`` in that order, of the same files."""
@@ -81,7 +103,21 @@ class ArrowImages(Source):
                 self._column = open_table(folder, files)[column]
         return self._column
 
-    def _decode(self, row: int) -> npt.NDArray[np.uint8]:
+    def _square(self, row: int) -> npt.NDArray[np.uint8]:
+        return square(*self._stored(row), self._px)
+
+    def _size(self, row: int) -> tuple[int, int]:
+        file, opened = self._stored(row)
+        with picture_named(file), Image.open(opened) as picture:
+            return picture.height, picture.width
+
+    def _content(self, row: int) -> tuple[Path, bytes]:
+        file, opened = self._stored(row)
+        with picture_named(file):
+            return file, opened.read_bytes() if isinstance(opened, Path) else opened.getvalue()
+
+    def _stored(self, row: int) -> tuple[Path, Path | io.BytesIO]:
+        """Return what a picture is called, and what it is opened from."""
         folder, _, column = self._place
         stored = self._column[row].as_py() or {}
         if isinstance(stored, bytes):
@@ -90,9 +126,7 @@ class ArrowImages(Source):
         file = folder / (f"{column}[{row}]" if content is not None or path is None else inside(folder, path))
         if content is None and path is None:
             raise UserError(f"{shown(file)} has no picture; take that row out")
-        with picture_named(file), Image.open(file if content is None else io.BytesIO(content)) as picture:
-            picture.draft(None, (2 * self._px, 2 * self._px))  # as of picture files
-            return np.ascontiguousarray(centre_square(three_channels(picture), self._px).transpose(2, 0, 1))
+        return file, file if content is None else io.BytesIO(content)
 
 
 def open_table(place: Path, files: Sequence[str]) -> Any:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import file_digests, shown
-from unlabeled.platform.data.images import FileImages, check_picture
+from unlabeled.platform.data.images import FileImages
 from unlabeled.platform.data.listing import existing_folder, path_of
+from unlabeled.platform.data.pictures import check_picture
 from unlabeled.platform.data.readers.lists import existing, names_in
 from unlabeled.platform.data.readers.marked import FileMasks
 from unlabeled.platform.data.source import Field, Joined, Source

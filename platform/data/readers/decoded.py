@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from unlabeled.platform.data.digests import shown, unreadable
-from unlabeled.platform.data.images import centre_box
+from unlabeled.platform.data.pictures import centre_box
 from unlabeled.platform.data.readers.resampled import Samples, resampled
 from unlabeled.platform.errors import UserError
 

@@ -5,9 +5,9 @@ into memory), or holds Parquet files as a repository on the hub does (``data/tra
 read into memory whole.
 
 Fields are ``image``, the first column of pictures, decoded when it is read: the centre square, resized to
-``data.image_px`` (224); ``class``, the column of class labels that is called label or else the first; and ``text``, the
-first column that is called text, caption or sentence. A label of -1 is none. Splits go by the names that ``folder:``
-knows, and others are left out. Nothing is ever unpickled or run.
+``data.image_px`` (224), or windows of the whole; ``class``, the column of class labels that is called label or else the
+first; and ``text``, the first column that is called text, caption or sentence. A label of -1 is none. Splits go by the
+names that ``folder:`` knows, and others are left out. Nothing is ever unpickled or run.
 """
 
 import json
@@ -23,6 +23,7 @@ from unlabeled.platform.data.listing import existing_folder, path_of, split_of
 from unlabeled.platform.data.readers.arrow import ArrowImages, inside, open_table
 from unlabeled.platform.data.source import Joined, Source
 from unlabeled.platform.data.told import Classes, Texts
+from unlabeled.platform.data.windows import WINDOWED
 from unlabeled.platform.errors import UserError
 
 PREFIX = "hf:"
@@ -65,8 +66,8 @@ def read_hf(name: str, root: Path, image_px: int | None) -> Contents:
             pictures.update(images.paths())
             splits[split] = Joined(images, *_told(tables[split], columns))
     flat = sorted({path for paths in files.values() for path in paths})
-    digests = file_digests(place, flat + sorted(pictures), lambda path, content: None)
-    return Contents.of_splits(splits, checksum([(path, "") for path in flat + sorted(pictures)], digests))
+    digests = file_digests(place, flat + sorted(pictures), None)
+    return Contents.of_splits(splits, checksum([(path, "") for path in flat + sorted(pictures)], digests, WINDOWED))
 
 
 def fetch_hf(name: str, root: Path) -> str:

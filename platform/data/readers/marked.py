@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unlabeled.platform.data.images import centre_box, picture_named
+from unlabeled.platform.data.pictures import centre_box, picture_named
 from unlabeled.platform.data.source import IGNORED, Field, Source, in_threads
 
 Boxes = npt.NDArray[np.float32]

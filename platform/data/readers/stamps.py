@@ -34,8 +34,8 @@ from torch import Tensor
 
 from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import cache_folder, file_digests, shown, unreadable
-from unlabeled.platform.data.images import check_picture, picture_named, three_channels
 from unlabeled.platform.data.listing import existing_folder, path_of
+from unlabeled.platform.data.pictures import check_picture, picture_named, three_channels
 from unlabeled.platform.data.readers.deb import unpack
 from unlabeled.platform.data.readers.initials import MANNERS, manner
 from unlabeled.platform.data.readers.sounds import RATE, SECONDS, SoundPieces, measured_sounds, whole_rate

@@ -20,8 +20,9 @@ import numpy as np
 
 from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import file_digests, shown, unreadable
-from unlabeled.platform.data.images import FileImages, check_picture
+from unlabeled.platform.data.images import FileImages
 from unlabeled.platform.data.listing import existing_folder, path_of
+from unlabeled.platform.data.pictures import check_picture
 from unlabeled.platform.data.readers.lists import existing, names_in
 from unlabeled.platform.data.readers.marked import Boxed, Boxes, FileMasks, boxes_square
 from unlabeled.platform.data.source import Joined

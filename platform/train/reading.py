@@ -1,0 +1,79 @@
+"""What is read for the views of a batch: whole items, parts of clips and sounds, windows of pictures."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from unlabeled.platform.augment import Extent, ViewPlan
+from unlabeled.platform.augment.policy import DrawnView
+from unlabeled.platform.data import Source
+from unlabeled.platform.data.source import Window
+
+
+def stored_extents(plan: ViewPlan, source: Source, index: Mapping[int, Tensor]) -> dict[int, Extent]:
+    """Return how large the pictures are that views may show windows of, by the number of the view.
+
+    Where something that lies in a picture is a target (a mask, boxes), it has been brought to the square that a source
+    reads without a window, and so the views of that picture are made of the square.
+
+    Args:
+        plan: the views.
+        source: what they are of.
+        index: int64 [B], whose fields are read: of the item itself, which is 0, and of each companion.
+    """
+    marked = {source.fields[target].of for target in plan.targets}
+    found: dict[str, Tensor | None] = {}
+    extents = {}
+    for place, view in enumerate(plan.views):
+        if not view.policy.leads or view.time is not None or view.field in marked:
+            continue
+        if view.item not in found:
+            found[view.item] = source.extents(index[view.of], view.field)
+        if (sizes := found[view.item]) is not None:
+            extents[place] = Extent(source.fields[view.field].shape[0], sizes.unbind(1))
+    return extents
+
+
+def shown(
+    plan: ViewPlan,
+    source: Source,
+    index: Mapping[int, Tensor],
+    starts: Sequence[Tensor],
+    geometry: Sequence[DrawnView],
+) -> tuple[dict[str, Tensor], dict[int, Tensor]]:
+    """Read what the views show; an item that several show is read, or decoded, once.
+
+    Args:
+        plan: the views.
+        source: what they are of.
+        index: as above.
+        starts: int64 [B] for each view, where it begins in its clip or sound.
+        geometry: of each view; it says which have windows.
+
+    Returns:
+        What views show whole, by :attr:`View.item`, and what others show a part or a window of, by their number.
+    """
+    by_item: dict[str, list[int]] = {}
+    for place, view in enumerate(plan.views):
+        by_item.setdefault(view.item, []).append(place)
+    whole: dict[str, Tensor] = {}
+    parts: dict[int, Tensor] = {}
+    for item, places in by_item.items():
+        view = plan.views[places[0]]
+        of, field = index[view.of], view.field
+        windows = {
+            place: Window(boxes, geometry[place].framed)
+            for place in places
+            if (boxes := geometry[place].window) is not None
+        }
+        if windows:
+            parts.update(zip(windows, source.read_windows(of, field, list(windows.values())), strict=True))
+        others = [place for place in places if place not in windows]
+        read = source.tensor(of, field) if others else None
+        for place in others:
+            assert read is not None
+            if (time := plan.views[place].time) is None:
+                whole[item] = read
+            else:  # only the part goes to the device
+                parts[place] = time.cut(read, starts[place], dim=1 if read.ndim == 5 else 2)
+    return whole, parts
