@@ -40,9 +40,11 @@ class Remembered(Source):
             self._kept[field] = torch.cat([self._source.tensor(part, field) for part in parts])
         return self._kept[field][index]
 
-    def take(self, rows: Tensor) -> Source:
-        """Return the items ``rows``, of which nothing is kept."""
-        return self._source.take(rows)
+    def take(self, rows: Tensor) -> "Remembered":
+        """Return the items ``rows``, with what is kept of them."""
+        part = Remembered(self._source.take(rows))
+        part._kept = {field: values[rows] for field, values in self._kept.items()}
+        return part
 
 
 def remembered(run: RunConfig) -> Data:
