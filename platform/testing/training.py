@@ -168,9 +168,12 @@ class TrainingSuite:
         def features(encoder: Encoder) -> Features:
             if not asked:
                 return extract(encoder, data.test, cpu, 256, field=data.field)
-            parts = [
-                extract(encoder, split, cpu, field=data.field) for split in (data.train, data.validation, data.test)
+            few = [  # at a time: larger pieces of memory are given back, and asked for again
+                split.take(rows)
+                for split in (data.train, data.validation, data.test)
+                for rows in torch.split(split.rows, 64)
             ]
+            parts = [extract(encoder, items, cpu, field=data.field) for items in few]
             return Features(
                 torch.cat([part.x for part in parts]),
                 torch.cat([part.labels for part in parts if part.labels is not None]),
