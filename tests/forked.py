@@ -16,6 +16,8 @@ from pathlib import Path
 
 from patience import HANG_SECONDS
 
+from unlabeled.platform.testing.processes import preload
+
 ROOT = Path(__file__).resolve().parent.parent
 # All but Ray, which reads variables as it is imported.
 _IMPORTED = [
@@ -23,7 +25,7 @@ _IMPORTED = [
     *("scipy.stats", "sklearn.metrics", "torch._dynamo", "mlflow.store.tracking.sqlalchemy_store", "optuna"),
 ]
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(_IMPORTED)
+preload(*_IMPORTED)
 
 
 class Forked:

@@ -160,6 +160,7 @@ MISTAKES = {
     "sampler": (["search", "run", "simclr-laptop", "--sampler", "tpee"], r"no sampler .*'tpee'; did you mean 'tpe'\?"),
     "policy": (["augment", "--policy", "simlcr"], r"no policy is called 'simlcr'; did you mean 'simclr'\?"),
     "data to augment": (["augment", "--data", "emojii"], r"no data set is called 'emojii'; did you mean 'emoji'\?"),
+    "field to augment": (["augment", "--field", "class"], r"no picture, clip or sound of emoji is called 'class'"),
     "no pictures": (["augment", "--images", "0"], r"'--images': .*equal to 1|'--images': 0 is not in the range"),
     "split to show": (
         ["data", "show", "emoji", "--split", "tests"],
@@ -375,6 +376,14 @@ def test_augment_draws_a_page(unlabeled: Unlabeled, data: str) -> None:
         assert page.width > 800
         assert page.height > 300
         assert len(page.convert("RGB").getcolors(maxcolors=1_000_000) or []) > 100
+
+
+@pytest.mark.parametrize("field", ["clip2", "wave"])
+def test_augment_draws_films_and_sounds(unlabeled: Unlabeled, field: str) -> None:
+    answer = unlabeled("augment", "--data", "emoji-films", "--field", field, "--images", "2", "--out", "page.png")
+    assert (answer.code, answer.err) == (0, "")
+    with Image.open("page.png") as page:
+        assert len(page.convert("L").getcolors() or []) > 100
 
 
 @pytest.mark.parametrize("data", ["emoji", "fashion-mnist-12k", "emoji-scenes", "emoji-films"])

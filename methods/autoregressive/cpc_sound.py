@@ -54,7 +54,7 @@ class CPCSoundConfig(MethodConfig):
             method=cls(views=heard(4_000), num_steps=3, context=32),
             encoder=WaveConfig(width=32),
             data=DataConfig(name="emoji-films", train_images=256),
-            learning={"optimizer.learning_rate": 1e-3, "epochs": 6},
+            learning={"data.train_images": 1024, "optimizer.learning_rate": 1e-3, "epochs": 8},
         )
 
     def build(self, encoder: Encoder, data: Data) -> CPC:

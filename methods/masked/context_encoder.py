@@ -61,7 +61,6 @@ class ContextEncoderConfig(MethodConfig):
         """Return a small run."""
         return Example(
             method=(blocks := cls(views=one_view(Policy(ops=(Flip(),))), region="blocks", width=32)),
-            learning={"epochs": 10},
             others={
                 "joint": blocks.with_field("loss", "joint"),
                 "adversarial": cls(views=one_view(SMALL), region="centre", width=32, loss="adversarial"),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.platform.augment.figure import Figure
+from unlabeled.platform.augment.figure import Figure, filmstrip, spectrogram
 from unlabeled.platform.augment.op import as_float
 from unlabeled.platform.augment.view import ViewPlan
 from unlabeled.platform.draws import Draws
@@ -32,7 +32,7 @@ def draw_views(
 ) -> "Image":
     """Draw each item and ``columns`` augmented versions of it in a row, under a header that names the plan.
 
-    Of a clip four frames are shown, of a sound its wave.
+    Of a clip four frames are shown, of a sound its spectrogram.
 
     Args:
         items: what the plan's views are of, by ``View.item``: uint8 [N, C, H, W] or [N, T, C, H, W], C 1 or 3, or
@@ -58,23 +58,16 @@ def draw_views(
 
 
 def as_pictures(items: Tensor) -> Tensor:
-    """Return pictures of any items, float [N, C, h, w] in [0, 1]: of pictures these, of clips frames, of sounds waves.
+    """Return pictures of any items, float [N, C, h, w] in [0, 1]: of clips film strips, of sounds spectrograms.
 
-    Up to four frames of a clip, as far apart as they can be, are put together line by line; of a sound [N, C, S] in
-    [-1, 1] the lowest and highest values are drawn over time.
+    Up to four frames of a clip, as far apart as they can be, are put together line by line.
     """
     if items.ndim == 5:
-        chosen = items[:, torch.linspace(0, items.shape[1] - 1, min(items.shape[1], 4)).round().long()]
-        frames = list(chosen.unbind(1)) + [torch.ones_like(chosen[:, 0])] * (chosen.shape[1] == 3)
+        frames = list(filmstrip(items, 4).values())
+        frames += [torch.ones_like(frames[0])] * (len(frames) == 3)
         lines = [torch.cat(frames[start : start + 2], dim=3) for start in range(0, len(frames), 2)]
         return torch.cat(lines, dim=2)
-    if items.ndim == 3:
-        step = -(-items.shape[2] // _TILE_PX)
-        high, low = (F.max_pool1d(sign * items, step, ceil_mode=True).amax(dim=1) for sign in (1.0, -1.0))
-        level = torch.linspace(1.0, -1.0, _TILE_PX // 2, device=items.device)[:, None]
-        half = 2.0 / _TILE_PX
-        return 1.0 - ((level <= high[:, None] + half) & (level >= -low[:, None] - half)).float()[:, None]
-    return items
+    return spectrogram(items) if items.ndim == 3 else items
 
 
 def draw_figure(figure: Figure, header: str) -> "Image":

@@ -81,23 +81,29 @@ def ui(
 def augment(
     policy: Annotated[str, typer.Option(help="Policy's name, such as simclr or moco-v2-small.")] = "simclr-small",
     data: Annotated[str, typer.Option(help="Data set to draw from.")] = "emoji",
-    images: Annotated[int, typer.Option(min=1, help="Pictures, a row each.")] = 8,
+    field: Annotated[str, typer.Option(help="What of its items: pictures, clips or sounds; else the first.")] = "",
+    images: Annotated[int, typer.Option(min=1, help="Items, a row each.")] = 8,
     seed: Annotated[int, typer.Option(help="Another seed draws other views.")] = 0,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("views.png"),
     data_root: DataRoot = None,
 ) -> None:
-    """Draw pictures and the views that a policy makes of them."""
+    """Draw pictures, or strips of films, and the views that a policy makes of them; of sounds their spectrograms."""
     use_data_root(data_root)
-    from unlabeled.platform.augment import POLICIES, two_views
+    from unlabeled.platform.augment import POLICIES, Policy, View, ViewPlan
     from unlabeled.platform.augment.picture import draw_views
     from unlabeled.platform.data import DataConfig, load
+    from unlabeled.platform.data.format import SEEN
 
     views_policy = lookup("policy", policy, POLICIES)
     check_png(out)
-    pictures = load(DataConfig.checked(name=from_here(data))).pretrain
-    shown = {"image": pictures.tensor(pictures.rows[:images], "image")}
-    page = draw_views(shown, two_views(views_policy), seed=seed)
-    save_png(page, out)
+    loaded = load(DataConfig.checked(name=from_here(data)))
+    items, field = loaded.pretrain, field or loaded.field
+    lookup(f"picture, clip or sound of {data}", field, {n: f for n, f in items.fields.items() if f.kind in SEEN})
+    if items.fields[field].kind == "wave":
+        views_policy = Policy()  # those of pictures don't go with it
+    plan = ViewPlan(views=(View(field=field, policy=views_policy),) * 2)
+    index = items.rows[items.known(field)][:images]
+    save_png(draw_views({field: items.tensor(index, field)}, plan, seed=seed), out)
     print(f"{out}: {views_policy.summary}")
 
 

@@ -26,16 +26,17 @@ _AT_ONCE = 256
 _THREADS = 8  # that wait for a disk, or a far one; reading and hashing let each other run
 
 Rows = npt.NDArray[np.void]
+Check = Callable[[Path, bytes], object]
 
 
-def file_digests(folder: Path, paths: Sequence[str], check: Callable[[Path, bytes], object] | None) -> list[bytes]:
+def file_digests(folder: Path, paths: Sequence[str], check: Check | None = None) -> list[bytes]:
     """Return the sha256 of each file's contents.
 
     Args:
         folder: absolute; what the paths start at.
         paths: each once.
-        check: is told the path and the contents of each file that is read for the first time, and may refuse it. None
-            for files that may be too large to be held in memory.
+        check: is told the path and the contents of each file that is read for the first time, and may refuse it;
+            without it none is held whole.
 
     Raises:
         UserError: a file is missing or can't be read; it is named. Or what ``check`` raises.
@@ -116,13 +117,11 @@ def _state_of(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
 
 
-def _read(
-    path: Path, state: tuple[int, int, int, int], check: Callable[[Path, bytes], object] | None
-) -> tuple[bytes, bool]:
+def _read(path: Path, state: tuple[int, int, int, int], check: Check | None) -> tuple[bytes, bool]:
     """Return a file's digest, and whether it may be kept: not if the file is still being written."""
     try:
         with path.open("rb") as file:
-            if check is None:
+            if check is None:  # films are too large to be held whole
                 digest = hashlib.file_digest(file, "sha256").digest()
             else:
                 content = file.read()

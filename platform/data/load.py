@@ -166,6 +166,8 @@ class _Rows:
             train, test = carve(train, labels, groups, TEST_FRACTION, "test")
         if contents.validation is None:
             train, validation = carve(train, labels, groups, config.validation_fraction, "validation")
+        aside = torch.cat([validation, test])
+        unlabelled = unlabelled[~torch.isin(groups[unlabelled], groups[aside])]  # what is seen there is not learnt from
         lacking = [
             split
             for split, given, carved in (("test", contents.test, test), ("validation", contents.validation, validation))

@@ -244,11 +244,11 @@ class Course:
         yield from self._wait()
 
     def _seeds(self) -> list[int]:
-        return [self.base.seed + 1 + place for place in range(self.search.further_seeds)]
+        return [(self.base.seed + 1 + place) % 2**63 for place in range(self.search.further_seeds)]
 
     def _fresh_seeds(self) -> list[int]:
-        first = self.base.seed + 1 + self.search.further_seeds
-        return [first + place for place in range(max(1, self.search.further_seeds))]
+        first = self.base.seed + 1 + self.search.further_seeds  # of 63 bits
+        return [(first + place) % 2**63 for place in range(max(1, self.search.further_seeds))]
 
     def _repeat_best(self) -> Iterator[int | None]:
         scores = self.memory.scores()

@@ -1,11 +1,34 @@
-"""Python processes side by side, such as the workers of one run."""
+"""Python processes side by side, such as the workers of one run.
 
+They are forked from one that has imported what takes each of them seconds. As new ones they can be signalled, killed
+and waited for; options of Python other than ``-W ACTION`` need an interpreter of their own, and get it.
+"""
+
+import atexit
+import multiprocessing
+import multiprocessing.process
 import os
-import subprocess
+import runpy
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 HANG_SECONDS = 900.0  # a deadline for hangs, not for speed
+_ACTIONS = ("error", "ignore", "always", "default", "module", "once")
+_SERVER = multiprocessing.get_context("forkserver")
+_imported: list[str] = []
+
+
+def preload(*modules: str) -> None:
+    """Let modules be imported before anything is forked; what comes after the first process is too late, and slower."""
+    _imported.extend(module for module in modules if module not in _imported)
+    _SERVER.set_forkserver_preload(_imported)
+
+
+preload(__name__, "unlabeled.platform.testing.worker", "torch._dynamo")  # the last comes with an optimiser
 
 
 def ended(commands: Sequence[Sequence[object]]) -> list[tuple[int, str]]:
@@ -14,22 +37,25 @@ def ended(commands: Sequence[Sequence[object]]) -> list[tuple[int, str]]:
     They import what this process can import, and none outlives the call.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for command in commands
-    ]
-    try:
-        said = [process.communicate(timeout=HANG_SECONDS)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+    deadline, processes = time.monotonic() + HANG_SECONDS, list[multiprocessing.process.BaseProcess]()
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder, str(number)) for number in range(len(commands))]
+        try:
+            for command, file in zip(commands, said, strict=True):
+                words = [str(word) for word in command]
+                processes.append(_SERVER.Process(target=_run, args=(words, str(file), environment)))
+                processes[-1].start()
+            for process in processes:
+                process.join(max(0.0, deadline - time.monotonic()))
+                if process.exitcode is None:
+                    raise TimeoutError(f"after {HANG_SECONDS:g} s: {[file.read_text() for file in said]}")
+        finally:
+            for process in processes:
+                process.kill()
+        return [
+            (-1 if process.exitcode is None else process.exitcode, file.read_text())
+            for process, file in zip(processes, said, strict=True)
+        ]
 
 
 def run_together(commands: Sequence[Sequence[object]]) -> None:
@@ -40,3 +66,30 @@ def run_together(commands: Sequence[Sequence[object]]) -> None:
     """
     found = ended(commands)
     assert [code for code, _ in found] == [0] * len(found), "\n".join(text for _, text in found)
+
+
+def _run(words: list[str], said: str, environment: Mapping[str, str]) -> None:
+    """Be the Python that is called with these words."""
+    os.environ.clear()
+    os.environ.update(environment)
+    file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
+    actions = []
+    while words[0] == "-W" and words[1] in _ACTIONS:
+        actions.append(words[1])
+        del words[:2]
+    if words[0].startswith("-") and words[0] != "-c":
+        os.execv(sys.executable, [sys.executable, *(f"-W{action}" for action in actions), *words])
+    for action in actions:
+        warnings.simplefilter(action)  # type: ignore[arg-type]
+    code, sys.argv = (words[1], ["-c", *words[2:]]) if words[0] == "-c" else ("", words)
+    try:
+        if code:
+            exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            sys.path.insert(0, str(Path(words[0]).resolve().parent))
+            runpy.run_path(words[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # which multiprocessing leaves out

@@ -17,6 +17,8 @@ def serve(store: Store, port: int) -> int:
     command += ["--default-artifact-root", (store.home / "artifacts").as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     quiet = {**os.environ, "PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    # Jobs of its own are for traces of language models: seven more processes, which take 20 s to start.
+    quiet["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     # A session of its own, so that Ctrl-C reaches this process alone, which then ends the server and all it started.
     with subprocess.Popen(command, env=quiet, stdout=subprocess.DEVNULL, start_new_session=True) as server:
         before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}

@@ -1,6 +1,7 @@
 """What holds for every study."""
 
 import ast
+import functools
 import itertools
 import json
 import math
@@ -13,7 +14,7 @@ import pytest
 from sources import with_pictures, with_silence
 
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.study import OURS, Study
 from unlabeled.platform.train.built import check_built, check_fits
@@ -23,17 +24,36 @@ from unlabeled.studies import STUDIES, tables
 NUMBER = re.compile(r"(?<![\w.-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w/])")  # not the 2 of "v2" or "4x"
 CITATION = re.compile(r"\b(version|table|fig\.|sec\.|app\.) [\w.]+")
 HERE = ("fashion-mnist-12k", "emoji")
+SMALL = DataConfig(name="fashion-mnist-12k", train_images=256)
 
 
-def looks(run: RunConfig, data: Data) -> Data:
-    """Return what a set that is not here looks like: its shape and its number of pictures, which are black.
+@functools.cache
+def seen(config: DataConfig) -> Data:
+    """Load a set; of one that is not here, return what it looks like.
 
-    Tux Paint's spoken words are not everywhere; each of theirs is silent.
+    That is its shape and its number of pictures, which are black. Tux Paint's spoken words are not everywhere; each of
+    theirs is silent. Statistics are taken of more than a million pictures, so each look is made once.
     """
-    if run.data.name == "stamps-spoken":
-        return replace(with_silence(data, run.data.train_images or 5_000), name=run.data.name)
-    (channels, px), count = {"imagenet": ((3, 224), 1_281_167), "cifar10": ((3, 32), 50_000)}[run.data.name]
-    return replace(with_pictures(data, channels, px, count), name=run.data.name)
+    if config.name in HERE:
+        return load_cached(config)
+    shape = {"imagenet": (3, 224, 1_281_167), "cifar10": (3, 32, 50_000)}.get(config.name)
+    return _looks(config.name, *shape) if shape else _sounds(config.name, config.train_images or 5_000)
+
+
+@functools.cache
+def _looks(name: str, channels: int, px: int, count: int) -> Data:
+    return replace(with_pictures(load_cached(SMALL), channels, px, count), name=name)
+
+
+@functools.cache
+def _sounds(name: str, count: int) -> Data:
+    return replace(with_silence(load_cached(SMALL), count), name=name)
+
+
+@pytest.fixture(scope="module")
+def built() -> set[str]:
+    """Runs that were built, without what does not matter to that; building takes time, and studies share many."""
+    return set()
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
@@ -53,14 +73,13 @@ class TestEveryStudy:
             assert len(runs) == len(study.row_settings()) * len(study.seeds)
             assert len({run.config.fingerprint("data") for run in runs}) == len(runs)
 
-    def test_its_runs_can_be_built_at_each_scale(self, study: Study, small_data: Data) -> None:
-        built = set()
+    def test_its_runs_can_be_built_at_each_scale(self, study: Study, built: set[str]) -> None:
         for run in (planned.config for scale in study.profiles for planned in study.runs(study.base(scale), scale)):
             if run.seed != study.seeds[0]:
                 continue
-            data = load_cached(run.data) if run.data.name in HERE else looks(run, small_data)
-            alike = run.model_copy(update={"epochs": 1, "optimizer": SGD()}).canonical_json()
-            if alike not in built:  # building takes time, and is the same however long and by what it is trained
+            data = seen(run.data)
+            alike = run.model_copy(update={"epochs": 1, "optimizer": SGD(), "seed": 0}).canonical_json()
+            if alike not in built:  # it is built the same however long and by what it is trained
                 check_built(run, data)
                 built.add(alike)
             check_fits(run, data)

@@ -10,11 +10,12 @@ from torch.testing import assert_close
 
 from unlabeled.methods.masked.mae import MAE, MAEConfig, patchify, random_masks, unpatchify
 from unlabeled.platform.augment import Crop, Flip
-from unlabeled.platform.data import DataConfig, PictureFormat, load
+from unlabeled.platform.data import DataConfig, PictureFormat
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig, TimmConfig, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
+from unlabeled.platform.train.loaded import load_cached
 
 B, PX, PATCH = 6, 28, 4
 T = (PX // PATCH) ** 2
@@ -27,7 +28,7 @@ def config(**fields: object) -> MAEConfig:
 def build(of: MAEConfig) -> MAE:
     """Build MAE in float64, in eval mode."""
     torch.manual_seed(0)
-    data = load(DataConfig(train_images=256))
+    data = load_cached(DataConfig(train_images=256))
     encoder = of.make_encoder(ViTConfig(width=4, depth=2, patch_px=PATCH), data.format)
     mae = of.build(encoder, data)
     assert isinstance(mae, MAE)
@@ -36,7 +37,7 @@ def build(of: MAEConfig) -> MAE:
 
 def seen() -> PictureFormat:
     """Return what the encoder is made for."""
-    return load(DataConfig(train_images=256)).format
+    return load_cached(DataConfig(train_images=256)).format
 
 
 def draws_of(rows: int, seed: int = 0) -> Draws:

@@ -245,21 +245,21 @@ def test_picture_takes_views_of_another_size():
     assert page.width == 2 * (112 + 6) + 6
 
 
-def test_picture_shows_frames_of_clips_and_waves_of_sounds():
+def test_picture_shows_frames_of_clips_and_spectrograms_of_sounds():
     clips = torch.randint(0, 256, (2, 7, 3, 10, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     frames = as_pictures(clips)
     assert torch.equal(
         frames, torch.cat((torch.cat((clips[:, 0], clips[:, 2]), 3), torch.cat((clips[:, 4], clips[:, 6]), 3)), 2)
     )
     assert [tuple(as_pictures(clips[:, :count]).shape[2:]) for count in (1, 2, 3)] == [(10, 12), (10, 24), (20, 24)]
-    sound = torch.linspace(-1.0, 1.0, 500)[None, None]
-    wave = as_pictures(sound)
-    dark = (wave[0, 0] == 0.0).nonzero()
-    assert (dark[:, 0] / 55 + dark[:, 1] / (wave.shape[3] - 1) - 1).abs().max() < 0.05, "it rises"
+    sound = (torch.linspace(0.0, 1.0, 2000).square() * 400.0).mul(2.0 * torch.pi).sin()[None, None]
+    loudest = as_pictures(sound)[0, 0].argmax(dim=0)[5:-5]
+    assert (loudest.diff() <= 0).all(), "it rises"
+    assert loudest[0] - loudest[-1] > 50
     plan = ViewPlan(
-        views=(View(field="clip", time=Moment(length=3)), View(field="sound", time=Moment(length=90, like=0)))
+        views=(View(field="clip", time=Moment(length=3)), View(field="sound", time=Moment(length=900, like=0)))
     )
     page = draw_views(
-        {"clip": clips, "sound": sound.expand(2, 1, 500)}, plan, columns=2, rates={"clip": 7.0, "sound": 500.0}
+        {"clip": clips, "sound": sound.expand(2, 1, 2000)}, plan, columns=2, rates={"clip": 7.0, "sound": 2000.0}
     )
-    assert page.width == 4 * (100 + 6) + 6, "100 pixels for 500 samples"
+    assert page.width == 4 * (112 + 6) + 6

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from held import held
 from PIL import Image
 from pydantic import ValidationError
 from sources import classes_of, images_of
@@ -28,7 +29,9 @@ from unlabeled.platform.data import (
     load,
     shipped,
 )
+from unlabeled.platform.data.contents import Contents
 from unlabeled.platform.data.format import measure
+from unlabeled.platform.data.load import _Rows
 from unlabeled.platform.data.splits import balanced, carve, shuffled
 from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.errors import UserError
@@ -508,3 +511,11 @@ def test_shipped_sets_need_no_download(name: str) -> None:
 def test_downloading_what_does_not_exist() -> None:
     with pytest.raises(UserError, match="no data set is called 'mnist'"):
         download("mnist")
+
+
+def test_items_without_a_class_are_not_learnt_from_where_their_group_is_measured() -> None:
+    pairs = torch.arange(48) // 2  # of each the first has a class
+    rows = _Rows.of(DataConfig(), Contents(train=held(48), checksum="", groups=pairs))
+    learnt, measured = torch.cat([rows.train, rows.unlabelled]), torch.cat([rows.validation, rows.test])
+    assert len(rows.unlabelled) == len(rows.train) > len(measured) > 0
+    assert not set(pairs[learnt].tolist()) & set(pairs[measured].tolist())

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -113,3 +114,14 @@ def test_several_may_write_at_once(folder: Path, cache: Path) -> None:
             pass
     assert read(folder) == []
     assert len(list(cache.iterdir())) == 1
+
+
+def test_a_large_file_is_never_held_whole(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"film" * 2**22)
+    tracemalloc.start()
+    try:
+        (digest,) = file_digests(tmp_path, ["film.mp4"])
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+    assert digest == hashlib.sha256((tmp_path / "film.mp4").read_bytes()).digest()

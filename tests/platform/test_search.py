@@ -547,3 +547,9 @@ def test_half_a_line_in_the_journal_is_dropped(small_run: RunConfig, home: Path)
     again = Hand(declare(small_run, trials=6, best=0, further_seeds=0), home, near_02).run()
     assert again.sampled()[:4] == before
     assert len(again.sampled()) == 6
+
+
+def test_seeds_after_the_largest_begin_at_zero(small_run: RunConfig, home: Path) -> None:
+    last = small_run.with_field("seed", 2**63 - 1)
+    hand = Hand(declare(last, trials=1, best=1, further_seeds=1), home, near_02).run()
+    assert {run.seed for run, _ in hand.trained} == {2**63 - 1, 0, 1}

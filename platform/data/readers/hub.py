@@ -66,7 +66,7 @@ def read_hf(name: str, root: Path, image_px: int | None) -> Contents:
             pictures.update(images.paths())
             splits[split] = Joined(images, *_told(tables[split], columns))
     flat = sorted({path for paths in files.values() for path in paths})
-    digests = file_digests(place, flat + sorted(pictures), None)
+    digests = file_digests(place, flat + sorted(pictures))
     return Contents.of_splits(splits, checksum([(path, "") for path in flat + sorted(pictures)], digests, WINDOWED))
 
 

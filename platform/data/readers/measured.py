@@ -33,7 +33,7 @@ def measured(
     Raises:
         UserError: a file is missing or can't be read; it is named. Or what ``measure`` raises.
     """
-    digests = file_digests(folder, paths, None)
+    digests = file_digests(folder, paths)
     row = np.dtype([("digest", "V32"), ("found", "<f8", (columns,))])
     known = {kept["digest"].tobytes(): kept["found"] for kept in kept_rows(folder, what, row)}
     new = [place for place, digest in enumerate(digests) if digest not in known]
