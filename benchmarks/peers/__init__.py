@@ -106,6 +106,7 @@ class Clock:
         self._sides = sides
 
     def __call__(self) -> float:
+        """Return the seconds of all turns until now."""
         return sum(side.seconds for side in self._sides.values())
 
 

@@ -62,6 +62,7 @@ class Contrastive(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return projections."""
         return self.head(self.backbone(x))
 
 
@@ -89,6 +90,7 @@ class MAE(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return predicted patches and what they are to be."""
         batch = images.shape[0]
         kept, masked = utils.random_token_mask(size=(batch, self.length), mask_ratio=0.75, device=images.device)
         encoded = self.backbone.encode(images=images, idx_keep=kept)

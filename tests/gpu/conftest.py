@@ -1,4 +1,4 @@
-"""Tests of what only a GPU can show. They need neither Ray nor MLflow, so that a bare machine runs them from a checkout.
+"""Tests of what only a GPU can show. They need neither Ray nor MLflow: a bare machine runs them.
 
 ``UNLABELED_TEST_DEVICE=cpu`` takes a CPU in its place, to try the tests themselves.
 """

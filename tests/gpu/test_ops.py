@@ -25,7 +25,7 @@ def test_an_operation_makes_what_it_makes_on_a_cpu(name: str, px: int, gpu: Proc
     assert (made.cpu() - expected).abs().flatten(1).mean(dim=1).median() < ROUNDING / 10
 
 
-@pytest.mark.parametrize("policy, px", [(SIMCLR_SMALL, 32), (SIMCLR, 224)], ids=["small", "large"])
+@pytest.mark.parametrize(("policy", "px"), [(SIMCLR_SMALL, 32), (SIMCLR, 224)], ids=["small", "large"])
 def test_views_are_made_without_waiting(policy: Policy, px: int, gpu: Processor) -> None:
     here, plan, draws = gpu.put(pictures(px)), two_views(policy), Draws(gpu.put(torch.arange(24)), 1)
     plan({"image": here}, draws)  # constants are made once
