@@ -1,10 +1,10 @@
-# Four commands are the whole interface: demo, test, check, bench. CI also runs test-old-cpu.
+# Four commands are the whole interface: demo, test, check, bench. CI also runs test-old-cpu; gpu is for a machine with one.
 PYTHON ?= python3
 VENV := .venv
 IN := $(VENV)/bin
 # Tests of Ray and of servers wait much, so two cores take three.
 PROCESSES ?= 3
-.PHONY: demo test test-old-cpu check bench
+.PHONY: demo test test-old-cpu check bench gpu
 # All tests but those that compute nothing: a new file is among them without being named.
 WITHOUT_NUMBERS := tests/ray tests/dashboards tests/platform/track tests/test_cli.py tests/test_ui.py tests/test_documents.py \
 	tests/test_layout.py tests/test_needs.py tests/test_bounds.py
@@ -30,6 +30,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(IN)/python -m benchmarks
+
+gpu: $(VENV)/.dev
+	$(IN)/python -m pytest tests/gpu
+	$(IN)/python -m benchmarks.gpu
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@test -x $(IN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Unlabeled needs Python 3.11 or newer; run make PYTHON=/path/to/one")'

@@ -19,7 +19,6 @@ from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.track import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).parent))  # for the two plugins
@@ -54,6 +53,8 @@ def small_data() -> Data:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new MLflow store's file; making one takes seconds, copying it none."""
+    from unlabeled.platform.track import Store  # not above: tests on GPUs need no MLflow
+
     home = tmp_path_factory.mktemp("empty")
     Store(home)
     return home / "mlflow.db"
