@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmarks import (
     augmentation,
     demo,
+    large,
     memory,
     orchestration,
     search,
@@ -28,6 +29,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "training": training.rows,
     "memory": memory.rows,
     "augmentation": augmentation.rows,
+    "large": large.rows,
     "worlds": worlds.rows,
     "orchestration": orchestration.rows,
     "store": store.rows,
