@@ -59,7 +59,9 @@ class ColorJitter(Op):
             -self.hue,
         ]
         high = [1.0 + self.brightness, 1.0 + self.contrast, 1.0 + self.saturation, self.hue]
-        low_4, high_4 = (constant(tuple(bounds), draws.rows.device) for bounds in (low, high))
+        low_4, high_4 = (
+            constant(tuple(bounds), draws.rows.device, torch.get_default_dtype()) for bounds in (low, high)
+        )
         return low_4 + draws.uniform("amounts", 4) * (high_4 - low_4), draws.permutation("order", 4)
 
     def apply(self, items: Tensor, *parameters: Tensor) -> Tensor:

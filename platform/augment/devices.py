@@ -4,7 +4,9 @@ A CPU changes so many samples at once as its cache holds. A GPU changes all of t
 chosen, and gets no numbers from the host, because it would be waited for.
 """
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import torch
@@ -13,25 +15,43 @@ from torch import Tensor
 _FLOATS_AT_ONCE = 1_200_000  # eight pictures of 224 px: what lies between two operations stays in a CPU's last cache
 
 
-def change_in_parts(items: Tensor, change: Callable[[Tensor, slice], Tensor]) -> Tensor:
+def change_in_parts(
+    items: Tensor, change: Callable[[Tensor, slice], Tensor], floats: int, *, on_threads: bool
+) -> Tensor:
     """Change a batch: on a CPU in parts, with the same numbers.
 
     Args:
         items: [B, \\*].
         change: takes some of the items, and which they are; returns as many.
+        floats: about as many as one of them is changed to.
+        on_threads: whether each part is changed on a thread of its own, as many at once as torch has threads. Else
+            each operation is, so that threads wait for each other after it: costly where the processor has other work.
     """
-    parts = min(-(-items.numel() // _FLOATS_AT_ONCE), len(items) // 2)  # of two or more: one alone is summed otherwise
+    parts = -(-len(items) * floats // _FLOATS_AT_ONCE)
+    threads = torch.get_num_threads() if on_threads and parts > 1 else 1
+    parts = min(-(-parts // threads) * threads, len(items) // 2)  # of two or more: one alone is summed otherwise
     if items.device.type != "cpu" or parts < 2:
         return change(items, slice(None))
-    result: Tensor | None = None
-    for number in range(parts):
+    made: list[Tensor] = []
+    lock = threading.Lock()
+
+    def change_part(number: int) -> None:
         rows = slice(number * len(items) // parts, (number + 1) * len(items) // parts)
-        made = change(items[rows], rows)
-        if result is None:
-            result = made.new_empty(len(items), *made.shape[1:])
-        result[rows] = made
-    assert result is not None
-    return result
+        with torch.no_grad():  # which each thread has its own of
+            part = change(items[rows], rows)
+            with lock:
+                if not made:
+                    made.append(part.new_empty(len(items), *part.shape[1:]))
+            made[0][rows] = part
+
+    if threads == 1:
+        for number in range(parts):
+            change_part(number)
+    else:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(change_part, range(parts)))
+        torch.set_num_threads(threads)  # in those threads it was said for all that are still to come
+    return made[0]
 
 
 def change_chosen(

@@ -1,6 +1,7 @@
 """Which augmentations make a view: a value that goes into a run's settings."""
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -11,6 +12,7 @@ from torch import Tensor
 from unlabeled.platform.augment.devices import change_in_parts, constant
 from unlabeled.platform.augment.geometry import framing, identity
 from unlabeled.platform.augment.op import Augmentation, Drawn, Extent, Op, as_float
+from unlabeled.platform.augment.separable import is_large
 from unlabeled.platform.augment.waves import WaveOp
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import unknown
@@ -156,7 +158,9 @@ class Policy(Settings):
         def change(some: Tensor, rows: slice) -> Tensor:
             return self._change(some, drawn if len(some) == len(items) else drawn.each(lambda values: values[rows]))
 
-        return change_in_parts(items, change)
+        sides = [side for side in drawn.extent.size if isinstance(side, int)]
+        floats = math.prod((drawn.extent.channels, *sides, *items.shape[1:2] * (items.ndim == 5)))
+        return change_in_parts(items, change, floats, on_threads=is_large(items))
 
     def _change(self, items: Tensor, drawn: DrawnView) -> Tensor:
         result, done = items, 0 if drawn.window is None else 1

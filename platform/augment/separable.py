@@ -144,7 +144,7 @@ def cut_one_by_one(images: Tensor, box_B4: Tensor, height: int, width: int) -> T
     Returns:
         float32 [B, C, height, width].
     """
-    result = torch.empty(*images.shape[:2], height, width)
+    result = torch.empty(*images.shape[:2], height, width, dtype=torch.float32)
     for number, (top, left, box_height, box_width) in enumerate(box_B4.tolist()):
         box = as_float(images[number : number + 1, :, top : top + box_height, left : left + box_width])
         result[number] = F.interpolate(box, (height, width), mode="bilinear", antialias=True)[0]

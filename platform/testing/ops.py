@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unlabeled.platform.augment import Extent, Op, Policy
 from unlabeled.platform.draws import Draws
+from unlabeled.platform.testing.no_waits import no_waits
 
 COUNT, SIDE = 40, 12
 MANY = 2_000  # samples, of which a share fires
@@ -85,6 +86,17 @@ class OpSuite:
         off = (made[:, :2].double() - came_from).abs().amax(dim=1)[inside]
         assert len(off) > SIDE
         assert float(off.max()) < 0.5
+
+    @pytest.mark.parametrize("p", [0.5, 1.0])
+    def test_a_gpu_need_not_be_waited_for(self, op: Op, p: float) -> None:
+        """On one that is pretended; see :mod:`unlabeled.platform.testing.no_waits`."""
+        op = op.with_field("p", p)
+        with no_waits() as gpu:
+            extent, draws = Extent(3, (SIDE, SIDE)), Draws(torch.arange(COUNT, device=gpu), "suite")
+            drawn = op.draw(extent, draws)
+            made = op.change(torch.zeros(COUNT, 3, SIDE, SIDE, device=gpu), drawn)
+            assert made.shape == (COUNT, 3, *sides(op))
+            op.movement(extent, gpu, drawn)
 
     def test_it_is_a_value(self, op: Op) -> None:
         policy = Policy(ops=(op,))

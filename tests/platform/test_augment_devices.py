@@ -142,9 +142,11 @@ def test_a_batch_that_is_changed_in_parts_gets_the_same_numbers(name, side, thre
     torch.set_num_threads(threads)
     try:
         made = plan({"image": pictures}, draws)
+        assert torch.get_num_threads() == threads, "as it was, here and for threads to come"
     finally:
         torch.set_num_threads(before)
-    assert calls == [3, 3, 3] * 2
+    assert set(calls) <= {2, 3}
+    assert sum(calls) == 2 * len(pictures)
     for view, wanted in zip(made, expected, strict=True):
         assert view.dtype == torch.float32
         assert torch.equal(view, wanted)
