@@ -49,7 +49,7 @@ class Draws:
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Draw float32 [B, \\*shape], uniform in [0, 1), on a grid of 2**-24."""
         bits = self._bits(purpose, math.prod(shape))
-        return ((bits >> 40) & 0xFFFFFF).to(torch.float32).mul_(2.0**-24).view(len(self.rows), *shape)
+        return (bits >> 40).bitwise_and_(0xFFFFFF).to(torch.float32).mul_(2.0**-24).view(len(self.rows), *shape)
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Draw float32 [B, \\*shape], standard normal, by the Box-Muller transform (so within 5.8 of zero)."""
@@ -84,11 +84,14 @@ class Draws:
         return self.uniform(purpose) < p
 
     def _bits(self, purpose: str, columns: int) -> Tensor:
-        state = _mix(self.rows * _GOLDEN + key(*self._scope, purpose))
+        state = _mix((self.rows * _GOLDEN).add_(key(*self._scope, purpose)))
+        if columns == 1:
+            return _mix(state[:, None] + _GOLDEN)
         return _mix(state[:, None] + torch.arange(1, columns + 1, device=self.rows.device) * _GOLDEN)
 
 
 def _mix(z: Tensor) -> Tensor:
-    z = (z ^ ((z >> 30) & (2**34 - 1))) * _MIX_1  # the masks make torch's arithmetic shift a logical one
-    z = (z ^ ((z >> 27) & (2**37 - 1))) * _MIX_2
-    return z ^ ((z >> 31) & (2**33 - 1))
+    # z = (z ^ (z >> 30)) * _MIX_1 and so on, in place; the masks make torch's arithmetic shift a logical one.
+    z = (z >> 30).bitwise_and_(2**34 - 1).bitwise_xor_(z).mul_(_MIX_1)
+    z = (z >> 27).bitwise_and_(2**37 - 1).bitwise_xor_(z).mul_(_MIX_2)
+    return (z >> 31).bitwise_and_(2**33 - 1).bitwise_xor_(z)

@@ -12,16 +12,18 @@ momentum, as torch's SGD and all ports to torch do; SimCLR's code does before, s
 steps. MoCo's ``main_moco.py`` decays biases and norms too.
 """
 
+import functools
+import inspect
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import _compile, nn
 
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.settings import Variant
@@ -159,6 +161,21 @@ def undecayed(module: nn.Module) -> set[str]:
     return spared
 
 
+@functools.cache
+def without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return an optimiser of torch that does the same and imports no compiler, which takes a second and 150 MB.
+
+    torch imports it to tell it, should it be at work, what to leave alone: at an optimiser's first step, and in methods
+    that are told here, before they ask, that there is nothing to tell. Where torch asks otherwise, it imports it.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        inner, code = getattr(method, "__wrapped__", None), getattr(method, "__code__", None)
+        if inner is not None and code is not None and code.co_filename == _compile.__file__:
+            inner.__dict__.setdefault("__dynamo_disable", inner)
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), {"step": step})
+
+
 class SGD(OptimizerConfig):
     """Stochastic gradient descent with momentum; decay is added to the gradient."""
 
@@ -169,7 +186,8 @@ class SGD(OptimizerConfig):
 
     def build(self, module: nn.Module, groups: Sequence[Group] = ()) -> torch.optim.Optimizer:
         """Make torch's SGD."""
-        return torch.optim.SGD(self._groups(module, groups), lr=self.learning_rate, momentum=self.momentum)
+        kind = without_compiler(torch.optim.SGD)
+        return kind(self._groups(module, groups), lr=self.learning_rate, momentum=self.momentum)
 
 
 class AdamW(OptimizerConfig):
@@ -182,7 +200,8 @@ class AdamW(OptimizerConfig):
 
     def build(self, module: nn.Module, groups: Sequence[Group] = ()) -> torch.optim.Optimizer:
         """Make torch's AdamW in its fused form."""
-        return torch.optim.AdamW(self._groups(module, groups), lr=self.learning_rate, betas=self.betas, fused=True)
+        kind = without_compiler(torch.optim.AdamW)
+        return kind(self._groups(module, groups), lr=self.learning_rate, betas=self.betas, fused=True)
 
 
 class LARS(OptimizerConfig):

@@ -68,7 +68,7 @@ def profiled(
     clock.profile.export_chrome_trace(str(folder / TRACE))
     table = clock.table()
     (folder / TABLE).write_text(table + "\n")
-    say(f"{table}\n\nthe trace is {folder / TRACE}: open it in ui.perfetto.dev")
+    say(f"{table}\n\nthe trace is {folder.name}/{TRACE} among the run's files; ui.perfetto.dev opens it")
     yield from steps
 
 

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -152,3 +154,48 @@ def test_groups_that_do_not_fit_are_one_clear_line() -> None:
         SGD().build(module, [Group(nn.Linear(2, 2).parameters())])
     with pytest.raises(ValueError, match=r"^a group's rate is above 0, got 0\.0; what should stay has requires_grad_"):
         Group(module.parameters(), rate=0.0)
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])  # LARS is timm's, which imports it itself
+def test_training_imports_no_compiler(name: str) -> None:
+    """In a process of its own: another test may have imported it."""
+    program = f"""
+import sys, torch
+from unlabeled.platform.optim import {name}
+layer = torch.nn.Linear(3, 4)
+for _ in range(2):
+    optimizer = {name}().build(layer)
+    if _:
+        optimizer.load_state_dict(state)
+    optimizer.zero_grad(set_to_none=True)
+    layer(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+assert isinstance(optimizer, torch.optim.Optimizer)
+assert type(optimizer).__name__.lower() == "{name}".lower()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "torchs"),
+    [
+        (SGD(), lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9)),
+        (AdamW(), lambda groups: torch.optim.AdamW(groups, lr=1.0, fused=True)),
+    ],
+    ids=["sgd", "adamw"],
+)
+def test_without_a_compiler_steps_are_the_same(config: OptimizerConfig, torchs: Any) -> None:
+    ours, theirs = nn.Linear(3, 4), nn.Linear(3, 4)
+    theirs.load_state_dict(ours.state_dict())
+    one = config.build(ours)
+    fields = [{k: v for k, v in group.items() if k != "params"} for group in one.param_groups]
+    other = torchs([{**f, "params": [p]} for f, p in zip(fields, theirs.parameters(), strict=True)])
+    for step in range(3):
+        for layer, optimizer in ((ours, one), (theirs, other)):
+            optimizer.zero_grad()
+            layer(torch.linspace(-1.0, step, 6).view(2, 3)).square().sum().backward()
+            optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert one.state_dict()["state"].keys() == other.state_dict()["state"].keys()
