@@ -11,7 +11,8 @@ Measured, on synthetic features, on one thread of CPU time, ours and scikit-lear
 * Memory of what is a tenth of ImageNet: 128,000 x 2,048 features of 1,000 classes in a file, and of half as many, each
   in a process of its own: the process's peak above what it had before and the features themselves, which the rule
   allows once. What is measured is memory, so each probe is stopped after few passes, which take as much as many.
-  Target: at most 2 GiB, and with twice the rows at most 1.1 times as much.
+  Target: at most 2 GiB; and of what the features grow by from half to whole, at most half is added to the peak (a
+  copy would add all; pages of the file that the system took away and reads again count, too).
 """
 
 import functools
@@ -44,10 +45,10 @@ SIZES = tuple((rows, dim, classes) for rows, dim in ((10_000, 128), (50_000, 512
 ASKED = 2000
 ROUNDS = 3
 SAME_LOSS = 1e-4
-TOLERANCES = (3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 1e-6)
+TOLERANCES = (3e-3, 2e-3, 1e-3, 7e-4, 5e-4, 3e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 1e-6)
 LINEAR, NEAREST = 3.0, 5.0
 TENTH = (128_000, 2048, 1000)
-MAX_MB, MAX_GROWTH = 2147.0, 1.1
+MAX_MB, MAX_GROWTH = 2147.0, 0.5
 
 
 def rows() -> Iterator[Row]:
@@ -166,7 +167,7 @@ def _memory() -> Iterator[Row]:
     num, dim, classes = TENTH
     half, whole = (json.loads(python("-m", "benchmarks.probes", str(rows))) for rows in (num // 2, num))
     for probe, (peak_mb, seconds) in whole.items():
-        growth = peak_mb / half[probe][0]
+        growth = (peak_mb - half[probe][0]) / (num // 2 * dim * 4 / 1e6)
         yield Row(
             what=f"{probe}, {num:,} x {dim:,}, {classes:,} classes: peak",
             ours=f"{peak_mb:,.0f} MB, {seconds:.0f} s",

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig
-from unlabeled.platform.evaluate import KNN, Corruption, FeatureProbe, Linear, Measurement, ProbeConfig, names
+from unlabeled.platform.evaluate import KNN, Corruption, Linear, Measurement, ProbeConfig, names
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.metrics import AREAS
 from unlabeled.platform.optim import AdamW, OptimizerConfig
@@ -51,7 +51,7 @@ class EvaluationConfig(Settings):
     @classmethod
     def _follows_by_features(cls, follow: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
         for each in follow:
-            if not isinstance(each.probe, FeatureProbe):
+            if not each.probe.is_frozen:
                 raise ValueError(f"{each.key} scores a whole method, which takes too long to follow; put it into final")
             if each.data is not None or each.shown is not None:
                 raise ValueError(f"{each.key} is not of clean validation pictures of the run's data; put it into final")

@@ -1,4 +1,4 @@
-"""Detection probe: which objects are where, read off the frozen grid by a small head?
+"""Detection probe: which objects are where, read off the frozen grid, or one that is tuned, by a small head?
 
 A head in the manner of FCOS (Tian, Shen, Chen, He 2019, arXiv:1904.01355): each place of the grid near an object's
 centre says its class, by a focal loss (Lin et al. 2017, arXiv:1708.02002), and how far the box's four edges are, by a
@@ -9,6 +9,7 @@ precision of each class at half overlap, the area under the whole curve.
 Differs from FCOS: one grid instead of a pyramid, a head of one hidden layer, no centerness.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
@@ -19,10 +20,12 @@ from torch import Tensor, nn
 
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.evaluate.average_precision import Found, mean_average_precision
-from unlabeled.platform.evaluate.features import Features
-from unlabeled.platform.evaluate.fitting import Fit
+from unlabeled.platform.evaluate.extraction import extract
+from unlabeled.platform.evaluate.features import Features, encode
+from unlabeled.platform.evaluate.fitting import Fit, Loss
+from unlabeled.platform.evaluate.layers import Grid
 from unlabeled.platform.evaluate.places import flat_frames
-from unlabeled.platform.evaluate.probe import FeatureProbe, Score
+from unlabeled.platform.evaluate.probe import FeatureProbe, MethodProbe, Score, Subject, labelled_rows
 from unlabeled.platform.metrics import Metric, scores_of
 from unlabeled.platform.optim import AdamW, OptimizerConfig
 
@@ -32,12 +35,15 @@ _MIN_SCORE, _MAX_FOUND, _OVERLAP = 0.05, 100, 0.5  # of what is found in a pictu
 _REACH = 1.5  # places from an object's centre that learn it, FCOS's
 
 
-class Detect(FeatureProbe):
+class Detect(FeatureProbe, MethodProbe):
     """A small head on the grid; ``ap50`` is the mean average precision over the classes that the scored boxes have.
 
-    Its first weights and the order of pictures are drawn, the same for all features of equal shape.
+    Its first weights and the order of pictures are drawn, the same for all features of equal shape; where the encoder
+    is tuned, from the run's seed.
 
     Attributes:
+        tuned: train a copy of the encoder with the head; what is not trained in it stays so, and so do its batch norms'
+            statistics, as is usual for detection. Features are standardised as they were before.
         width: channels of the hidden layer.
         epochs: passes over the training pictures; each drops the last batch if it is incomplete and not the only one.
         min_steps: passes go on until so many steps are done.
@@ -50,35 +56,73 @@ class Detect(FeatureProbe):
     target: ClassVar[str] = "boxes"
     sees: ClassVar[tuple[str, ...]] = ("image", "clip")
     scores: ClassVar[Mapping[str, Metric]] = scores_of("detect", "ap50")
+    tuned: bool = False
     width: int = Field(default=128, ge=1)
     epochs: int = Field(default=20, ge=1)
     min_steps: int = Field(default=600, ge=0)
     batch_size: int = Field(default=32, ge=1)
     optimizer: OptimizerConfig = AdamW(learning_rate=2e-3, weight_decay=1e-4)
 
+    @property
+    def key(self) -> str:
+        """Its name in metrics: ``detect``, or of a tuned encoder ``detect-tuned``."""
+        return super().key.replace(self.name, f"{self.name}-tuned", 1) if self.tuned else super().key
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the encoder stays as it is."""
+        return not self.tuned
+
     def learn(self, train: Features) -> Score:
         """Train the head on boxes float32 [N, K, 5], of clips [N, T, K, 5]."""
         x_NDhw, boxes_NK5 = flat_frames(train)
-        told = boxes_NK5[boxes_NK5[:, :, 4].isfinite()]
-        if not len(told):
-            raise ValueError("no training picture has a box")
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(key("detect"))
-            head = _Head(x_NDhw, int(told[:, 4].max()) + 1, self.width, train.size).to(x_NDhw.device)
+            head = self._head(train)
 
             def loss(rows: Tensor, _: Draws) -> Tensor:
                 return head.loss(x_NDhw[rows], boxes_NK5[rows])
 
-            rows = torch.arange(len(x_NDhw), device=x_NDhw.device)
-            Fit(self.epochs, self.min_steps, self.batch_size, self.optimizer)(head, rows, loss, "detect")
+            self._fit(head, torch.arange(len(x_NDhw), device=x_NDhw.device), loss, "detect")
+        return functools.partial(_scored, head)
 
-        @torch.no_grad()
-        def score(test: Features) -> Mapping[str, float]:
-            x, true = flat_frames(test)
-            found = [one for some in torch.split(x, CHUNK) for one in head.find(some)]
-            return {"ap50": mean_average_precision(found, list(true), _OVERLAP)}
+    def measure(self, subject: Subject, splits: tuple[str, ...]) -> Mapping[str, Mapping[str, float]]:
+        """Train the head and the encoder on the training split's share of labels, and score on ``splits``."""
+        source, processor, grid = subject.data.train, subject.processor, Grid(subject.encoder)
+        rows = labelled_rows(source, subject.told, self.labels)
+        before = extract(grid, source.take(rows), processor, field=subject.field, told=subject.told)
+        with torch.random.fork_rng(), torch.enable_grad():
+            torch.manual_seed(key(subject.seed, "detect"))
+            head = self._head(before)
+            del before
 
-        return score
+            def loss(some: Tensor, _: Draws) -> Tensor:
+                pixels = processor.put(source.tensor(some, subject.field))
+                pixels = pixels if pixels.is_floating_point() else pixels.float() / 255.0
+                with processor.autocast():
+                    made = encode(grid, pixels, processor)
+                told = processor.put(source.tensor(some, subject.told))
+                return head.loss(*flat_frames(Features(made.float(), told)))
+
+            self._fit(nn.ModuleList([grid.eval(), head]), rows, loss, subject.seed, "detect")
+        return {split: _scored(head, subject.features(grid, split)) for split in splits}
+
+    def _head(self, train: Features) -> "_Head":
+        x_NDhw, boxes_NK5 = flat_frames(train)
+        told = boxes_NK5[boxes_NK5[:, :, 4].isfinite()]
+        if not len(told):
+            raise ValueError("no training picture has a box")
+        return _Head(x_NDhw, int(told[:, 4].max()) + 1, self.width, train.size).to(x_NDhw.device)
+
+    def _fit(self, module: nn.Module, rows: Tensor, loss: Loss, *scope: int | str) -> None:
+        Fit(self.epochs, self.min_steps, self.batch_size, self.optimizer)(module, rows, loss, *scope)
+
+
+@torch.no_grad()
+def _scored(head: "_Head", test: Features) -> Mapping[str, float]:
+    x, true = flat_frames(test)
+    found = [one for some in torch.split(x, CHUNK) for one in head.find(some)]
+    return {"ap50": mean_average_precision(found, list(true), _OVERLAP)}
 
 
 class _Head(nn.Module):

@@ -14,11 +14,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.platform.augment import Crop, Flip, Policy, View, ViewPlan
-from unlabeled.platform.data import Source
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.evaluate.features import encode
 from unlabeled.platform.evaluate.fitting import Fit
-from unlabeled.platform.evaluate.probe import MethodProbe, Subject, share_of_labels
+from unlabeled.platform.evaluate.probe import MethodProbe, Subject, labelled_rows
 from unlabeled.platform.metrics import Metric, scores_of
 from unlabeled.platform.optim import AdamW, OptimizerConfig
 
@@ -78,9 +77,5 @@ class FineTune(MethodProbe):
             return F.cross_entropy(logits.float(), processor.put(train.tensor(rows, subject.told)))
 
         fit = Fit(self.epochs, self.min_steps, self.batch_size, self.optimizer)
-        fit(classifier, self._labelled(train, subject.told), loss, subject.seed, "fine-tune")
+        fit(classifier, labelled_rows(train, subject.told, self.labels), loss, subject.seed, "fine-tune")
         return classifier
-
-    def _labelled(self, train: Source, told: str) -> Tensor:
-        known = train.rows[train.known(told)]
-        return known[share_of_labels(train.tensor(known, told), self.labels)]

@@ -11,7 +11,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer, model_vali
 
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.evaluate.corruptions import Corruption
-from unlabeled.platform.evaluate.probe import FeatureProbe, ProbeConfig, keys
+from unlabeled.platform.evaluate.probe import ProbeConfig, keys
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.settings import Settings
 
@@ -84,7 +84,7 @@ class Measurement(Settings):
                 f"{self.data.name} is brought to the run's size, so its image_px {self.data.image_px} would be "
                 "ignored; leave it out"
             )
-        if not isinstance(probe, FeatureProbe):
+        if not probe.is_frozen:
             if self.encoder:
                 raise ValueError(
                     f"{name} scores the encoder that is kept, so {self.encoder} would be ignored; leave it"
@@ -157,7 +157,7 @@ class Measurement(Settings):
     def features(self) -> str:
         """What of the run the probe scores, in words: ``head features of pictures changed by rotation``."""
         told = "" if self.told == self.probe.target else f" told by {self.told}"
-        if not isinstance(self.probe, FeatureProbe):
+        if not self.probe.is_frozen:
             return f"the whole {'method' if self.probe.asks_method else 'encoder'}{told}"
         of = f"{self.layer or f'encoder {self.encoder}'.strip()} features"
         of += f" of encoder {self.encoder}" if self.encoder and self.layer else ""
@@ -206,7 +206,7 @@ def every(
     for of, encoder, layer, asked, corruption in itertools.product(data, encoders, layers, told or ("",), shown):
         for probe in probes:
             told_by = asked or probe.target
-            is_whole = not isinstance(probe, FeatureProbe)
+            is_whole = not probe.is_frozen
             if is_whole and (encoder or layer or told_by in TRANSFORMATIONS or (of is not None and probe.asks_method)):
                 continue
             found.append(

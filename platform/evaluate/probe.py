@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
-from unlabeled.platform.data import Data
+from unlabeled.platform.data import Data, Source
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate.corruptions import Corruption
 from unlabeled.platform.evaluate.extraction import extract
@@ -77,9 +77,17 @@ class ProbeConfig(Variant):
         settings = ", ".join(
             f"{name} {value}"
             for name, value in self.flat().items()
-            if name != "name" and (name, value) != ("labels", 1.0)
+            if name != "name" and (name, value) not in (("labels", 1.0), ("tuned", False))
         )
         return f"{self.name}@{self.version}" + (f" ({settings})" if settings else "")
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it scores features as they are, by ``learn``; else the encoder or the method itself, by ``measure``.
+
+        A kind that is both a :class:`FeatureProbe` and a :class:`MethodProbe` is told apart by its settings.
+        """
+        return isinstance(self, FeatureProbe)
 
     def at_size(self, items: int, classes: int) -> str:
         """Say what is done otherwise where it learns from so many items of so many classes; nothing if nothing is."""
@@ -224,3 +232,9 @@ def share_of_labels(labels_N: Tensor, share: float) -> Tensor:
         for rows in (torch.nonzero(labels_N == label).flatten() for label in labels_N.unique(sorted=True))  # type: ignore[no-untyped-call]
     ]
     return torch.cat(chosen).sort().values
+
+
+def labelled_rows(source: Source, told: str, share: float) -> Tensor:
+    """Return the rows that a probe may learn from, int64: a share of those that have what it is told."""
+    known = source.rows[source.known(told)]
+    return known[share_of_labels(source.tensor(known, told), share)]

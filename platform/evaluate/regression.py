@@ -168,7 +168,7 @@ class Regression:
 
         step, residual = torch.zeros_like(point.gradient), -point.gradient
         length = float(residual.norm())
-        enough = max(length * min(0.25, length**0.5), 0.1 * tolerance)
+        enough = length * min(0.25, length**0.5)
         direction = preconditioned = precondition(residual)
         product = (residual * preconditioned).sum()
         for _ in range(_MAX_PRODUCTS):
@@ -177,7 +177,7 @@ class Regression:
             if curvature <= 0.0:  # by rounding
                 break
             step, residual = step + product / curvature * direction, residual - product / curvature * curved
-            if residual.norm() <= enough:
+            if residual.norm() <= enough or residual.abs().max() <= 0.3 * tolerance:
                 break
             preconditioned = precondition(residual)
             before, product = product, (residual * preconditioned).sum()

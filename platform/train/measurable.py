@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.errors import UserError, unknown
-from unlabeled.platform.evaluate import FeatureProbe, Measurement
+from unlabeled.platform.evaluate import Measurement
 from unlabeled.platform.evaluate.layers import grids, layers, seen_by
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
@@ -72,5 +72,5 @@ def _check_told(each: Measurement, own: Data, data: Data) -> None:
             of_kind = [name for name, field in fields.items() if field.kind == probe.target]
             remedy = f"tell it {' or '.join(of_kind)}" if of_kind else "choose another data set, or leave it out"
             raise UserError(f"evaluation.final: {each.key} needs {needs}, and {data.name} has none; {remedy}")
-    if isinstance(probe, FeatureProbe) and not data.train.known(each.told).any():
+    if probe.is_frozen and not data.train.known(each.told).any():
         raise UserError(f"evaluation.final: no item of {data.name} has its {each.told}; leave {each.key} out")

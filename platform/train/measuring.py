@@ -140,7 +140,7 @@ class Evaluation:
         for each way to show it, and its features go before the next are made.
         """
         scores: dict[tuple[Reading, ProbeConfig], Score] = {}
-        asked = {each: name for each, name in group.items() if isinstance(each.probe, FeatureProbe)}
+        asked = {each: name for each, name in group.items() if each.probe.is_frozen}
         if not asked:
             return
         train = self.readings.read(method, data, "train", _unread(asked, "train", clean=True), refuses=refuses)
@@ -171,8 +171,9 @@ class Evaluation:
     ) -> None:
         """Measure what scores the method as a whole."""
         for each, name in group.items():
-            if isinstance(each.probe, MethodProbe):
+            if not each.probe.is_frozen:
                 with self.notes.guard(_unmeasured(areas, name), refuses=refuses):
+                    assert isinstance(each.probe, MethodProbe)
                     for split, values in each.probe.measure(self._subject(method, each), tuple(areas)).items():
                         found[each].update(prefixed(f"{areas[split]}/{name}", values))
 

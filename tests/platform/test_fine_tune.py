@@ -17,7 +17,7 @@ from unlabeled.platform.data import ArrayImages, Classes, Data, InChannels, Join
 from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.evaluate import FineTune, ProbeConfig, Subject, every
 from unlabeled.platform.evaluate.fitting import Fit
-from unlabeled.platform.evaluate.probe import share_of_labels
+from unlabeled.platform.evaluate.probe import labelled_rows, share_of_labels
 from unlabeled.platform.method import Method
 from unlabeled.platform.optim import AdamW
 from unlabeled.platform.processor import Processor
@@ -108,7 +108,7 @@ def test_a_share_of_the_labels_sees_only_those_pictures(method: Method, small_da
 def test_pictures_without_a_label_are_never_seen(method: Method, stripes: Data, processor: Processor) -> None:
     labels = classes_of(stripes.train)
     some = with_fields(stripes.train, Classes(labels, "abcd", known=torch.arange(len(labels)) < 60))
-    chosen = FineTune(labels=0.5)._labelled(some, "class")
+    chosen = labelled_rows(some, "class", 0.5)
     assert some.known("class")[chosen].all()
     assert some.tensor(chosen, "class").bincount().tolist() == [8, 8, 8, 8]
 

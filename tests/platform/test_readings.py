@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from grids import PX, data_of, scenes
 from torch import Tensor, nn
 
-from unlabeled.methods.contrastive.simclr import SimCLR
+from unlabeled.methods.contrastive.simclr import SimCLR, SimCLRConfig
+from unlabeled.platform.augment import Crop, Policy, two_views
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig, Source, load
 from unlabeled.platform.encoder import ConvNetConfig, Encoder, WaveConfig
@@ -20,6 +22,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import (
     KNN,
     Corruption,
+    Detect,
     KMeans,
     Linear,
     Look,
@@ -247,3 +250,27 @@ def test_what_is_done_otherwise_at_size_is_in_the_protocol(
     assert {name: text for name, text in after.items() if "linear" not in name and "kmeans" not in name} == {
         name: text for name, text in before.items() if "linear" not in name and "kmeans" not in name
     }
+
+
+def test_detection_with_a_tuned_encoder_is_better_than_with_an_untrained_one(processor: Processor) -> None:
+    small = Detect(width=16, epochs=1, min_steps=100, batch_size=16)
+    tuned = small.with_field("tuned", True)
+    assert (tuned.key, tuned.with_field("labels", 0.1).key) == ("detect-tuned", "detect-tuned-10pct")
+    assert "tuned" not in small.protocol, "what was measured frozen is called what it was called"
+    assert "tuned True" in tuned.protocol
+    run = RunConfig(
+        method=SimCLRConfig(views=two_views(Policy(ops=(Crop(size=PX),)))),
+        encoder=ConvNetConfig(width=4),
+        precision="fp32",
+        evaluation=EvaluationConfig(final=(small, tuned), splits=("test",)),
+    )
+    data = data_of(scenes())
+    method = build_method(run, data, processor)
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    evaluation = Evaluation(run, data, processor)
+    found = evaluation.final(method)
+    assert not list(evaluation.notes)
+    assert found["test/detect-tuned/ap50"] > found["test/detect/ap50"] + 0.03
+    assert evaluation.final(method) == found, "it repeats"
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items()), "a copy is trained"
+    assert {name for name in protocols(run.evaluation, data) if "detect" in name} >= set(found)
