@@ -6,7 +6,6 @@ import torch
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig
-from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate import (
     Corruption,
@@ -30,10 +29,10 @@ from unlabeled.platform.evaluate.probe import Score, share_of_labels
 from unlabeled.platform.evaluate.transformations import TRANSFORMATIONS
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train.batches import items_of
 from unlabeled.platform.train.loggable import metric_name
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.protocols import is_told, measured
+from unlabeled.platform.train.reading import views_of
 
 
 class Evaluation:
@@ -194,11 +193,10 @@ class Evaluation:
     @torch.no_grad()
     def _views(self, encoder: Encoder) -> list[torch.Tensor]:
         index = self.data.validation.rows[: self.run.evaluation.follow_images]
-        draws = Draws(self.processor.put(index), self.run.seed, "follow")
         plan = self.run.method.views.model_copy(update={"views": self.run.method.views.views[:2]})
-        items, rates = items_of(plan, self.data.validation, index, self.processor.put)
+        views = views_of(plan, self.data.validation, index, (self.run.seed, "follow"), self.processor.put)
         with in_eval_mode(encoder), self.processor.autocast():
-            made = [encode(encoder, view, self.processor).float() for view in plan(items, draws, rates)]
+            made = [encode(encoder, view, self.processor).float() for view in views]
         return made
 
 
