@@ -1,7 +1,7 @@
 """Pages of pictures: what a view plan does to items, each row one of them, and what a method shows."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +29,7 @@ def draw_views(
     columns: int = 8,
     seed: int = 0,
     rates: Mapping[str, float] | None = None,
+    make: Callable[[tuple[int | str, ...]], Sequence[Tensor]] | None = None,
 ) -> "Image":
     """Draw each item and ``columns`` augmented versions of it in a row, under a header that names the plan.
 
@@ -41,6 +42,7 @@ def draw_views(
         columns: how many versions, at least 1.
         seed: of the draws.
         rates: frames or samples a second of each field; needed where a view goes by another's time.
+        make: makes the views by the scope of their draws, where the plan can't make them of the items alone.
 
     Returns:
         An RGB picture; small images are enlarged without smoothing, so that their pixels can be seen.
@@ -51,7 +53,8 @@ def draw_views(
     rows = torch.arange(len(first), device=first.device)
     views: list[tuple[str, Tensor]] = []
     for repeat in range(-(-columns // len(plan.views))):
-        made = plan(items, Draws(rows, seed, "picture", repeat), rates)
+        scope = (seed, "picture", repeat)
+        made = plan(items, Draws(rows, *scope), rates) if make is None else make(scope)
         views += [(f"view {place}", view) for place, view in enumerate(made, start=1)]
     pages = [(title, as_pictures(each)) for title, each in (*originals, *views[:columns])]
     return draw_columns(pages, plan.summary)

@@ -5,7 +5,7 @@ batch is made in two halves: what it needs is read, on the CPU, on any thread or
 the device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -241,15 +241,9 @@ class _Order:
         return torch.randperm(self.length, generator=torch.Generator().manual_seed(seed))
 
 
-def items_of(
-    plan: ViewPlan, source: Source, index: Tensor, put: Callable[[Tensor], Tensor] = lambda values: values
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Return what a plan's views show of some items, and its fields' rates, as :class:`ViewPlan` takes them.
-
-    For people and for health, so that companions need not be drawn: they are the next items.
-    """
-    items = {view.item: put(source.tensor((index + view.of) % len(source), view.field)) for view in plan.views}
-    return items, {field: source.fields[field].rate or 1.0 for field in plan.fields}
+def items_of(plan: ViewPlan, source: Source, index: Tensor) -> dict[str, Tensor]:
+    """Return whole what a plan's views are of, by :attr:`View.item`; companions are the next items."""
+    return {view.item: source.tensor((index + view.of) % len(source), view.field) for view in plan.views}
 
 
 def first_view_of(plan: ViewPlan, field: str) -> int | None:

@@ -7,7 +7,6 @@ import torch
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig
-from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.evaluate import (
     FeatureProbe,
@@ -27,10 +26,10 @@ from unlabeled.platform.evaluate.measurement import Reading
 from unlabeled.platform.evaluate.probe import Score, share_of_labels
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train.batches import items_of
 from unlabeled.platform.train.loggable import metric_name
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.protocols import is_told, measured
+from unlabeled.platform.train.reading import views_of
 from unlabeled.platform.train.readings import Readings
 
 
@@ -207,9 +206,8 @@ class Evaluation:
         made: list[list[torch.Tensor]] = []
         with in_eval_mode(encoder), self.processor.autocast():
             for index in torch.split(self.data.validation.rows[: self.run.evaluation.follow_images], CHUNK):
-                draws = Draws(self.processor.put(index), self.run.seed, "follow")
-                items, rates = items_of(plan, self.data.validation, index, self.processor.put)
-                made.append([encode(encoder, view, self.processor).float() for view in plan(items, draws, rates)])
+                views = views_of(plan, self.data.validation, index, (self.run.seed, "follow"), self.processor.put)
+                made.append([encode(encoder, view, self.processor).float() for view in views])
         return [torch.cat(of_view) for of_view in zip(*made, strict=True)]
 
 

@@ -20,6 +20,7 @@ from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import clean_batch, items_of
 from unlabeled.platform.train.notes import Notes
+from unlabeled.platform.train.reading import views_of
 
 _MAX_LETTERS = 40  # of a class's name in the legend
 _MAX_NAMED = 20  # classes in the legend
@@ -40,8 +41,11 @@ def draw_all(method: Method, run: RunConfig, data: Data, folder: Path, processor
 def draw_views_of(run: RunConfig, data: Data, path: Path, num_images: int = 6) -> None:
     """Draw the first training pictures and the views that the run's plan makes of them, as a PNG."""
     plan = run.method.views
-    items, rates = items_of(plan, data.pretrain, data.pretrain.rows[:num_images])
-    draw_views(items, plan, columns=8, seed=run.seed, rates=rates).save(path)
+    index = data.pretrain.rows[:num_images]
+    items = items_of(plan, data.pretrain, index)
+    draw_views(
+        items, plan, columns=8, seed=run.seed, make=lambda scope: views_of(plan, data.pretrain, index, scope)
+    ).save(path)
 
 
 def draw_figures_of(

@@ -1,6 +1,6 @@
 """What is read for the views of a batch: whole items, parts of clips and sounds, windows of pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -8,6 +8,7 @@ from unlabeled.platform.augment import Extent, ViewPlan
 from unlabeled.platform.augment.policy import DrawnView
 from unlabeled.platform.data import Source
 from unlabeled.platform.data.source import Window
+from unlabeled.platform.draws import Draws
 
 
 def stored_extents(plan: ViewPlan, source: Source, index: Mapping[int, Tensor]) -> dict[int, Extent]:
@@ -77,3 +78,32 @@ def shown(
             else:  # only the part goes to the device
                 parts[place] = time.cut(read, starts[place], dim=1 if read.ndim == 5 else 2)
     return whole, parts
+
+
+def views_of(
+    plan: ViewPlan,
+    source: Source,
+    index: Tensor,
+    scope: tuple[int | str, ...],
+    put: Callable[[Tensor], Tensor] = lambda values: values,
+) -> tuple[Tensor, ...]:
+    """Return a plan's views of some items, as in training, for people and for health: companions are the next items.
+
+    Args:
+        plan: the views.
+        source: what they are of.
+        index: int64 [B], whose numbers are the rows of the draws, too.
+        scope: of the draws.
+        put: brings a tensor to the device that makes the views.
+    """
+    shapes = {field: source.fields[field].shape for field in plan.fields}
+    rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
+    of = {0: index, **{companion: (index + companion) % len(source) for companion in plan.companions}}
+    draws = Draws(index, *scope)
+    starts = plan.starts(shapes, rates, draws)
+    geometry = plan.draw(shapes, draws, geometry_only=True, stored=stored_extents(plan, source, of))
+    whole, parts = shown(plan, source, of, starts, geometry)
+    drawn = plan.draw(shapes, Draws(put(index), *scope), geometry=tuple(each.each(put) for each in geometry))
+    there = {item: put(values) for item, values in whole.items()}
+    seen = [put(parts[place]) if place in parts else there[view.item] for place, view in enumerate(plan.views)]
+    return plan.make(seen, drawn)

@@ -33,6 +33,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import items_of
 from unlabeled.platform.train.built import build_method, check_built
 from unlabeled.platform.train.measuring import Evaluation
+from unlabeled.platform.train.reading import views_of
 
 ALL = (KNN(), Linear(), KMeans(), FineTune(), ZeroShot(), Classifier(), Segment(), Detect(), Propagate(), Keypoints())
 ALL = (*ALL, Frames())
@@ -183,12 +184,14 @@ def test_a_followed_moment_is_as_far_as_the_plan_says(processor: Processor) -> N
     window = View(policy=Policy(ops=(Flip(p=0.0),)), field="clip", time=Moment(length=2))
     later = View(policy=PLAIN, field="clip", time=Moment(length=2, like=0, apart=1.0))
     plan = ViewPlan(views=(window, later))
-    items, rates = items_of(plan, data.validation, data.validation.rows[:32])
+    index = data.validation.rows[:32]
+    items = items_of(plan, data.validation, index)
     clips = items["clip"].float() / 255.0
-    first, second = plan(items, Draws(data.validation.rows[:32], 0), rates)
+    first, second = views_of(plan, data.validation, index, (0,))
+    by_hand = plan(items, Draws(index, 0), {"clip": 8.0})
+    assert all(map(torch.equal, (first, second), by_hand))
     starts = [
         [next(t for t in range(15) if torch.equal(c[t : t + 2], v)) for c, v in zip(clips, made, strict=True)]
         for made in (first, second)
     ]
-    assert rates == {"clip": 8.0}
     assert all(abs(a - b) >= 8 for a, b in zip(*starts, strict=True)), "a second is eight frames"

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
-from unlabeled.platform.augment import ColorDrop, Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.augment import ColorDrop, Crop, Extent, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.geometry import inverse, mapped
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, FileImages, load, windows
@@ -23,9 +23,11 @@ from unlabeled.platform.data.readers.arrow import ArrowImages
 from unlabeled.platform.data.sizes import sized_digests
 from unlabeled.platform.data.source import Window, reading_with
 from unlabeled.platform.data.windows import cut, decoded
+from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import Batches
+from unlabeled.platform.train.reading import views_of
 
 FILE = Path("picture.jpg")
 CROPPED = Policy(ops=(Crop(area=(0.1, 1.0)), Flip()))
@@ -241,6 +243,22 @@ def test_what_does_not_begin_with_a_crop_sees_the_square(folder: Path, policy: P
     assert torch.equal(stored.whole["image"], data.pretrain.tensor(stored.index[0], "image"))
     assert not stored.parts
     assert batches.make(stored).views[0].shape == (8, 3, 32, 32)
+
+
+def test_figures_and_health_see_windows_as_training_does(folder: Path) -> None:
+    plan = ViewPlan(views=(CROPPED, Policy()))
+    items = load(DataConfig(name=f"folder:{folder}", image_px=32)).pretrain
+    index = torch.tensor([2, 5, 7])
+    views = views_of(plan, items, index, (3,))
+    drawn = plan.views[0].policy.draw(
+        Extent(3, (32, 32)),
+        Draws(index, 3, "view", 0),
+        stored=Extent(3, items.extents(index, "image").unbind(1)),
+    )
+    assert drawn.window is not None
+    (window,) = items.read_windows(index, "image", [Window(drawn.window, (32, 32))])
+    assert torch.equal(views[0], CROPPED.change(window.float() / 255, drawn))
+    assert torch.equal(views[1] * 255, items.tensor(index, "image").float())
 
 
 def test_one_view_of_the_square_beside_one_of_a_window(folder: Path) -> None:
