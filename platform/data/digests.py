@@ -27,7 +27,6 @@ _THREADS = 8  # that wait for a disk, or a far one; reading and hashing let each
 
 Rows = npt.NDArray[np.void]
 Check = Callable[[Path, bytes], None]
-Check = Callable[[Path, bytes], None]
 
 
 def file_digests(folder: Path, paths: Sequence[str], check: Check | None = None) -> list[bytes]:
