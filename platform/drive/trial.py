@@ -11,6 +11,7 @@ import torch
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive import parcel
+from unlabeled.platform.drive.loaders import reading
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.train.events import Event
@@ -43,4 +44,5 @@ def trial(config: Mapping[str, Any]) -> None:
         execute_on_workers(run, home, resources, report, trained)
     else:
         torch.set_num_threads(resources.cpus_per_run)
-        execute_safely(run, home, resources.gpus_per_run, report, trained)
+        with reading(resources):
+            execute_safely(run, home, resources.gpus_per_run, report, trained)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unlabeled.platform.data import Source
 from unlabeled.platform.evaluate.corruptions import Corruption
+from unlabeled.platform.evaluate.reading import pixels
 from unlabeled.platform.processor import Processor
 
 CHUNK = 512  # pictures embedded at a time
@@ -117,10 +118,9 @@ def extract(
     index = (source.rows[source.known(told)] if has_labels else source.rows)[:max_items]
     shape = source.fields[field].shape
     chunks, ways = [], []
-    with in_eval_mode(module):
-        for rows in torch.split(index, max(1, CHUNK // (shape[0] if len(shape) == 4 else 1))):
-            x = processor.put(source.tensor(rows, field))
-            x = x if x.is_floating_point() else x.float() / 255.0
+    parts = torch.split(index, max(1, CHUNK // (shape[0] if len(shape) == 4 else 1)))
+    with in_eval_mode(module), contextlib.closing(pixels(source, parts, processor, field)) as shown_pixels:
+        for rows, x in zip(parts, shown_pixels, strict=True):
             if change is not None:
                 x, labels = change(x, rows)
                 ways.append(labels)

@@ -3,10 +3,12 @@
 ``execute`` runs in this process or in a Tune trial's; what it says through ``report`` is all that the driver learns.
 """
 
+import contextlib
 import json
 import logging
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -111,7 +113,13 @@ class _Execution:
         report(Started(_environment(processor), self.training.step, list(self.epochs)))
 
     def to_the_end(self) -> None:
-        for step in self.training.steps():
+        with contextlib.closing(self.training.steps()) as steps:
+            self._train(steps)
+        if self.is_first:
+            self._finish()
+
+    def _train(self, steps: Iterable[int]) -> None:
+        for step in steps:
             epoch_ends = step % self.training.steps_per_epoch == 0
             is_due = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
             self.memory.follow(last=epoch_ends or is_due)
@@ -123,8 +131,6 @@ class _Execution:
                 self.memory.begin(self.training.method, self.training.optimizer)
             if time.monotonic() - self.spoke_at > PROGRESS_SECONDS:
                 self._say_progress()
-        if self.is_first:
-            self._finish()
 
     def _take_over(self, kept: Path) -> None:
         """Take the weights of a run that is trained; its epochs too, but for what another evaluation saw in them."""
