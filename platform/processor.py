@@ -72,6 +72,10 @@ class Processor:
         """Move a tensor to the device, without waiting where memory is pinned."""
         return x.to(self.device, non_blocking=True)
 
+    def pinned(self, x: Tensor) -> Tensor:
+        """Return it in memory that a GPU takes from without anybody waiting; on a CPU as it is."""
+        return x.pin_memory() if self.device.type == "cuda" else x
+
     def layout(self, x: Tensor) -> Tensor:
         """Lay pictures [B, C, H, W] out channels last, which convolutions here are fastest on.
 

@@ -76,6 +76,13 @@ def launched(
             help="1 is a GPU for each run or worker, less a share of one.", show_default="1 where there are any"
         ),
     ] = None,
+    loader_threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads of a run or worker that read ahead; 0 none.", show_default="its cores, where data are files"
+        ),
+    ] = None,
+    loaders: Annotated[int, typer.Option(help="Cores of other nodes that read for each run or worker.")] = 0,
     retries: Annotated[int, typer.Option(help="Restarts of a run whose process or node was lost.")] = 2,
     address: Annotated[str | None, typer.Option(help="Ray cluster to use.", show_default="one of its own")] = None,
 ) -> Launch:
@@ -89,6 +96,7 @@ def launched(
     use_data_root(data_root)
     fields: dict[str, Any] = {"workers": workers, "min_workers": min_workers, "max_concurrent": max_concurrent}
     fields |= {"gpus_per_run": gpus_per_run, "retries": retries, "address": address}
+    fields |= {"loader_threads": loader_threads, "loaders": loaders}
     if cpus_per_run is not None:
         fields["cpus_per_run"] = cpus_per_run
     return Launch(parse_changes(set_, micro_batch), home, Resources.checked(**fields))

@@ -21,6 +21,9 @@ class Resources(Settings):
         min_workers: with how many a run may go on when nodes are lost; None waits until all are back.
         max_concurrent: most runs at the same time; None is as many as fit.
         retries: how often a run whose process or node was lost is started again.
+        loader_threads: threads of a run or worker that read its batches ahead; 0 reads each when it is needed, None
+            goes by its cores and by where the data lie.
+        loaders: cores of other nodes that read batches for each run or worker, where its own can't keep up.
         address: a Ray cluster to use; None is the one that this process was started in as a job, or one of its own.
         profile_steps: how many steps of a run to profile; None profiles none.
     """
@@ -31,6 +34,8 @@ class Resources(Settings):
     min_workers: int | None = Field(default=None, ge=1)
     max_concurrent: int | None = Field(default=None, ge=1)
     retries: int = Field(default=2, ge=0)
+    loader_threads: int | None = Field(default=None, ge=0)
+    loaders: int = Field(default=0, ge=0)
     address: str | None = None
     profile_steps: int | None = Field(default=None, ge=1)
 

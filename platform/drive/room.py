@@ -39,8 +39,11 @@ def check_room(resources: Resources, there: Sequence[Totals]) -> None:
     """Refuse a run that the nodes have no room for, now: Ray would wait for a node that may never come.
 
     Raises:
-        UserError: a run needs more than the nodes have together, or a worker more than any node has.
+        UserError: a run needs more than the nodes have together, or a worker more than any node has; or there are no
+            other nodes for loaders.
     """
+    if resources.loaders and len(there) < 2:
+        raise UserError("loaders are cores of other nodes, and the cluster has one node; leave --loaders out")
     for what, each in resources.each.items():
         wanted, has = each * resources.workers, sum(node.get(what, 0.0) for node in there)
         if wanted > has:

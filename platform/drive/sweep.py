@@ -17,11 +17,13 @@ import torch
 from unlabeled.platform.drive.cluster import cluster
 from unlabeled.platform.drive.cores import usable_cores
 from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.loaders import reading
 from unlabeled.platform.drive.recorder import Outcome, Recorder
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.room import growing
 from unlabeled.platform.drive.trial import packed, trial
 from unlabeled.platform.drive.workers import execute_on_workers
+from unlabeled.platform.errors import UserError
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.built import check_built
 from unlabeled.platform.train.events import Event, Failed
@@ -62,6 +64,10 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
     if not recorder.unfinished():
         return recorder.outcome
     several = resources.workers > 1
+    if resources.loaders and not several:
+        raise UserError(
+            "loaders are cores of a cluster's other nodes; name the cluster with --address, or leave them out"
+        )
     is_given = "cpus_per_run" in resources.model_fields_set  # the default is a core of a cluster, not of this process
     threads = resources.cpus_per_run if is_given else torch.get_num_threads()
     torch.set_num_threads(min(threads, usable_cores()))
@@ -74,7 +80,9 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
                 if several:
                     execute_on_workers(run, recorder.home, given, report, trained)
                 else:
-                    if not execute_safely(run, recorder.home, given.gpus_per_run, report, trained):
+                    with reading(given):
+                        is_whole = execute_safely(run, recorder.home, given.gpus_per_run, report, trained)
+                    if not is_whole:
                         break  # the same command does the others
             except KeyboardInterrupt:
                 recorder.interrupt()

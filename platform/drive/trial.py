@@ -12,6 +12,7 @@ import torch
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive import parcel
+from unlabeled.platform.drive.loaders import reading
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.train.events import Event
@@ -49,5 +50,7 @@ def trial(config: Mapping[str, Any]) -> None:
     else:
         torch.set_num_threads(resources.cpus_per_run)
         ask(resources.profile_steps)
-        if not execute_safely(run, home, resources.gpus_per_run, report, trained):
+        with reading(resources):
+            is_whole = execute_safely(run, home, resources.gpus_per_run, report, trained)
+        if not is_whole:
             os._exit(1)  # Tune has taken the report by then; ending in order would ask the GPU once more

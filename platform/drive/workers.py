@@ -22,6 +22,7 @@ import torch
 from unlabeled.platform import collective
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
+from unlabeled.platform.drive.loaders import reading
 from unlabeled.platform.drive.parcel import packed, unpacked
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError
@@ -180,7 +181,8 @@ def _work(given: Mapping[str, Any]) -> None:
                 report(Noted(f"{training} of {offered} workers train: the run can't be shared by {offered}"))
             if collective.go_on_with(training, _TIMEOUT):
                 processor = Processor.here(run.precision, resources.gpus_per_run)
-                execute(run, data, config["home"], processor, report, config["trained"])
+                with reading(resources):
+                    execute(run, data, config["home"], processor, report, config["trained"])
         except (NonFiniteLossError, UserError) as error:  # the same on all workers; another try would end the same way
             report(Failed(f"{type(error).__name__}: {error}"))
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from unlabeled.platform.data import Source
 from unlabeled.platform.evaluate.corruptions import Corruption
 from unlabeled.platform.evaluate.features import CHUNK, Features, check_finite, encode, in_eval_mode, on_frames
+from unlabeled.platform.evaluate.reading import pixels
 from unlabeled.platform.processor import Processor
 
 IN_MEMORY = 2**30  # bytes of features; more are kept in a file, where there is a folder for it
@@ -89,13 +90,16 @@ def collect(
         NotFiniteError: a feature is NaN or infinite.
     """
     found: dict[Key, Features] = {}
+    shape = source.fields[field].shape
     for index, keys in _by_items(looks, source, max_items):
+        parts = torch.split(index, max(1, CHUNK // (shape[0] if len(shape) == 4 else 1)))
         takers = {key: _Taker(looks[key], index, source, field, processor, folder) for key in keys}
         with ExitStack() as stack:
             for key in keys:
                 stack.enter_context(in_eval_mode(looks[key].module))
-            for rows, pixels in _pixels(source, index, field, processor):
-                shown = _Shown(pixels, rows)
+            read = stack.enter_context(contextlib.closing(pixels(source, parts, processor, field)))
+            for rows, x in zip(parts, read, strict=True):
+                shown = _Shown(x, rows)
                 for key in list(takers):
                     if not _done(guard(key), takers[key].take, shown):
                         del takers[key]
@@ -117,13 +121,6 @@ def _by_items(looks: Mapping[Key, Look], source: Source, max_items: int | None) 
         else:
             alike.append(key)
     yield from groups
-
-
-def _pixels(source: Source, index: Tensor, field: str, processor: Processor) -> Iterator[tuple[Tensor, Tensor]]:
-    shape = source.fields[field].shape
-    for rows in torch.split(index, max(1, CHUNK // (shape[0] if len(shape) == 4 else 1))):
-        x = processor.put(source.tensor(rows, field))
-        yield rows, x if x.is_floating_point() else x.float() / 255.0
 
 
 def _done(guard: AbstractContextManager[Any], work: Callable[..., None], *args: Any) -> bool:

@@ -65,12 +65,11 @@ class Batches:
         Raises:
             UserError: a file can't be read.
         """
-        with part("reading"):
-            epoch, position = divmod(step, self.steps_per_epoch)
-            rows = self.own_rows() if rows is None else rows
-            index = self._order(epoch)[position * self._run.batch_size + rows]
-            streams = {name: stream.read(step, rows) for name, stream in self._streams.items()}
-            return replace(self._items.read(index, rows, (self._run.seed, step)), streams=streams)
+        epoch, position = divmod(step, self.steps_per_epoch)
+        rows = self.own_rows() if rows is None else rows
+        index = self._order(epoch)[position * self._run.batch_size + rows]
+        streams = {name: stream.read(step, rows) for name, stream in self._streams.items()}
+        return replace(self._items.read(index, rows, (self._run.seed, step)), streams=streams)
 
     def make(self, stored: Stored, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
         """Make the batch of what was read, on the device.
@@ -88,6 +87,11 @@ class Batches:
                 name: stream.make(stored.streams[name], rows, with_views) for name, stream in self._streams.items()
             }
             return replace(batch, streams=streams)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether all that is read lies in memory, so that reading costs no more than a copy."""
+        return all(each.is_in_memory for each in (self._items, *(stream.items for stream in self._streams.values())))
 
     def own_rows(self) -> Tensor:
         """List this worker's rows: its share of each micro-batch, so that any number of workers cut the same ones."""
@@ -119,7 +123,7 @@ class _Beside:
 
     def __init__(self, name: str, stream: Stream, run: RunConfig, pretrain: Source, processor: Processor) -> None:
         pool = members(stream, pretrain)
-        self._items = _Items(pretrain, stream.plan, processor, pool)
+        self.items = _Items(pretrain, stream.plan, processor, pool)
         self._order = _Order(len(pool), run.seed, "stream", name)
         self._name, self._seed, self._beside = name, run.seed, stream.beside
         self._per_step = run.batch_size // stream.beside
@@ -131,10 +135,10 @@ class _Beside:
         chosen = torch.empty_like(place)
         for each in turn.unique().tolist():  # type: ignore[no-untyped-call]
             chosen[turn == each] = self._order(each)[place[turn == each]]
-        return self._items.read(chosen, own, (self._seed, step, "stream", self._name))
+        return self.items.read(chosen, own, (self._seed, step, "stream", self._name))
 
     def make(self, stored: Stored, rows: Tensor, with_views: bool) -> Batch:
-        return self._items.make(stored.of(self._own(rows)), with_views)
+        return self.items.make(stored.of(self._own(rows)), with_views)
 
     def _own(self, rows: Tensor) -> Tensor:
         return rows[rows % self._beside == 0] // self._beside
@@ -147,6 +151,10 @@ class _Items:
         self._source, self._plan, self._processor, self._pool = source, plan, processor, pool
         self._shapes = {field: source.fields[field].shape for field in plan.fields}
         self._rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
+
+    @property
+    def is_in_memory(self) -> bool:
+        return all(self._source.is_in_memory(field) for field in (*self._plan.fields, *self._plan.targets))
 
     def read(self, place: Tensor, rows: Tensor, scope: Scope) -> Stored:
         """Decide and read, on the CPU."""

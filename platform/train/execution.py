@@ -3,10 +3,12 @@
 ``execute`` runs in this process or in a Tune trial's; what it says through ``report`` is all that the driver learns.
 """
 
+import contextlib
 import json
 import logging
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -126,15 +128,16 @@ class _Execution:
 
     def to_the_end(self) -> None:
         try:
-            self._train()
+            with contextlib.closing(self.training.steps()) as steps:
+                self._train(steps)
             if self.is_first:
                 self._finish()
         finally:
             if self.saver is not None:
                 self.saver.close()
 
-    def _train(self) -> None:
-        stop, steps = Stop(), self.training.steps()
+    def _train(self, steps: Iterator[int]) -> None:
+        stop = Stop()
         if self.is_first:
             where = self.folder / "files" / "profile"
             steps = as_asked(steps, self.processor.device, where, lambda text: self.report(Noted(text)))

@@ -5,10 +5,11 @@ Every step is a function of the state and the step's number alone: order, views 
 bitwise the run that never stopped.
 """
 
+import contextlib
 import inspect
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from unlabeled.platform.evaluate.features import NotFiniteError
 from unlabeled.platform.method import Batch, EmbeddingMethod, StepResult
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train import microbatch
+from unlabeled.platform.train.ahead import others_for, read_steps
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.built import build_method, check_fits, check_method
 from unlabeled.platform.train.checkpoint import State
@@ -32,6 +34,7 @@ from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.meter import EpochMeter
 from unlabeled.platform.train.metric_names import of_logs
 from unlabeled.platform.train.profiled import part
+from unlabeled.platform.train.stored import Stored
 from unlabeled.platform.train.survey import TrainingSurvey
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
@@ -87,23 +90,29 @@ class Training:
             if self.step % self.steps_per_epoch == 0:
                 yield self.end_epoch()
 
-    def steps(self) -> Iterator[int]:
+    def steps(self) -> Generator[int]:
         """Train to the end, yielding after each step the number of steps done.
 
+        Batches are read ahead meanwhile, by threads that end with it, or when it is closed.
+
         Raises:
+            UserError: a file can't be read: in the step that needs it.
             NonFiniteLossError: the loss is NaN or infinite, which is looked at every few steps and at the end of each
                 epoch; or a weight is, at the end of an epoch.
         """
         self.method.train()
-        while self.step < self.total_steps:
-            started = time.perf_counter()
-            if self.step % self.steps_per_epoch == 0:
-                self._begin_epoch()
-            self._take_step()
-            if self.step % CHECK_EVERY == 0 or self.step % self.steps_per_epoch == 0:
-                self._check_finite()
-            self.meter.seconds += time.perf_counter() - started
-            yield self.step
+        with contextlib.closing(self._read_ahead()) as read:
+            while self.step < self.total_steps:
+                started = time.perf_counter()
+                if self.step % self.steps_per_epoch == 0:
+                    self._begin_epoch()
+                with part("reading"):
+                    stored = next(read)
+                self._take_step(stored)
+                if self.step % CHECK_EVERY == 0 or self.step % self.steps_per_epoch == 0:
+                    self._check_finite()
+                self.meter.seconds += time.perf_counter() - started
+                yield self.step
 
     def end_epoch(self) -> dict[str, float]:
         """Return the finished epoch's means and its training speed, and start a new epoch's."""
@@ -144,7 +153,11 @@ class Training:
             except NotFiniteError as error:
                 raise NonFiniteLossError(f"before epoch {self.epoch + 1}, {error}") from None
 
-    def _take_step(self) -> None:
+    def _read_ahead(self) -> Generator[Stored]:
+        steps, others = range(self.step, self.total_steps), others_for(self.run, self.data, self._batches.own_rows())
+        return read_steps(self._batches, steps, self.processor, others)
+
+    def _take_step(self, stored: Stored) -> None:
         run = self.run
         learning_rate = run.optimizer.learning_rate_at(
             self.step, self.steps_per_epoch, self.total_steps, run.batch_size
@@ -153,7 +166,7 @@ class Training:
             group["lr"] = learning_rate * rate
         self.optimizer.zero_grad(set_to_none=True)
         with keyed_only(run.method.name, self.processor.device):
-            result = self._gradients_of_whole() if not run.micro_batch else self._gradients_of_parts(run.micro_batch)
+            result = self._gradients_of_parts(stored) if run.micro_batch else self._gradients_of_whole(stored)
         agree(self.method)
         self.method.before_step(self.step / self.total_steps)
         followed = (name.partition("/")[0] for name in run.evaluation.followed)
@@ -171,21 +184,20 @@ class Training:
         on_device = torch.full((), learning_rate, device=self.processor.device)  # filled there: a copy would wait
         self.meter.add({**logs, "train/learning_rate": on_device})
 
-    def _gradients_of_whole(self) -> StepResult:
-        batch = self.batch(self.step)
+    def _gradients_of_whole(self, stored: Stored) -> StepResult:
+        batch = self._batches.make(stored)
         with part("forward"), self.processor.autocast():
             result: StepResult = self._forward(batch)
         with part("backward"):
             result.loss.backward()  # type: ignore[no-untyped-call]
         return result
 
-    def _gradients_of_parts(self, micro_batch: int) -> StepResult:
-        stored = self._batches.read(self.step)
-
+    def _gradients_of_parts(self, stored: Stored) -> StepResult:
         def make_batch(rows: Tensor, with_views: bool) -> Batch:
             return self._batches.make(stored, rows, with_views=with_views)
 
-        parts = torch.split(stored.rows, micro_batch // collective.world_size())
+        assert self.run.micro_batch is not None
+        parts = torch.split(stored.rows, self.run.micro_batch // collective.world_size())
         if isinstance(self.method, EmbeddingMethod):
             result = microbatch.cache(self.method, parts, make_batch, self.processor)
         else:

@@ -1,5 +1,7 @@
 """What every pretraining item looks like to a module, between epochs: several workers take parts, and all get all."""
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from unlabeled.platform import collective
 from unlabeled.platform.data import Source
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.evaluate.features import check_finite, encode, in_eval_mode
+from unlabeled.platform.evaluate.reading import pixels
 from unlabeled.platform.method import Survey
 from unlabeled.platform.processor import Processor
 
@@ -28,20 +31,20 @@ class TrainingSurvey(Survey):
         """Return what a module makes of every item; see :meth:`Survey.features`."""
         chunks = torch.split(self._items.rows, self._chunk)
         turns = -(-len(chunks) // collective.world_size())
-        own = range(collective.rank(), turns * collective.world_size(), collective.world_size())
-        with in_eval_mode(module):  # a worker that has none left takes the last one again: all have as many to tell
-            made = [self._of_chunk(module, chunks[min(number, len(chunks) - 1)]) for number in own]
+        turn = range(collective.rank(), turns * collective.world_size(), collective.world_size())
+        # A worker that has none left takes the last one again: all have as many to tell.
+        own = [chunks[min(number, len(chunks) - 1)] for number in turn]
+        with in_eval_mode(module), contextlib.closing(pixels(self._items, own, self._processor, self._field)) as shown:
+            made = [self._of_chunk(module, x) for x in shown]
         own_TCD = torch.stack(made)
         every_WTCD = collective.gather(own_TCD).view(-1, *own_TCD.shape)
         x = every_WTCD.transpose(0, 1).flatten(0, 2)[: len(self._items)]
         check_finite(x)
         return x
 
-    def _of_chunk(self, module: nn.Module, rows: Tensor) -> Tensor:
+    def _of_chunk(self, module: nn.Module, shown: Tensor) -> Tensor:
         """Return the features of some items, and zeros up to a whole chunk."""
-        shown = self._processor.put(self._items.tensor(rows, self._field))
-        shown = self._processor.layout(shown if shown.is_floating_point() else shown.float() / 255.0)
         with self._processor.autocast():
-            x = encode(module, shown, self._processor)
+            x = encode(module, self._processor.layout(shown), self._processor)
         x = x.to(torch.promote_types(x.dtype, torch.float32))  # of bf16; tests compute in float64
         return F.pad(x, (0, 0, 0, self._chunk - len(x)))

@@ -1,0 +1,87 @@
+"""Reading ahead: what is needed next is read on threads of its own, while what was read is worked on.
+
+What is read does not depend on when, or on which thread: so nobody can tell from the numbers whether there are any.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+import torch
+
+from unlabeled.platform.data.source import reading_with
+
+AHEAD = 2  # read early: one lies ready while the next is read, however many threads share the work on each
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+_asked: ContextVar[int | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def loader_threads(count: int | None) -> Iterator[None]:
+    """Let so many threads read ahead what a run on this thread needs; None leaves it to :func:`threads_for`."""
+    before = _asked.set(count)
+    try:
+        yield
+    finally:
+        _asked.reset(before)
+
+
+def threads_for(device: torch.device, *, in_memory: bool) -> int:
+    """Return how many threads read ahead: what is asked for, or as many as do good. 0 is none.
+
+    Beside a GPU those are as many as torch has but one, which feeds it. On a CPU as many as torch has: they share the
+    cores with the step, and use what it leaves; and none where what is read lies ``in_memory`` and costs only a copy.
+    """
+    asked = _asked.get()
+    if asked is not None:
+        return asked
+    if device.type == "cuda":
+        return max(1, torch.get_num_threads() - 1)
+    return 0 if in_memory else torch.get_num_threads()
+
+
+def read_ahead(
+    read: Callable[[Given], Made], given: Iterable[Given], threads: int, *, elsewhere: int = 0
+) -> Generator[Made]:
+    """Yield what is read of each, in order, while up to two more are being read or lie ready.
+
+    So it holds three times what one read gives, the one that is worked on included, and one more for each read
+    elsewhere. Its threads end with it: when all is read, or it is closed, which :func:`contextlib.closing` sees to.
+
+    Args:
+        read: called on several threads at the same time, each time with as many threads of its own as
+            :func:`~unlabeled.platform.data.source.reading_with` leaves it.
+        given: what to read, in the order of need; it is taken from as far as is read ahead.
+        threads: how many work on it altogether; with 0 each is read when it is asked for, by who asks.
+        elsewhere: how many more calls of ``read`` may go at the same time, because they wait for other machines.
+
+    Raises:
+        Exception: what ``read`` raised, where it would have been if nothing were read ahead.
+    """
+    if threads + elsewhere == 0:
+        yield from map(read, given)
+        return
+    at_once = min(threads, AHEAD)
+    each = -(-threads // max(1, at_once))
+
+    def read_one(one: Given) -> Made:
+        with reading_with(each):
+            return read(one)
+
+    pool = ThreadPoolExecutor(at_once + elsewhere, "reader")
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for one in given:
+            waiting.append(pool.submit(read_one, one))
+            if len(waiting) > AHEAD + elsewhere:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
