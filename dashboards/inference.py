@@ -85,7 +85,7 @@ def paired_difference(
         return PairedDifference(interval, spread, math.nan, math.nan)
     n = interval.n
     t = (interval.mean - bound) / (spread / math.sqrt(n))
-    effect_size = interval.mean / spread * _few_seeds_correction(n - 1)
+    effect_size = interval.mean / spread * few_seeds_correction(n - 1)
     return PairedDifference(interval, spread, float(2 * stats.t.sf(abs(t), n - 1)), effect_size)
 
 
@@ -129,7 +129,7 @@ def _interval(
     return Interval(mean, mean - half, mean + half, n), spread
 
 
-def _few_seeds_correction(freedom: int) -> float:
+def few_seeds_correction(freedom: float) -> float:
     """Return Hedges' exact J, about 1 - 3 / (4 m - 1); NaN for one degree of freedom, where it is 0."""
     if freedom < 2:
         return math.nan
