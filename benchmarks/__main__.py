@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks import (
     augmentation,
+    claims,
     demo,
     memory,
     orchestration,
@@ -33,10 +34,13 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "store": store.rows,
     "demo": demo.rows,
     "search": search.rows,
+    "claims": claims.rows,
     "studies": studies.rows,
     "workers": workers.rows,
 }
-DEFAULT = tuple(name for name in BENCHMARKS if name not in ("demo", "search", "studies", "workers"))  # take minutes
+DEFAULT = tuple(
+    name for name in BENCHMARKS if name not in ("claims", "demo", "search", "studies", "workers")
+)  # take minutes
 BUSY = 0.5  # running processes per core, of others, from which on the machine counts as busy
 
 

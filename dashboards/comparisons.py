@@ -121,17 +121,17 @@ def contrast(table: pd.DataFrame, weights: Mapping[str, float], name: str = "") 
         return Comparison(math.nan, math.nan, math.nan, 0, math.nan, PAIRS, "", name, weights)
     complete = table[list(weights)].dropna()
     by_seed = (complete * pd.Series(weights)).sum(axis="columns")
+    scale = float(np.abs(complete.to_numpy(dtype=float)).max(initial=0.0))
     if len(by_seed) < 2:
         return _paired(by_seed, name, weights, "one seed has no spread")
     filled = table.dropna(axis="columns", how="all")
     present = filled.notna().to_numpy().T
     blocks = abs(sum(weights.values())) < 1e-9
     if len(filled.columns) == len(weights) <= 2 - (not blocks):
-        return _paired(by_seed, name, weights, "no other row lends its spread")
+        return _paired(by_seed, name, weights, "no other row lends its spread", scale)
     spread = spreads(filled.fillna(0.0).to_numpy(dtype=float).T, present, blocks)
     of_rows = np.array([weights.get(str(row), 0.0) for row in filled.columns])
     error, freedom = (float(x) for x in contrast_error(spread, of_rows, len(by_seed)))
-    scale = float(np.nanmax(np.abs(filled.to_numpy(dtype=float))))
     if error * math.sqrt(len(by_seed)) <= EQUAL_WITHIN * scale:
         return _paired(by_seed, name, weights, "the rows have no spread", scale)
     rows = f"{len(filled.columns)} {'rows' if len(filled.columns) > 1 else 'row'}"

@@ -13,9 +13,10 @@ from unlabeled.dashboards.inference import LEVEL
 from unlabeled.dashboards.looks import Design
 from unlabeled.dashboards.power import CHANCES, TYPICAL_SPREAD, pooled, smallest_effect
 from unlabeled.dashboards.several import rate_of_each
+from unlabeled.dashboards.spread import LENT
 from unlabeled.dashboards.verdicts import SIDE_SHARE, Verdict
 from unlabeled.dashboards.wording import count
-from unlabeled.platform.metrics import BEST, DIFFERENCE, unit_of
+from unlabeled.platform.metrics import BEST, DIFFERENCE, DOUBLE_DIFFERENCE, ORDER, unit_of
 
 
 def detectable(record: Mapping[str, Any], runs: pd.DataFrame | None = None) -> list[str]:
@@ -36,7 +37,7 @@ def detectable(record: Mapping[str, Any], runs: pd.DataFrame | None = None) -> l
         UserError: the rows were measured by different protocols.
     """
     claims, n = record["claims"], len(record["seeds"])
-    judged = [claim for claim in claims if claim.get("kind", DIFFERENCE) == DIFFERENCE]
+    judged = [claim for claim in claims if claim.get("kind", DIFFERENCE) in (DIFFERENCE, DOUBLE_DIFFERENCE, ORDER)]
     if not judged or not n:
         return []
     several = count(n, "seed") + f" and {count(len(claims), 'claim')}"
@@ -67,7 +68,7 @@ def smallest_of(record: Mapping[str, Any], claim: Mapping[str, Any], n: int) -> 
     each = rate_of_each(correlations([_planned(one, n) for one in claims]), rate)
     design = Design(n, fixed=bool(record.get("fixed")))
     of_pairs = rows <= 2 or (claim["lower_measure"] or claim["measure"]) != claim["measure"]
-    freedom = n - 1.0 if of_pairs else min((rows - 1.0) * (n - 1), 2 * (n - 1.0 + 3.0))
+    freedom = n - 1.0 if of_pairs else min((rows - 1.0) * (n - 1), 2 * (n - 1.0 + LENT))
     return smallest_effect(n, 1 - design.level(each, n), freedom)
 
 

@@ -1,16 +1,14 @@
-"""What a few seeds can say: intervals, and differences paired by seed.
+"""What a few seeds can say by themselves: intervals, and differences paired by seed.
 
 A study has two to five seeds, so everything here is exact for small samples: Student's t throughout (Student 1908),
-differences paired by seed because two rows with one seed share their data order and whatever else the seed decides,
-the effect size with Hedges' correction (Hedges 1981), and Holm's correction over several tests (Holm 1979). A test that
-has no p value yet counts in that correction like one of p = 1: else a decision made while runs are still out could be
-undone by the mere end of another row's, and looks at every arrival would decide falsely too often. Student's t takes
-the differences to be roughly normal, which so few of them can't check. An interval speaks of other seeds, not of other
-data or encoders.
+differences paired by seed because two rows with one seed share their data order and whatever else the seed decides, and
+the effect size with Hedges' correction (Hedges 1981). Student's t takes the differences to be roughly normal, which so
+few of them can't check. An interval speaks of other seeds, not of other data or encoders. Claims are judged with more:
+all rows of a study together, see :mod:`unlabeled.dashboards.spread`.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,24 +87,6 @@ def paired_difference(
     return PairedDifference(interval, spread, float(2 * stats.t.sf(abs(t), n - 1)), effect_size)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p values corrected for being several, by Holm's step-down method; NaN stay NaN, and count as 1.
-
-    So a corrected value never grows when another test gets its p value, or a smaller one.
-
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
-    >>> holm([0.01, float("nan"), float("nan")])
-    [0.03, nan, nan]
-    """
-    adjusted = [math.nan] * len(p_values)
-    largest = 0.0
-    for index, factor in holm_factors(p_values).items():  # from the smallest p value to the largest
-        largest = max(largest, min(1.0, factor * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
-
-
 def _present(values: Iterable[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     array = np.fromiter((float(value) for value in values), dtype=np.float64)
     return array[~np.isnan(array)]
@@ -135,9 +115,3 @@ def few_seeds_correction(freedom: float) -> float:
         return math.nan
     log_ratio = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
     return float(np.exp(log_ratio) / math.sqrt(freedom / 2))
-
-
-def holm_factors(p_values: Sequence[float]) -> dict[int, int]:
-    """Return index -> by how much Holm's method multiplies that p value, smallest first; NaN count but are left out."""
-    order = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=lambda index: p_values[index])
-    return {index: len(p_values) - rank for rank, index in enumerate(order)}

@@ -81,14 +81,19 @@ def seeds_to_decide(
         targets = targets if abs(mean) > limit else []
     elif claim["kind"] == COLLAPSE:
         targets, one_sided = [limit], 0.0
-    start = max(compared.n + 1, design.first)
+    start = compared.n + 1 if design.fixed else max(compared.n + 1, design.first)
+
+    def level_of(rate: float, n: int) -> float:
+        # a fixed design has no later look: what it takes is a study that declares so many seeds
+        return min(1.0, rate) if design.fixed else design.level(min(1.0, rate), n)
+
     for n in range(start, MOST_SEEDS + 1):
         freedom = max(1.0, compared.freedom * (n - 1) / max(1, compared.n - 1))
-        level = 1 - design.level(beyond, n)
+        level = 1 - level_of(beyond, n)
         if any(power(abs(mean - target), n, level, freedom) >= POWER for target in targets):
             return n
         if limit and one_sided:
-            sided = 1 - design.level(min(1.0, 2 * one_sided), n)
+            sided = 1 - level_of(2 * one_sided, n)
             if equivalence_power(abs(mean), limit, n, sided, freedom) >= POWER:
                 return n
     return None
