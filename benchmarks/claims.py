@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from unlabeled.dashboards.looks import Design
+from benchmarks.compare import Row
+from unlabeled.dashboards.looks import MOST_SEEDS, Design
 from unlabeled.dashboards.several import rate_of_each
 from unlabeled.dashboards.spread import contrast_error, spreads
 from unlabeled.dashboards.verdicts import SIDE_SHARE
