@@ -17,7 +17,7 @@ from unlabeled.platform.metrics import unit_of
 
 MARKS = {"held": "o", "no difference": "s", "smaller than claimed": "v", "contradicted": "X", "not decided": "o"}
 """Decision -> the mark of its estimate; what is not decided is hollow."""
-WIDE = 46  # characters of a statement in a line
+WIDE = 44  # characters of a statement in a line
 
 
 def forests(judged: Sequence[Verdict]) -> list[Drawn]:
@@ -50,10 +50,10 @@ def forest(claims: Sequence[tuple[int, Verdict]], unit: str) -> str:
     texts = [_words(one) for _, one in claims]
     tops, at = [], 0.0
     for text in texts:
-        at += 0.5 * text.count("\n") + 1.75
+        at += 0.75 * text.count("\n") + 2.1
         tops.append(at)
     with rc_context(STYLE):
-        figure = Figure(figsize=(5.2, 0.95 + 0.21 * at), layout="constrained")
+        figure = Figure(figsize=(4.4, 0.95 + 0.2 * at), layout="constrained")
         axes = figure.add_subplot()
         scale = unit_of(claims[0][1].claim["measure"])
         factor = 100 if scale.is_fraction else 1
@@ -65,7 +65,15 @@ def forest(claims: Sequence[tuple[int, Verdict]], unit: str) -> str:
         for (_, one), text, top in zip(claims, texts, tops, strict=True):
             _draw(axes, one, top, factor, (low * factor, high * factor))
             axes.text(
-                0.0, top - 0.62, text, transform=axes.get_yaxis_transform(), va="bottom", fontsize=9, linespacing=1.15
+                0.0,
+                top - 0.5,
+                text,
+                transform=axes.get_yaxis_transform(),
+                va="bottom",
+                fontsize=9,
+                linespacing=1.15,
+                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
+                zorder=2,
             )
         margin = 0.04 * (high - low) * factor
         axes.set_xlim(low * factor - margin, high * factor + margin)
