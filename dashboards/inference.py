@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import special, stats
 
 LEVEL = 0.95
+APART = 10.0  # fewer than one row in forty of five normal values is in two groups then, of ten one in ten thousand
 EQUAL_WITHIN = 1e-6  # relative: fractions are often means taken in float32, which are equal up to 6e-8
 
 
@@ -115,3 +116,24 @@ def few_seeds_correction(freedom: float) -> float:
         return math.nan
     log_ratio = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
     return float(np.exp(log_ratio) / math.sqrt(freedom / 2))
+
+
+def seeds_apart(values: "pd.Series[float]") -> "pd.Series[float]":
+    """Return the fewer values of a row that falls into two groups of seeds, or an outlier; nothing where it doesn't.
+
+    The values are cut at their largest gap. They count as two groups where that gap is ``APART`` times the deviation
+    within the groups, which normal values hardly ever show.
+
+    Args:
+        values: of one row, by seed; five or more, else nothing can be said.
+    """
+    ordered = values.dropna().sort_values()
+    if len(ordered) < 5:
+        return ordered.iloc[:0]
+    gaps = np.diff(ordered.to_numpy())
+    cut = int(gaps.argmax()) + 1
+    groups = ordered.iloc[:cut], ordered.iloc[cut:]
+    within = math.sqrt(sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / (len(ordered) - 2))
+    if gaps.max() <= max(APART * within, EQUAL_WITHIN * float(np.abs(ordered).max())):
+        return ordered.iloc[:0]
+    return min(groups, key=len)

@@ -4,8 +4,9 @@ A seed decides the order of the data, the first weights and the views of all row
 and differences of rows are free of it. Three seeds say little of one row's errors; the study's other rows say more. So
 each row's variance is estimated by itself, without bias under whatever variances the rows have (MINQUE; Rao 1971, with
 unit weights), and drawn towards the variance that all rows have in common (Smyth 2004), which counts like ``LENT``
-degrees of freedom. A contrast of rows has Student's t with Welch and Satterthwaite's degrees of freedom, and never more
-than the design has. ``benchmarks/claims.py`` measures what this does where rows spread alike, and where they do not.
+degrees of freedom, and no more than a row's own. A contrast of rows has Student's t with Welch and Satterthwaite's
+degrees of freedom, and never more than the design has. ``benchmarks/claims.py`` measures what this does where rows
+spread alike, and where they do not.
 """
 
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def spreads(values: Array, present: np.ndarray[Any, np.dtype[np.bool_]], blocks:
     own = np.maximum(row_sums @ design.unmix.T, 0.0)
     # of few rows, much of a row's residuals is the other rows' errors, so its own variance is less certain
     own_freedom = np.maximum(num - 1.0, 0.0) * (min(1.0, (len(num) - 1) / 5) if blocks else 1.0)
-    lent = min(LENT, max(0.0, design.freedom - float(own_freedom.min())))
+    lent = min(LENT, float(num.max()) - 1.0, max(0.0, design.freedom - float(own_freedom.min())))
     variance = (lent * common[..., None] + own_freedom * own) / np.maximum(lent + own_freedom, 1e-300)
     return Spreads(variance, own, common, lent + own_freedom, design.freedom)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from unlabeled.dashboards.comparisons import identity
-from unlabeled.dashboards.looks import Look
+from unlabeled.dashboards.looks import FIRST_SHARE, Look
 from unlabeled.dashboards.verdicts import judge, verdict
 
 MEASURE = "test/linear/top1"
@@ -125,7 +125,7 @@ def test_more_seeds_may_be_looked_at_and_what_is_decided_stays(runs, claim):
     record = {"claims": [claim("mlp", "none")], "seeds": [0, 1, 2], "rows": {row: {} for row in rows}}
     (first,), look = judge(record, runs_with(runs, rows), when="2030-01-01T00:00:00Z")
     assert (first.decision, look.first, look.seeds) == ("held", 3, (0, 1, 2))
-    assert first.level == pytest.approx(0.7 * 0.05, rel=1e-3)
+    assert first.level == pytest.approx(FIRST_SHARE * 0.05, rel=1e-3)
     assert Look.of_record(json.loads(json.dumps(look.as_record()))) == look
     more = {"none": [*rows["none"], 0.9, 0.7], "mlp": [*rows["mlp"], 0.7, 0.9]}
     (alone,), _ = judge(record, runs_with(runs, more))

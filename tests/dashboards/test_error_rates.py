@@ -1,4 +1,4 @@
-"""How often claims are decided falsely and rightly, in the small: ``python -m benchmarks claims`` does it in the large."""
+"""How often claims are decided falsely and rightly; ``python -m benchmarks claims`` does it in the large."""
 
 import numpy as np
 import pytest

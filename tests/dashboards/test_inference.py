@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from unlabeled.dashboards.inference import mean_interval, paired_difference
+from unlabeled.dashboards.inference import mean_interval, paired_difference, seeds_apart
 
 SIMULATIONS = 4000
 
@@ -99,3 +99,17 @@ def test_effect_size_is_unbiased_for_few_seeds():
 
 def test_effect_size_needs_three_seeds():
     assert math.isnan(paired_difference(by_seed([0.3, 0.2]), by_seed([0.1, 0.1])).effect_size)
+
+
+@pytest.mark.parametrize(
+    ("values", "apart"),
+    [
+        ([0.80, 0.81, 0.50, 0.805, 0.508], [2, 4]),
+        ([0.80, 0.81, 0.805, 0.808, 0.40], [4]),
+        ([0.80, 0.81, 0.82, 0.83, 0.84], []),
+        ([0.80, 0.81, 0.50, 0.805], []),  # too few to tell
+        ([0.80] * 6, []),
+    ],
+)
+def test_seeds_that_lie_apart_are_named(values, apart):
+    assert sorted(seeds_apart(by_seed(values)).index) == apart
