@@ -195,7 +195,7 @@ def _zeros() -> Iterator[Row]:
             for num in range(3, 21):
                 test = tested(values[..., :num], np.ones((ROWS, num), dtype=bool))
                 by_open = np.array([2 * rate for rate in [0.0, *each]])
-                cut = np.array([design.level(min(1.0, rate), num) for rate in by_open])[standing.sum(1)]
+                cut = np.array([design.level(min(1.0, rate), num, patient=True) for rate in by_open])[standing.sum(1)]
                 half = test.error[:, :claims] * stats.t.isf(np.maximum(cut, 1e-12) / 2, test.freedom[:, :claims].T).T
                 standing &= ~(np.abs(test.estimate[:, :claims]) + half < 1 / spread)
             found = 1 - standing.mean()

@@ -35,9 +35,9 @@ class Judged:
     pairs: Pairs
     design: Design
 
-    def interval(self, rate: float) -> Interval:
-        """Return the two-sided interval whose error over all looks is ``rate``."""
-        level = self.design.level(min(rate, 1.0), self.compared.n)
+    def interval(self, rate: float, patient: bool = False) -> Interval:
+        """Return the two-sided interval whose error over all looks is ``rate``; ``patient`` as in :class:`Design`."""
+        level = self.design.level(min(rate, 1.0), self.compared.n, patient)
         if self.pairs:
             return _of_the_best(self.claim, self.pairs, level)
         return self.compared.interval(level)
@@ -46,7 +46,7 @@ class Judged:
         """Tell whether two one-sided tests, each of ``rate`` over all looks, show the contrast to be negligible."""
         limit = float(self.claim.get("negligible") or 0.0)
         # where a size is asked for, too large and too small could both be decided falsely, so they share the rate
-        found = self.interval(rate if self.claim["at_least"] else 2 * rate)
+        found = self.interval(rate if self.claim["at_least"] else 2 * rate, patient=True)
         return found.low > -limit and found.high < limit
 
 

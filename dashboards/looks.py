@@ -2,11 +2,12 @@
 
 A claim is judged anew whenever there are more seeds. If each look decided at 5 %, chance alone would decide one true
 null in seven by 40 seeds. So a claim's rate is spent over the numbers of seeds that it may be looked at with (Lan and
-DeMets 1983): ``FIRST_SHARE`` of it at the declared seeds, so that a study that ends there keeps most of its power, and
-``LATER_SHARE`` evenly in the logarithm of the number of seeds, up to ``MOST_SEEDS``. What one look may decide at follows
-from the joint distribution of all of them (Armitage, McPherson, Rowe 1969). The rate holds for looks at all these
-numbers, so it holds for any choice among them, and the choice may depend on what earlier looks showed. How often a
-number is looked at does not matter. Below the declared seeds nothing is decided, and above ``MOST_SEEDS`` nothing new.
+DeMets 1983): ``FIRST_SHARE`` of it at the declared seeds, so that a study that ends there keeps most of its power,
+and ``LATER_SHARE`` evenly in the logarithm of the number of seeds, up to ``MOST_SEEDS``. What one look may decide at
+follows from the joint distribution of all of them (Armitage, McPherson, Rowe 1969). The rate holds for looks at all
+these numbers, so it holds for any choice among them, and the choice may depend on what earlier looks showed. How
+often a number is looked at does not matter. Below the declared seeds nothing is decided, and above ``MOST_SEEDS``
+nothing new.
 """
 
 import math
@@ -20,6 +21,7 @@ from scipy import optimize, special
 
 MOST_SEEDS = 40
 FIRST_SHARE = 0.6
+PATIENT_SHARE = 0.1  # at the first look, of what may find no difference
 LATER_SHARE = 0.25  # the rest is kept: at few degrees of freedom, looks spend more than normal theory says (simulated)
 _CELL = 0.08  # of the grid that the sums of normal steps are followed on, in standard deviations of a step
 
@@ -38,12 +40,13 @@ class Design:
     most: int = MOST_SEEDS
     fixed: bool = False
 
-    def level(self, rate: float, num: int) -> float:
+    def level(self, rate: float, num: int, patient: bool = False) -> float:
         """Return the two-sided level of a claim's test with a number of seeds; 0 where that number decides nothing.
 
         Args:
             rate: of the claim, over all looks.
             num: seeds that all rows of the claim have.
+            patient: whether little is spent at the first look, as few seeds can't show a difference to be none.
         """
         if num < self.first or rate <= 0:
             return 0.0
@@ -51,7 +54,7 @@ class Design:
             return rate if num == self.first else 0.0
         if num > self.most:
             return 0.0
-        return _levels(self.first, self.most, float(f"{min(rate, 0.999):.6g}"))[num - self.first]
+        return _levels(self.first, self.most, float(f"{min(rate, 0.999):.6g}"), patient)[num - self.first]
 
 
 @dataclass(frozen=True)
@@ -95,18 +98,19 @@ def decided_before(looks: Sequence[Look]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def spent(first: int, most: int, num: int) -> float:
+def spent(first: int, most: int, num: int, patient: bool = False) -> float:
     """Return the share of a claim's rate that looks up to a number of seeds spend."""
     if num < first:
         return 0.0
     if first >= most:
         return 1.0
     num = min(num, most)
-    return FIRST_SHARE + LATER_SHARE * math.log(num / first) / math.log(most / first)
+    at_first = PATIENT_SHARE if patient else FIRST_SHARE
+    return at_first + (FIRST_SHARE + LATER_SHARE - at_first) * math.log(num / first) / math.log(most / first)
 
 
 @lru_cache(maxsize=256)
-def _levels(first: int, most: int, rate: float) -> tuple[float, ...]:
+def _levels(first: int, most: int, rate: float, patient: bool) -> tuple[float, ...]:
     """Return the level of each number of seeds from first to most.
 
     The sum of ``num`` standard normal steps is followed on a grid, among the ways that no look has decided: at each
@@ -118,7 +122,7 @@ def _levels(first: int, most: int, rate: float) -> tuple[float, ...]:
     density = np.exp(-0.5 * grid**2 / first) / math.sqrt(2 * math.pi * first)
     found, before = [], 0.0
     for num in range(first, most + 1):
-        share = spent(first, most, num) * rate
+        share = spent(first, most, num, patient) * rate
         budget, before = share - before, share
         if num == first:
             bound = math.sqrt(num) * float(special.ndtri(1 - budget / 2))

@@ -83,9 +83,9 @@ def seeds_to_decide(
         targets, one_sided = [limit], 0.0
     start = compared.n + 1 if design.fixed else max(compared.n + 1, design.first)
 
-    def level_of(rate: float, n: int) -> float:
+    def level_of(rate: float, n: int, patient: bool = False) -> float:
         # a fixed design has no later look: what it takes is a study that declares so many seeds
-        return min(1.0, rate) if design.fixed else design.level(min(1.0, rate), n)
+        return min(1.0, rate) if design.fixed else design.level(min(1.0, rate), n, patient)
 
     for n in range(start, MOST_SEEDS + 1):
         freedom = max(1.0, compared.freedom * (n - 1) / max(1, compared.n - 1))
@@ -93,7 +93,7 @@ def seeds_to_decide(
         if any(power(abs(mean - target), n, level, freedom) >= POWER for target in targets):
             return n
         if limit and one_sided:
-            sided = 1 - level_of(2 * one_sided, n)
+            sided = 1 - level_of(2 * one_sided, n, True)
             if equivalence_power(abs(mean), limit, n, sided, freedom) >= POWER:
                 return n
     return None

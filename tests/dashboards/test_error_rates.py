@@ -21,7 +21,7 @@ def test_a_look_after_every_run_decides_no_more_falsely():
 
 
 def test_looking_again_at_five_percent_would(monkeypatch):
-    monkeypatch.setattr(Design, "level", lambda self, rate, num: rate if num >= self.first else 0.0)
+    monkeypatch.setattr(Design, "level", lambda self, rate, num, patient=False: rate if num >= self.first else 0.0)
     falsely = claims.ever(claims.drawn("normal", 1000, 20, seed=2), Design(3), 20).any(1)
     assert falsely.mean() > 0.08, "what spending the rate is for"
 

@@ -95,18 +95,20 @@ def test_claims_that_fall_make_room():
     assert step_down([lambda rate: False] * 2, np.eye(2), 0.05, fallen=[0])[1] == 0.05
 
 
-@pytest.mark.parametrize("first", [3, 5])
-def test_any_looks_together_decide_at_the_claims_rate(first):
+@pytest.mark.parametrize(("first", "patient"), [(3, False), (5, False), (3, True)])
+def test_any_looks_together_decide_at_the_claims_rate(first, patient):
     design = Design(first)
     steps = np.random.default_rng(first).standard_normal((60_000, 40), dtype=np.float32)
     steps.cumsum(axis=1, out=steps)
-    bounds = np.array([special.ndtri(1 - design.level(0.05, num) / 2) * np.sqrt(num) for num in range(first, 41)])
+    bounds = np.array(
+        [special.ndtri(1 - design.level(0.05, num, patient) / 2) * np.sqrt(num) for num in range(first, 41)]
+    )
     crossed = np.abs(steps[:, first - 1 :]) > bounds
     assert crossed.any(1).mean() == pytest.approx(0.85 * 0.05, abs=0.003)  # 3.6 standard errors
-    assert crossed[:, 0].mean() == pytest.approx(0.03, abs=0.0026)
+    assert crossed[:, 0].mean() == pytest.approx(0.005 if patient else 0.03, abs=0.0026)
     for num in (10, 20):
         seen = crossed[:, : num - first + 1].any(1).mean()
-        assert seen == pytest.approx(0.05 * spent(first, 40, num), abs=0.003)
+        assert seen == pytest.approx(0.05 * spent(first, 40, num, patient), abs=0.003)
 
 
 def test_what_a_design_never_decides_with():
