@@ -11,11 +11,13 @@ from rich.table import Table
 from benchmarks import (
     augmentation,
     checkpoints,
+    claims,
     decoding,
     demo,
     large,
     memory,
     orchestration,
+    peers,
     probes,
     search,
     startup,
@@ -40,11 +42,13 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "store": store.rows,
     "demo": demo.rows,
     "search": search.rows,
+    "claims": claims.rows,
     "studies": studies.rows,
     "workers": workers.rows,
     "checkpoints": checkpoints.rows,
+    "peers": peers.rows,
 }
-MINUTES = ("checkpoints", "demo", "peers", "probes", "search", "studies", "workers")  # what takes so long
+MINUTES = ("checkpoints", "claims", "demo", "peers", "probes", "search", "studies", "workers")  # what takes so long
 DEFAULT = tuple(name for name in BENCHMARKS if name not in MINUTES)
 BUSY = 0.5  # running processes per core, of others, from which on the machine counts as busy
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from unlabeled.platform.metrics import DIFFERENCE
+from unlabeled.platform.metrics import BEST, DIFFERENCE, DOUBLE_DIFFERENCE, NEGLIGIBLE, ORDER, unit_of
 
 NO_RECORD = (
     "No study.json was found with its runs, so only the runs themselves can be shown: none was logged, or the place of "
@@ -12,6 +12,8 @@ NO_RECORD = (
 )
 _TEXTS = ("question", "source", "expected", "cost", "profile", "measure")
 _PUBLISHED = ("source", "setting", "quantity", "rows", "measure")
+_NAMES = ("order", "best", "among")
+_NEEDS = {ORDER: ("order",), BEST: ("best", "among"), DOUBLE_DIFFERENCE: ("than",)}
 _CLAIM = ("statement", "higher", "lower", "measure", "at_least")
 
 
@@ -40,6 +42,7 @@ def declared(found: Mapping[str, Any] | None, study: str = "") -> tuple[dict[str
 
     record["rows"] = part("rows", _is_rows, {})
     record["seeds"] = part("seeds", lambda value: _is_list(value) and all(isinstance(s, int) for s in value), [])
+    record["fixed"] = found.get("fixed") is True  # it came later
     record["also"] = part("also", lambda value: _is_list(value) and all(isinstance(m, str) for m in value), [])
     tables = part("published", _is_list, [])
     record["published"] = [_as_published(table) for table in tables if _is_published(table)]
@@ -57,7 +60,7 @@ def declared(found: Mapping[str, Any] | None, study: str = "") -> tuple[dict[str
         gaps += [
             f"“{claim['statement']}” compares the row {row!r}, which the study does not have."
             for claim in record["claims"]
-            for row in (claim["higher"], claim["lower"], *(claim["than"] or ()))
+            for row in dict.fromkeys([claim["higher"], claim["lower"], *_further(claim)])
             if row not in record["rows"]
         ]
     return record, gaps
@@ -91,7 +94,18 @@ def _is_claim(claim: Any) -> bool:
         and _is_number(claim.get("published_difference") or 0.0)
         and isinstance(claim.get("kind", DIFFERENCE), str)
         and _is_pair(claim.get("than"))
+        and _is_number(claim.get("negligible") or 0.0)
+        and all(_is_names(claim.get(name)) for name in _NAMES)
+        and all(claim.get(name) for name in _NEEDS.get(claim.get("kind", DIFFERENCE), ()))
     )
+
+
+def _further(claim: Mapping[str, Any]) -> list[str]:
+    return [row for name in ("than", *_NAMES) for row in claim[name] or ()]
+
+
+def _is_names(value: Any) -> bool:
+    return value is None or (_is_list(value) and all(isinstance(row, str) for row in value))
 
 
 def _is_pair(value: Any) -> bool:
@@ -105,8 +119,10 @@ def _is_number(value: Any) -> bool:
 def _as_claim(claim: Mapping[str, Any]) -> dict[str, Any]:
     of_lower = claim.get("lower_measure") or claim["measure"]  # claims of two measures came later
     texts = {name: value if isinstance(value := claim.get(name), str) else "" for name in ("source", "published")}
-    defaults = {"kind": DIFFERENCE, "than": None, "published_difference": None}
-    return {**defaults, **claim, **texts, "lower_measure": of_lower}
+    defaults = {"kind": DIFFERENCE, "than": None, "published_difference": None, **dict.fromkeys(_NAMES)}
+    if (negligible := claim.get("negligible")) is None:
+        negligible = NEGLIGIBLE if unit_of(claim["measure"]).is_fraction else 0.0
+    return {**defaults, **claim, **texts, "lower_measure": of_lower, "negligible": negligible}
 
 
 def _lacks(part: Any, names: Sequence[str]) -> str:

@@ -1,22 +1,28 @@
-"""What a study's declared seeds can show, said before they have run and beside what they gave."""
+"""What a study's declared seeds can show, said before they have run and beside what they gave; and what is open."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from unlabeled.dashboards import counted
-from unlabeled.dashboards.inference import LEVEL, paired_difference
-from unlabeled.dashboards.power import CHANCES, TYPICAL_SPREAD, corrected, pooled, smallest_effect
+from unlabeled.dashboards.comparisons import PAIRS, Comparison, compare, correlations, tables_of, weights_of
+from unlabeled.dashboards.inference import LEVEL
+from unlabeled.dashboards.looks import Design
+from unlabeled.dashboards.power import CHANCES, TYPICAL_SPREAD, pooled, smallest_effect
+from unlabeled.dashboards.several import rate_of_each
+from unlabeled.dashboards.spread import LENT
+from unlabeled.dashboards.verdicts import SIDE_SHARE, Verdict
 from unlabeled.dashboards.wording import count
-from unlabeled.platform.metrics import DIFFERENCE, unit_of
+from unlabeled.platform.metrics import BEST, DIFFERENCE, DOUBLE_DIFFERENCE, ORDER, unit_of
 
 
 def detectable(record: Mapping[str, Any], runs: pd.DataFrame | None = None) -> list[str]:
-    """Say, of each measure that has claims to judge, the smallest true difference that the seeds are likely to decide.
+    """Say, of each measure that has claims on differences, the smallest true one that the seeds are likely to decide.
 
-    That is with a power of 80 % at the level that Holm's method asks of the first claim. The spread over seeds is that
+    That is with a power of 80 % at the level that the first look asks of the first claim. The spread over seeds is that
     of the finished runs, the claims of a measure taken together; before there are any, a typical one where there is one
     for the measure's unit, and else the answer is in spreads.
 
@@ -25,23 +31,23 @@ def detectable(record: Mapping[str, Any], runs: pd.DataFrame | None = None) -> l
         runs: the study's runs; None or empty where there are none.
 
     Returns:
-        A sentence a measure; nothing where no claim is judged, or no seeds are declared.
+        A sentence a measure; nothing where no claim is on a difference, or no seeds are declared.
 
     Raises:
         UserError: the rows were measured by different protocols.
     """
-    judged = [claim for claim in record["claims"] if claim.get("kind", DIFFERENCE) == DIFFERENCE]
-    n = len(record["seeds"])
+    claims, n = record["claims"], len(record["seeds"])
+    judged = [claim for claim in claims if claim.get("kind", DIFFERENCE) in (DIFFERENCE, DOUBLE_DIFFERENCE, ORDER)]
     if not judged or not n:
         return []
-    several = count(n, "seed") + (f" and {len(judged)} claims" if len(judged) > 1 else " and 1 claim")
+    several = count(n, "seed") + f" and {count(len(claims), 'claim')}"
     if n == 1:
         return ["1 seed has no spread, so it can't decide any claim."]
-    effect = smallest_effect(n, corrected(LEVEL, len(judged)))
     found = []
     for measure in dict.fromkeys(claim["measure"] for claim in judged):
-        spread, whence = _spread([claim for claim in judged if claim["measure"] == measure], runs)
-        unit = unit_of(measure)
+        of_measure = [claim for claim in judged if claim["measure"] == measure]
+        spread, whence = _spread(of_measure, runs)
+        effect, unit = smallest_of(record, of_measure[0], n), unit_of(measure)
         in_spreads = f"{effect:.2g} times the spread of the difference over seeds"
         if not math.isfinite(spread) and unit.is_fraction:
             spread, whence = TYPICAL_SPREAD, "typical of a linear probe here; no runs tell this study's own"
@@ -55,15 +61,80 @@ def detectable(record: Mapping[str, Any], runs: pd.DataFrame | None = None) -> l
     return found
 
 
+def smallest_of(record: Mapping[str, Any], claim: Mapping[str, Any], n: int) -> float:
+    """Return the smallest true contrast of a claim, in its spreads, that ``n`` declared seeds decide with 80 %."""
+    claims, rows = record["claims"], len(record["rows"])
+    rate = 1 - LEVEL if len(claims) == 1 else (1 - SIDE_SHARE) * (1 - LEVEL)
+    each = rate_of_each(correlations([_planned(one, n) for one in claims]), rate)
+    design = Design(n, fixed=bool(record.get("fixed")))
+    of_pairs = rows <= 2 or (claim["lower_measure"] or claim["measure"]) != claim["measure"]
+    freedom = n - 1.0 if of_pairs else min((rows - 1.0) * (n - 1), 2 * (n - 1.0 + LENT))
+    return smallest_effect(n, 1 - design.level(each, n), freedom)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What it takes to decide a claim that is open.
+
+    Attributes:
+        verdict: of the claim as it stands.
+        seeds: that all of its rows need, in 4 chances of 5; None where no number that may decide is enough.
+        runs: row -> how many more runs of it that is; empty where ``seeds`` is None.
+        seconds: what those runs take one after the other; NaN where no run of a row has told.
+    """
+
+    verdict: Verdict
+    seeds: int | None
+    runs: Mapping[str, int]
+    seconds: float
+
+
+def needs(judged: Sequence[Verdict], runs: pd.DataFrame, most: int) -> list[Need]:
+    """Say of each open claim how many more runs of its rows decide it, and how long those take.
+
+    Args:
+        judged: verdicts of the study.
+        runs: one row per run.
+        most: seeds that a row may have.
+    """
+    done, found = counted.counted(runs), []
+    have = done.groupby("row")["seed"].nunique()
+    seconds = pd.to_numeric(done["seconds"]).groupby(done["row"]).mean()
+    for verdict in judged:
+        if verdict.decision != "not decided":
+            continue
+        seeds = verdict.seeds_to_decide
+        if seeds is None or seeds > most:
+            found.append(Need(verdict, None, {}, math.nan))
+            continue
+        more = {row: max(0, seeds - int(have.get(row, 0))) for row in rows_of(verdict.claim)}
+        found.append(
+            Need(verdict, seeds, more, sum(num * float(seconds.get(row, math.nan)) for row, num in more.items()))
+        )
+    return found
+
+
+def rows_of(claim: Mapping[str, Any]) -> list[str]:
+    """List the rows that a claim needs runs of."""
+    given = [claim["higher"], claim["lower"], *(claim.get("than") or ())]
+    named = claim.get("order") or (claim.get("among") if claim.get("kind") == BEST else None) or given
+    return [row for row in dict.fromkeys(named) if row]
+
+
+def _planned(claim: Mapping[str, Any], n: int) -> Comparison:
+    """Return a claim's contrast before anything is measured: it is correlated with others by the rows that it has."""
+    lower = claim["lower_measure"] or claim["measure"]
+    weights = weights_of(claim) if lower == claim["measure"] and claim.get("kind") != BEST else {}
+    name = claim["measure"] if lower == claim["measure"] else f"{claim['measure']} minus {lower}"
+    return Comparison(math.nan, math.nan, math.nan, n, math.nan, PAIRS, "", name, weights)
+
+
 def _spread(claims: list[Mapping[str, Any]], runs: pd.DataFrame | None) -> tuple[float, str]:
     """Return the spread of the claims' differences over seeds, all taken together, and where it comes from."""
     if runs is None or runs.empty:
         return math.nan, ""
-    nothing = pd.Series(dtype="float64")
-    spreads = []
-    for claim in claims:
-        sides = ((claim["measure"], claim["higher"]), (claim["lower_measure"] or claim["measure"], claim["lower"]))
-        higher, lower = (counted.scores(runs, measure).get(row, nothing) for measure, row in sides)
-        spreads.append(paired_difference(higher, lower).spread)
+    filled = [{**claim, "lower_measure": claim["lower_measure"] or claim["measure"]} for claim in claims]
+    tables = {measure: counted.scores(runs, measure) for measure in tables_of(filled)}
+    spreads = [compare(claim, tables).spread for claim in filled]
     known = sum(math.isfinite(spread) for spread in spreads)
     return pooled(spreads), f"from the finished runs of {count(known, 'claim')}"

@@ -1,16 +1,14 @@
-"""What a few seeds can say: intervals, and differences paired by seed.
+"""What a few seeds can say by themselves: intervals, and differences paired by seed.
 
 A study has two to five seeds, so everything here is exact for small samples: Student's t throughout (Student 1908),
-differences paired by seed because two rows with one seed share their data order and whatever else the seed decides,
-the effect size with Hedges' correction (Hedges 1981), and Holm's correction over several tests (Holm 1979). A test that
-has no p value yet counts in that correction like one of p = 1: else a decision made while runs are still out could be
-undone by the mere end of another row's, and looks at every arrival would decide falsely too often. Student's t takes
-the differences to be roughly normal, which so few of them can't check. An interval speaks of other seeds, not of other
-data or encoders.
+differences paired by seed because two rows with one seed share their data order and whatever else the seed decides, and
+the effect size with Hedges' correction (Hedges 1981). Student's t takes the differences to be roughly normal, which so
+few of them can't check. An interval speaks of other seeds, not of other data or encoders. Claims are judged with more:
+all rows of a study together, see :mod:`unlabeled.dashboards.spread`.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +16,7 @@ import pandas as pd
 from scipy import special, stats
 
 LEVEL = 0.95
+APART = 10.0  # fewer than one row in forty of five normal values is in two groups then, of ten one in ten thousand
 EQUAL_WITHIN = 1e-6  # relative: fractions are often means taken in float32, which are equal up to 6e-8
 
 
@@ -85,26 +84,8 @@ def paired_difference(
         return PairedDifference(interval, spread, math.nan, math.nan)
     n = interval.n
     t = (interval.mean - bound) / (spread / math.sqrt(n))
-    effect_size = interval.mean / spread * _few_seeds_correction(n - 1)
+    effect_size = interval.mean / spread * few_seeds_correction(n - 1)
     return PairedDifference(interval, spread, float(2 * stats.t.sf(abs(t), n - 1)), effect_size)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p values corrected for being several, by Holm's step-down method; NaN stay NaN, and count as 1.
-
-    So a corrected value never grows when another test gets its p value, or a smaller one.
-
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
-    >>> holm([0.01, float("nan"), float("nan")])
-    [0.03, nan, nan]
-    """
-    adjusted = [math.nan] * len(p_values)
-    largest = 0.0
-    for index, factor in holm_factors(p_values).items():  # from the smallest p value to the largest
-        largest = max(largest, min(1.0, factor * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
 
 
 def _present(values: Iterable[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -129,7 +110,7 @@ def _interval(
     return Interval(mean, mean - half, mean + half, n), spread
 
 
-def _few_seeds_correction(freedom: int) -> float:
+def few_seeds_correction(freedom: float) -> float:
     """Return Hedges' exact J, about 1 - 3 / (4 m - 1); NaN for one degree of freedom, where it is 0."""
     if freedom < 2:
         return math.nan
@@ -137,7 +118,22 @@ def _few_seeds_correction(freedom: int) -> float:
     return float(np.exp(log_ratio) / math.sqrt(freedom / 2))
 
 
-def holm_factors(p_values: Sequence[float]) -> dict[int, int]:
-    """Return index -> by how much Holm's method multiplies that p value, smallest first; NaN count but are left out."""
-    order = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=lambda index: p_values[index])
-    return {index: len(p_values) - rank for rank, index in enumerate(order)}
+def seeds_apart(values: "pd.Series[float]") -> "pd.Series[float]":
+    """Return the fewer values of a row that falls into two groups of seeds, or an outlier; nothing where it doesn't.
+
+    The values are cut at their largest gap. They count as two groups where that gap is ``APART`` times the deviation
+    within the groups, which normal values hardly ever show.
+
+    Args:
+        values: of one row, by seed; five or more, else nothing can be said.
+    """
+    ordered = values.dropna().sort_values()
+    if len(ordered) < 5:
+        return ordered.iloc[:0]
+    gaps = np.diff(ordered.to_numpy())
+    cut = int(gaps.argmax()) + 1
+    groups = ordered.iloc[:cut], ordered.iloc[cut:]
+    within = math.sqrt(sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / (len(ordered) - 2))
+    if gaps.max() <= max(APART * within, EQUAL_WITHIN * float(np.abs(ordered).max())):
+        return ordered.iloc[:0]
+    return min(groups, key=len)

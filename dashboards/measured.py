@@ -11,7 +11,7 @@ from scipy import stats
 
 from unlabeled.dashboards import counted, figures, varied, wording
 from unlabeled.dashboards.drawing import Drawn
-from unlabeled.dashboards.inference import mean_interval
+from unlabeled.dashboards.inference import mean_interval, seeds_apart
 from unlabeled.dashboards.shape import Grid, Line, shape_of
 from unlabeled.platform.metrics import Unit, unit_of
 
@@ -69,6 +69,7 @@ class Measured:
         published: the numbers that stand beside it, None where there are none.
         further: further published tables of the same metric, listed below it.
         figures: name, SVG and caption of each.
+        apart: of rows some of whose seeds lie apart from the others, which ones, in sentences.
     """
 
     metric: str
@@ -78,6 +79,7 @@ class Measured:
     published: Mapping[str, Any] | None
     further: list[Mapping[str, Any]]
     figures: list[Drawn]
+    apart: list[str]
 
     @property
     def rows(self) -> list[dict[Any, Any]]:
@@ -112,6 +114,7 @@ def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Mea
         UserError: the rows were measured by different protocols.
     """
     rows, all_published, found = table(record, runs, measure), _published(record, measure), []
+    scores = counted.scores(runs, measure)
     published, further = next(iter(all_published), None), all_published[1:]
     suffix = "" if measure == record["measure"] else "-" + slug(measure)
     if (rows["n"] > 0).any():
@@ -122,7 +125,27 @@ def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Mea
         caption = f"Measured against published, with 95 % intervals of the measured means. {_order(numbers)}"
         drawn = figures.published_figure(rows, measure, published["quantity"])
         found.append((f"published{suffix}", drawn, caption))
-    return Measured(measure, unit_of(measure), counted.protocol_of(runs, measure), rows, published, further, found)
+    return Measured(
+        measure,
+        unit_of(measure),
+        counted.protocol_of(runs, measure),
+        rows,
+        published,
+        further,
+        found,
+        _apart(scores, measure),
+    )
+
+
+def _apart(scores: pd.DataFrame, measure: str) -> list[str]:
+    """Say which seeds of a row lie apart: a mean of two groups is neither's."""
+    found = []
+    for row in scores.columns:
+        if len(few := seeds_apart(scores[row])):
+            values = ", ".join(f"seed {seed} at {unit_of(measure).value(value)}" for seed, value in few.items())
+            others = unit_of(measure).value(float(scores[row].dropna().drop(few.index).mean()))
+            found.append(f"{row}: {values}, apart from the others at {others}. Its mean is of two kinds of runs.")
+    return found
 
 
 def _by_shape(record: Mapping[str, Any], runs: pd.DataFrame, rows: pd.DataFrame, measure: str) -> Drawn:

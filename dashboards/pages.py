@@ -17,11 +17,12 @@ from unlabeled.dashboards.drawing import Drawn
 from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.inference import LEVEL
 from unlabeled.dashboards.power import CHANCES, seeds_in_words
+from unlabeled.dashboards.reasons import compared_rows
 from unlabeled.dashboards.verdicts import is_ours, published_of
 from unlabeled.platform.metrics import duration, unit_of
 
 TEMPLATES = Path(__file__).parent / "templates"
-SYMBOLS = {"held": "✓", "smaller than claimed": "↓", "contradicted": "✗", "not decided": "?"}
+SYMBOLS = {"held": "✓", "no difference": "=", "smaller than claimed": "↓", "contradicted": "✗", "not decided": "?"}
 
 Link = tuple[str, str]
 """Words, and where they lead."""
@@ -134,6 +135,7 @@ def render(template: str, **values: object) -> str:
     environment.tests["finite"] = math.isfinite
     environment.globals |= {"symbols": SYMBOLS, "unit_of": unit_of, "level": LEVEL, "chances": CHANCES}
     environment.globals |= {"is_ours": is_ours, "published_of": published_of, "seeds_in_words": seeds_in_words}
+    environment.globals |= {"compared_rows": compared_rows}
     return environment.get_template(template).render(**values)
 
 

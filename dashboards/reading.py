@@ -1,6 +1,6 @@
 """From a study's runs to its report: what there is to say is read off them here, and written elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,11 +9,11 @@ from unlabeled.dashboards import counted, figures, sections
 from unlabeled.dashboards.declared import declared
 from unlabeled.dashboards.detectable import detectable
 from unlabeled.dashboards.drawing import Drawn
+from unlabeled.dashboards.looks import Look
 from unlabeled.dashboards.measured import measured, slug
 from unlabeled.dashboards.report import Report
 from unlabeled.dashboards.shown import Artifacts
-from unlabeled.dashboards.verdicts import verdicts
-from unlabeled.platform.metrics import DIFFERENCE
+from unlabeled.dashboards.verdicts import judge
 
 EPOCH_COLUMNS = ("run_id", "row", "seed", "epoch", "metric", "value")
 
@@ -24,6 +24,7 @@ def read_report(
     epochs: pd.DataFrame,
     artifacts: Artifacts | None = None,
     name: str = "",
+    looks: Sequence[Look] = (),
 ) -> Report:
     """Read off a study's runs what there is to say.
 
@@ -33,6 +34,7 @@ def read_report(
         epochs: long frame of metrics over epochs.
         artifacts: row -> its pictures (PNG) by name, as far as there are any.
         name: the study's, where the record has none.
+        looks: what was decided before, the oldest first.
 
     Raises:
         UserError: the rows were measured by different protocols.
@@ -44,14 +46,14 @@ def read_report(
     if read["rows"] and others:
         gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
     parts = [measured(read, runs, measure) for measure in (read["measure"], *read["also"]) if measure]
-    judged = verdicts([claim for claim in read["claims"] if claim["kind"] == DIFFERENCE], runs)
+    judged, look = judge(read, runs, looks)
     return Report(
         record=read,
         gaps=gaps,
         runs=runs,
         parts=parts,
         judged=judged,
-        unjudged=[claim for claim in read["claims"] if claim["kind"] != DIFFERENCE],
+        look=look,
         shows=detectable(read, runs),
         curves=_curves(runs, epochs, list(dict.fromkeys([*read["rows"], *others]))),
         curves_left_out=sections.curves(epochs, counted.counted(runs))[1],

@@ -13,6 +13,8 @@ import pandas as pd
 
 from unlabeled.dashboards import counted, sections
 from unlabeled.dashboards.drawing import Drawn
+from unlabeled.dashboards.forest import forests
+from unlabeled.dashboards.looks import FIRST_SHARE, Look
 from unlabeled.dashboards.measured import Measured
 from unlabeled.dashboards.pages import Columns, Page, Reported
 from unlabeled.dashboards.shown import Artifacts, gallery
@@ -31,7 +33,7 @@ class Report(Reported):
         runs: every run.
         parts: one per measure, the one that answers the question first.
         judged: a verdict for each claim that is judged.
-        unjudged: the claims that are declared, and can't be judged yet.
+        look: what to write down of this look at the claims, for the next one.
         shows: of each measure with claims, what a study of its seeds can show, in a sentence.
         curves: name, SVG and caption of each figure over epochs.
         curves_left_out: metrics over epochs that are not drawn.
@@ -44,7 +46,7 @@ class Report(Reported):
     runs: pd.DataFrame
     parts: list[Measured]
     judged: list[Verdict]
-    unjudged: list[Mapping[str, Any]]
+    look: Look
     shows: list[str]
     curves: list[Drawn]
     curves_left_out: list[str]
@@ -114,6 +116,7 @@ class Report(Reported):
         done, runs = self.done, self.runs
         order = [row for row in self.rows if (done["row"] == row).any()]
         setup_runs, setup_rows = (done, order) if order else (runs, list(dict.fromkeys(runs["row"].dropna())))
+        answers = forests(self.judged)
         values = dict(
             record=self.record,
             gaps=self.gaps,
@@ -123,8 +126,9 @@ class Report(Reported):
             superseded=int((runs["status"] == "FINISHED").sum()) - len(done),
             measures=sorted(name for name in runs.columns if name.startswith("test/") and runs[name].notna().any()),
             verdicts=self.judged,
-            unjudged=self.unjudged,
             shows=self.shows,
+            forests=answers,
+            first_share=FIRST_SHARE,
             decisions=self.decisions,
             curves=self.curves,
             curves_left_out=self.curves_left_out,
@@ -142,21 +146,21 @@ class Report(Reported):
             "runs.csv": runs.to_csv(index=False),
             "verdicts.csv": verdict_frame(self.judged).to_csv(index=False),
         }
-        drawn = [*(figure for one in self.parts for figure in one.figures), *self.curves]
+        drawn = [*answers, *(figure for one in self.parts for figure in one.figures), *self.curves]
         return Page("report.html.j2", values, drawn, files)
 
 
 def verdict_frame(judged: list[Verdict]) -> pd.DataFrame:
     """Lay verdicts out as a frame, a claim each."""
-    columns = ["statement", "source", "measure", "higher", "lower", "at_least", "published", "decision", "reason", "n"]
-    columns += ["difference", "low", "high", "published_difference", "p", "p_holm", "effect_size", "spread"]
+    columns = ["statement", "source", "kind", "measure", "higher", "lower", "at_least", "negligible", "published"]
+    columns += ["decision", "direction", "size", "reason", "n", "difference", "low", "high", "deciding_low"]
+    columns += ["deciding_high", "level", "published_difference", "p", "effect_size", "spread", "freedom", "model"]
     columns += ["seeds_to_decide"]
-    lines = []
-    for verdict in judged:
-        interval = asdict(verdict.difference)
-        lines.append(
-            {**verdict.claim, **interval, **{name: getattr(verdict, name) for name in ("decision", "reason", "p")}}
-            | {"difference": interval["mean"], "p_holm": verdict.p_adjusted, "effect_size": verdict.effect_size}
-            | {"spread": verdict.spread, "seeds_to_decide": verdict.seeds_to_decide}
-        )
+    read = ("decision", "direction", "size", "reason", "level", "p", "effect_size", "spread", "freedom", "model")
+    lines = [
+        {**verdict.claim, **asdict(verdict.difference), **{name: getattr(verdict, name) for name in read}}
+        | {"difference": verdict.difference.mean, "seeds_to_decide": verdict.seeds_to_decide}
+        | {"deciding_low": verdict.deciding.low, "deciding_high": verdict.deciding.high}
+        for verdict in judged
+    ]
     return pd.DataFrame(lines, columns=columns).astype({"seeds_to_decide": "Int64"})

@@ -1,19 +1,35 @@
-"""Verdicts on published claims: what the runs of a study say of each, by differences paired by seed."""
+"""Verdicts on published claims: what the runs of a study say of each, and how sure that is."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from unlabeled.dashboards import counted
-from unlabeled.dashboards.inference import LEVEL, Interval, PairedDifference, holm, holm_factors, paired_difference
-from unlabeled.dashboards.power import CHANCES, MAX_SEEDS, seeds_for, seeds_in_words
-from unlabeled.dashboards.wording import count, probability
-from unlabeled.platform.metrics import OURS, unit_of
+from unlabeled.dashboards import counted, reasons
+from unlabeled.dashboards.comparisons import (
+    Comparison,
+    Tables,
+    compare,
+    correlations,
+    identity,
+    pairs_of,
+    rising,
+    tables_of,
+)
+from unlabeled.dashboards.decisions import Decision, Judged, best_in_set, both, has_side, main_decision, side_decision
+from unlabeled.dashboards.inference import LEVEL, Interval, few_seeds_correction
+from unlabeled.dashboards.looks import Design, Look, decided_before
+from unlabeled.dashboards.power import seeds_to_decide
+from unlabeled.dashboards.several import step_down
+from unlabeled.platform.metrics import BEST, OURS, unit_of
 
-Decision = Literal["held", "smaller than claimed", "contradicted", "not decided"]
+SIDE_SHARE = 0.1  # of a study's rate, for what a claim does not ask: that a claimed difference is none
+
+__all__ = ["Decision", "Verdict", "is_ours", "judge", "published_of", "verdict", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -22,39 +38,73 @@ class Verdict:
 
     Attributes:
         claim: the claim as recorded.
-        decision: ``held``; ``smaller than claimed``, where the claim asks for a size, and the mean has its sign but all
-            of the interval lies below; ``contradicted``; or ``not decided``.
-        reason: why, in one sentence with numbers in the measure's unit.
-        difference: higher minus lower, with its interval.
-        p: two-sided, of a difference equal to what the claim asks for at least.
-        p_adjusted: the same after Holm's correction; equal to ``p`` where none was applied.
-        effect_size: Hedges' g of the paired differences.
-        n: seeds that both rows have.
-        spread: of the differences over seeds; NaN below two seeds.
-        seeds_to_decide: how many decide with a power of 80 % if the true mean and spread are those seen here; None
-            where the claim is decided, where the seeds give no spread, or beyond ``MAX_SEEDS``.
+        decision: ``held``; ``contradicted``; ``no difference``, where all of the interval is negligible; ``smaller than
+            claimed``, where the claim asks for a size that all of the interval lies below; or ``not decided``.
+        reason: why, in a sentence or two with numbers in the measure's unit.
+        difference: the claim's contrast with its 95 % interval, by itself.
+        deciding: the same with the interval that decides: wider, for the study's other claims and looks.
+        level: two-sided, of the deciding interval; 0 where the design decides nothing with these seeds.
+        p: two-sided, of a contrast equal to what the claim asks for at least, by itself.
+        effect_size: Hedges' g: the contrast over its spread, corrected for few seeds.
+        n: seeds that all rows of the claim have.
+        spread: of the contrast over seeds, as the model has it; NaN below two seeds.
+        freedom: degrees of freedom of the model's error.
+        model: what the error is taken from.
+        why: why that model.
+        tau: of an order of rows: Kendall's tau with the true means, and its interval; None for other kinds.
+        seeds_to_decide: how many decide with a power of 80 % if the true contrast and spread are those seen here; None
+            where the claim is decided, where the seeds give no spread, or where no number that may decide does.
+        decided_earlier: seeds at the earlier look that has decided; 0 where this one does, or none.
     """
 
     claim: Mapping[str, Any]
     decision: Decision
     reason: str
     difference: Interval
+    deciding: Interval
+    level: float
     p: float
-    p_adjusted: float
     effect_size: float
     n: int
     spread: float
+    freedom: float
+    model: str
+    why: str
+    tau: Interval | None
     seeds_to_decide: int | None
+    decided_earlier: int = 0
 
     @property
     def label(self) -> str:
         """What a badge says: a claim that asks for no size can hold in its direction only, whatever was published."""
-        if self.decision != "held" or self.claim["at_least"]:
+        if self.decision != "held" or self.claim["at_least"] or not reasons.is_directed(self.claim):
             return self.decision
+        return f"direction held{', smaller than published' if self.size == 'smaller than published' else ''}"
+
+    @property
+    def direction(self) -> str:
+        """Which way the contrast is shown to be: ``as claimed``, ``reversed``, or ``open``."""
+        if self.deciding.low > 0:
+            return "as claimed"
+        return "reversed" if self.deciding.high < 0 else "open"
+
+    @property
+    def size(self) -> str:
+        """How the contrast compares with the published one, on the same scale; empty where none is published."""
         published = self.claim.get("published_difference")
-        if published is not None and self.difference.high < published:
-            return "direction held, smaller than published"
-        return "direction held"
+        if published is None or not reasons.is_directed(self.claim):
+            return ""
+        if self.deciding.high < published:
+            return "smaller than published"
+        return "at least as large as published" if self.deciding.low >= published else "open"
+
+    @property
+    def answers(self) -> str:
+        """Direction and size, which are two answers; empty where a claim is not of that kind, or nothing is known."""
+        if not reasons.is_directed(self.claim) or not self.difference.n or self.level <= 0:
+            return ""
+        size = f"; size: {self.size}" if self.size else ""
+        return f"Direction: {self.direction}{size}."
 
     @property
     def is_ours(self) -> bool:
@@ -77,10 +127,10 @@ class Verdict:
 
     @property
     def leaning(self) -> str:
-        """Which way the mean leans where the seeds have not decided; empty where it does not."""
+        """Which way the contrast leans where the seeds have not decided; empty where it does not."""
         if self.decision != "not decided" or math.isnan(self.difference.mean):
             return ""
-        return _leaning(self.difference.mean, float(self.claim["at_least"]))
+        return reasons.leaning(self.claim, self.difference.mean)
 
 
 def is_ours(claim: Mapping[str, Any]) -> bool:
@@ -95,8 +145,38 @@ def published_of(claim: Mapping[str, Any]) -> str:
     return words or ("" if number is None else unit_of(claim["measure"]).difference(number))
 
 
+def judge(
+    record: Mapping[str, Any], runs: pd.DataFrame, looks: Sequence[Look] = (), when: str = "", level: float = LEVEL
+) -> tuple[list[Verdict], Look]:
+    """Judge a study's claims, and say what to write down of this look, so that the next one knows of it.
+
+    Without earlier looks the verdicts are as safe, if the declared seeds were the same at every look: see
+    :class:`unlabeled.dashboards.looks.Design`. With them, the first look's seeds stay the design's, and what a look has
+    decided stays decided.
+
+    Args:
+        record: of the study, as :func:`unlabeled.dashboards.declared.declared` reads it.
+        runs: one row per run.
+        looks: those before, the oldest first.
+        when: this look's time in UTC, as ISO 8601; now, where none is given.
+        level: 1 minus the chance of any false decision on the study's claims.
+
+    Raises:
+        UserError: the rows were measured by different protocols.
+    """
+    first = looks[0].first if looks else len(record["seeds"])
+    design = Design(first, fixed=bool(record.get("fixed"))) if first else None
+    found = verdicts(record["claims"], runs, level, design, looks)
+    seeds = tuple(sorted({int(seed) for seed in counted.counted(runs)["seed"].dropna()}))
+    said = {
+        identity(one.claim): {"n": one.decided_earlier or one.n, "level": one.level, "decision": one.decision}
+        for one in found
+    }
+    return found, Look(when or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", first, seeds, said)
+
+
 def verdict(claim: Mapping[str, Any], runs: pd.DataFrame, level: float = LEVEL) -> Verdict:
-    """Judge one claim by itself, without a correction for other claims; see :func:`verdicts`.
+    """Judge one claim by itself, as if it were its study's only one; see :func:`verdicts`.
 
     Raises:
         UserError: the rows were measured by different protocols.
@@ -108,127 +188,99 @@ def verdicts(
     claims: Sequence[Mapping[str, Any]],
     runs: pd.DataFrame,
     level: float = LEVEL,
-    correct_for_several: bool = True,
+    design: Design | None = None,
+    looks: Sequence[Look] = (),
 ) -> list[Verdict]:
-    """Judge a study's claims on differences paired by seed.
+    """Judge a study's claims by one model of its rows and seeds.
 
-    A claim held if the whole interval of ``higher`` minus ``lower`` lies above ``at_least``. If the whole interval lies
-    below, it is smaller than claimed where the mean is above zero, else contradicted. Otherwise it is not decided. With
-    ``correct_for_several`` the p value must stand after Holm's correction too, so that the chance of any wrong decision
-    in the study stays at ``1 - level`` or less, for seeds whose number does not depend on what they showed.
+    The chance of any false decision, over all claims and all looks that the design allows, is at most ``1 - level``.
+    A claim's own question has nine tenths of that rate: does the difference lie above what is asked for, or below; is a
+    claimed absence negligible. The other question (is a claimed difference negligible, a claimed absence a difference)
+    has the rest, as both could be decided falsely. Within each, claims that share rows are tested together and step
+    down. A study of one claim has the whole rate for either, of which one null hypothesis is true at most.
 
     Args:
-        claims: all of the study that are judged, whether or not their runs are done; with ``higher``, ``lower``,
-            ``measure``, ``lower_measure`` and ``at_least`` (in the measure's unit).
+        claims: all of the study, whether or not their runs are done, as recorded.
         runs: one row per run, as ``dashboards.frames`` returns them.
-        level: of the intervals.
-        correct_for_several: apply Holm's correction.
+        level: 1 minus the study's error rate.
+        design: when claims are looked at; None takes this look for the only one, with whatever seeds there are.
+        looks: earlier ones.
 
     Raises:
         UserError: the rows were measured by different protocols.
     """
-    wanted = {claim[of] for claim in claims for of in ("measure", "lower_measure")}
-    by_seed = {measure: counted.scores(runs, measure) for measure in wanted}
-    nothing = pd.Series(dtype="float64")
-    differences = [
-        paired_difference(
-            by_seed[claim["measure"]].get(claim["higher"], nothing),
-            by_seed[claim["lower_measure"]].get(claim["lower"], nothing),
-            claim["at_least"],
-            level,
-        )
-        for claim in claims
+    tables = {measure: counted.scores(runs, measure) for measure in tables_of(claims)}
+    before, judged = decided_before(looks), []
+    for claim in claims:
+        pairs = pairs_of(claim, tables) if claim["kind"] == BEST else {}
+        compared = best_in_set(claim, pairs) if pairs else compare(claim, tables)
+        judged.append(Judged(claim, compared, pairs, design or Design(compared.n, fixed=True)))
+    rate = 1 - level
+    side = [place for place, one in enumerate(judged) if has_side(one.claim)]
+    split = len(judged) > 1 and bool(side)
+    correlation = correlations([one.compared for one in judged])
+    earlier = [place for place, one in enumerate(judged) if identity(one.claim) in before]
+    main_rates = step_down(
+        [_falls(main_decision, one) for one in judged], correlation, rate * (1 - SIDE_SHARE * split), earlier
+    )
+    of_side = step_down(
+        [_falls(side_decision, judged[place]) for place in side],
+        correlation[np.ix_(side, side)],
+        rate * (SIDE_SHARE if split else 1.0),
+        [at for at, place in enumerate(side) if place in earlier],
+    )
+    side_rates = dict(zip(side, of_side, strict=True))
+    return [
+        _verdict(one, main_rates[place], side_rates.get(place, 0.0), len(judged), level, tables, before)
+        for place, one in enumerate(judged)
     ]
-    p_values = [difference.p for difference in differences]
-    adjusted = holm(p_values) if correct_for_several else p_values
-    bounds = [float(claim["at_least"]) for claim in claims]
-    factors = holm_factors(p_values) if correct_for_several else {}
-    levels = [1 - (1 - level) / factors.get(index, 1) for index in range(len(claims))]
-    seeds = [_seeds_to_decide(*each) for each in zip(differences, bounds, levels, strict=True)]
-    before = 0  # Holm's method decides in the order of p values, and ends at the first that is not decided
-    for index in factors:
-        before = seeds[index] = max(before, seeds[index])
-    return [_judge(*each, level) for each in zip(claims, differences, adjusted, seeds, strict=True)]
 
 
-def _judge(
-    claim: Mapping[str, Any], difference: PairedDifference, p_adjusted: float, enough: int, level: float
+def _falls(decides: Callable[[Judged, float], Decision | None], one: Judged) -> Callable[[float], bool]:
+    return lambda rate: decides(one, rate) is not None
+
+
+def _verdict(
+    one: Judged,
+    main_rate: float,
+    side_rate: float,
+    num_claims: int,
+    level: float,
+    tables: Tables,
+    before: Mapping[str, Mapping[str, Any]],
 ) -> Verdict:
-    interval, bound = difference.interval, float(claim["at_least"])
-    decision: Decision = "not decided"
-    if p_adjusted < 1 - level:
-        if interval.low > bound:
-            decision = "held"
-        elif interval.high < bound:
-            decision = "smaller than claimed" if interval.mean > 0 else "contradicted"
-    seeds = enough if decision == "not decided" and difference.spread > 0 and enough <= MAX_SEEDS else None
-    return Verdict(
+    claim, compared = one.claim, one.compared
+    decision, earlier = both(one, main_rate, side_rate), 0
+    if (said := before.get(identity(claim))) is not None:
+        decision, earlier = said["decision"], int(said["n"])
+    alone, now = compared.interval(1 - level), one.design.level(main_rate, compared.n)
+    bound, more = float(claim["at_least"]), None
+    if decision == "not decided":
+        more = seeds_to_decide(claim, compared, one.design, main_rate, side_rate)
+    found = Verdict(
         claim=claim,
         decision=decision,
-        reason=_reason(claim, difference, decision, p_adjusted, seeds, level),
-        difference=interval,
-        p=difference.p,
-        p_adjusted=p_adjusted,
-        effect_size=difference.effect_size,
-        n=interval.n,
-        spread=difference.spread,
-        seeds_to_decide=seeds,
+        reason="",
+        difference=alone,
+        deciding=one.interval(main_rate),
+        level=now,
+        p=compared.p(bound),
+        effect_size=_effect_size(compared),
+        n=compared.n,
+        spread=compared.spread,
+        freedom=compared.freedom,
+        model=compared.model,
+        why=compared.why,
+        tau=rising(claim, tables),
+        seeds_to_decide=more,
+        decided_earlier=earlier,
     )
+    sentence = reasons.reason(one, decision, alone, now, num_claims, more, earlier, found.tau, level)
+    return Verdict(**{**found.__dict__, "reason": sentence})
 
 
-def _reason(
-    claim: Mapping[str, Any],
-    difference: PairedDifference,
-    decision: Decision,
-    p_adjusted: float,
-    seeds: int | None,
-    level: float,
-) -> str:
-    interval, bound, unit = difference.interval, float(claim["at_least"]), unit_of(claim["measure"])
-    rows = f"{claim['higher']} minus {claim['lower']}"
-    if claim["lower_measure"] != claim["measure"]:
-        rows = f"{claim['measure']} of {claim['higher']} minus {claim['lower_measure']} of {claim['lower']}"
-    if interval.n < 2:
-        found = "none did" if interval.n == 0 else f"one did ({unit.difference(interval.mean)})"
-        return f"{rows} needs at least two seeds that finished in both rows, and {found}."
-    if difference.spread == 0:
-        return (
-            f"{rows} is {unit.difference(interval.mean)} in each of {interval.n} seeds: equal differences have no "
-            "spread to judge by, so make sure that the seed reaches the run, or run more seeds."
-        )
-    goal = "zero" if bound == 0 else f"the {unit.difference(bound)} claimed"
-    found = (
-        f"{rows} is {unit.difference(interval.mean)}, {100 * level:g} % interval {unit.signed(interval.low)} to "
-        f"{unit.signed(interval.high)} over {count(interval.n, 'seed')}"
-    )
-    if decision == "smaller than claimed":
-        return f"{found}: all of it lies below {goal}, and {'' if interval.low > 0 else 'its mean '}above zero."
-    if decision != "not decided":
-        return f"{found}: all of it lies {'above' if decision == 'held' else 'below'} {goal}."
-    if interval.low > bound or interval.high < bound:
-        why = f"clear of {goal} by itself, but not after Holm's correction ({probability(p_adjusted)})"
-    else:
-        why = f"{goal} lies inside"
-    leaning = _leaning(interval.mean, bound)
-    leans = f"the mean leans {leaning}" if leaning else "the mean leans neither way"
-    return (
-        f"{found}: {why}. {leans.capitalize()}; if the difference is what was measured, it takes "
-        f"{seeds_in_words(seeds)} to decide in {CHANCES}, and {count(interval.n, 'seed')} can tell "
-        "no more than the order of magnitude."
-    )
-
-
-def _leaning(mean: float, bound: float) -> str:
-    if mean == bound:
-        return ""
-    return "towards the claim" if mean > bound else "towards less than is claimed" if mean > 0 else "against the claim"
-
-
-def _seeds_to_decide(difference: PairedDifference, bound: float, level: float) -> int:
-    """Return how many seeds have a power of 80 % at this mean and spread; more than MAX_SEEDS: none.
-
-    Without a spread nothing is known of more seeds, and nothing holds others up.
-    """
-    if not difference.spread > 0:
-        return 0
-    return seeds_for(abs(difference.interval.mean - bound) / difference.spread, level)
+def _effect_size(compared: Comparison) -> float:
+    """Return Hedges' g of the contrast, NaN for fewer than two degrees of freedom."""
+    if not compared.spread > 0:
+        return math.nan
+    return compared.estimate / compared.spread * few_seeds_correction(max(1.0, compared.freedom))

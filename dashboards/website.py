@@ -26,6 +26,7 @@ from unlabeled.dashboards.verdicts import Verdict
 GROUPS = {
     "contradicted": "Measured clearly otherwise than claimed.",
     "smaller than claimed": "The sign is as claimed; the size is clearly below what was asked for.",
+    "no difference": "A difference was claimed, and what there is of one is negligible.",
     "held": "Measured as claimed; where no size is asked for, the direction is all that held.",
     "not decided": "The seeds so far leave it open.",
 }
@@ -141,8 +142,7 @@ def write_site(
     shared = {"reports": reports, "waiting": waiting, "failed": failed, "searches": searches, "groups": groups}
     rows = {about.name: used.get(about.name, []) for about in abouts}
     links = {about.name: method_page(about.name) for about in abouts}
-    unjudged = sum(len(report.unjudged) for report in reports.values())
-    claims = render("claims-page.html.j2", about=GROUPS, judged=judged, num_unjudged=unjudged, **shared)
+    claims = render("claims-page.html.j2", about=GROUPS, judged=judged, **shared)
     cards = {
         study: (strip(report.parts[0]), extremes(report.parts[0])) if report.parts else ("", [])
         for study, report in reports.items()

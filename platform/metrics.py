@@ -15,7 +15,14 @@ ABSENT = "—"
 OURS: Final = "ours"
 """The source of a claim that no paper makes: it is what its study asks by itself."""
 DIFFERENCE: Final = "difference"
-"""The kind of claim that is judged: one row measures more than another. Others are declared, and stay open."""
+"""The kind of claim that one row measures more than another; the other kinds are below."""
+NO_DIFFERENCE: Final = "no difference"
+DOUBLE_DIFFERENCE: Final = "difference of differences"
+ORDER: Final = "order"
+BEST: Final = "best in a set"
+COLLAPSE: Final = "collapse"
+NEGLIGIBLE: Final = 0.01
+"""What is too small to matter of a fraction, unless a claim says otherwise: one point."""
 
 
 @dataclass(frozen=True)

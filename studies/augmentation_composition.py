@@ -75,5 +75,10 @@ STUDY = Study(
             lower="crop then rotation",
             **SAID,
         ),
+        Claim(
+            statement="Cropping and colour stand out: in one order or the other, no pair is better.",
+            best=("crop then colour", "colour then crop"),
+            **SAID,
+        ),
     ),
 )

@@ -58,21 +58,8 @@ STUDY = Study(
     rows={f"{percent} % hidden": {"method.mask_ratio": percent / 100} for percent in (25, 50, 75, 90)},
     claims=(
         Claim(
-            statement="Hiding 75 % beats hiding 25 %.",
-            higher="75 % hidden",
-            lower="25 % hidden",
-            **STEADY,
-        ),
-        Claim(
-            statement="Hiding 50 % beats hiding 25 %.",
-            higher="50 % hidden",
-            lower="25 % hidden",
-            **STEADY,
-        ),
-        Claim(
-            statement="Hiding 75 % beats hiding 50 %.",
-            higher="75 % hidden",
-            lower="50 % hidden",
+            statement="Up to 75 %, hiding more is better, steadily.",
+            order=("25 % hidden", "50 % hidden", "75 % hidden"),
             **STEADY,
         ),
         Claim(

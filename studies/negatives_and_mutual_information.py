@@ -32,8 +32,5 @@ STUDY = Study(
     },
     measure=BOUND,
     also=("test/linear/top1",),
-    claims=(
-        Claim(statement="Some beat few.", higher="some", lower="few", **TIGHTER),
-        Claim(statement="Many beat some.", higher="many", lower="some", **TIGHTER),
-    ),
+    claims=(Claim(statement="The more negatives, the tighter the bound.", order=("few", "some", "many"), **TIGHTER),),
 )

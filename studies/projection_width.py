@@ -42,14 +42,6 @@ STUDY = Study(
             lower_measure=AFTER,
             **LAYERS,
         ),
-        Claim(
-            statement="It does so by as much as published.",
-            higher="non-linear, 128",
-            lower="non-linear, 128",
-            lower_measure=AFTER,
-            at_least=LAYERS["published_difference"],
-            **LAYERS,
-        ),
         *(
             Claim(
                 statement=f"With a {head} head, an output four times as wide is no better.",

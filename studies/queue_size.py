@@ -34,9 +34,8 @@ STUDY = Study(
     },
     claims=(
         Claim(
-            statement="The longest queue beats the shortest.",
-            higher="queue 5",
-            lower="queue 1",
+            statement="The longer the queue, the better the features.",
+            order=tuple(f"queue {place}" for place in range(1, 6)),
             **MORE_IS_BETTER,
         ),
         Claim(

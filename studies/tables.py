@@ -171,6 +171,37 @@ class Column:
             statement=statement, higher=higher, lower=lower, **{**against(self[higher], self[lower]), **fields}
         )
 
+    def rising(self, statement: str, *rows: str, **fields: Any) -> Claim:
+        """Claim what its cells say of an order of rows, from the least to the most.
+
+        The published size is, like the measured one, the rise from the first to the last along the straight line
+        through all of them.
+        """
+        numbers = [self[row].number for row in rows]
+        middle = (len(rows) - 1) / 2
+        slope = sum((at - middle) * (number or 0.0) for at, number in enumerate(numbers))
+        rise = slope / sum((at - middle) ** 2 for at in range(len(rows))) * (len(rows) - 1)
+        known = self[rows[0]].unit in SCALE and None not in numbers
+        return Claim(
+            statement=statement,
+            order=rows,
+            source=self.source,
+            published=f"{', '.join(str(self[row]) for row in rows)} {self[rows[0]].unit}".strip(),
+            published_difference=round(rise * SCALE[self[rows[0]].unit], 9) if known else None,
+            **fields,
+        )
+
+    def best(self, statement: str, *rows: str, **fields: Any) -> Claim:
+        """Claim that the best of its rows is one of these; how far ahead of the others it is, its cells say."""
+        others = [row for row in fields.get("among", self.cells) if row not in rows]
+        leader, rival = (max(those, key=lambda row: self[row].number or 0.0) for those in (rows, others))
+        return Claim(statement=statement, best=rows, **{**against(self[leader], self[rival]), **fields})
+
+    def collapse(self, statement: str, row: str, **fields: Any) -> Claim:
+        """Claim that a row learns nothing."""
+        given = {"source": self.source, "published": self[row].measured}
+        return Claim(statement=statement, collapsed=row, **{**given, **fields})
+
 
 def beside(*columns: Column, measure: str = "", note: str = "") -> Published:
     """Put columns that have different rows beside one measure, with a note on what is otherwise here.

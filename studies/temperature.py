@@ -20,6 +20,7 @@ CASES = {
     "not unit, 10": {"l2_norm": "0", "temperature": "10"},
     "not unit, 100": {"l2_norm": "0", "temperature": "100"},
 }
+UNIT = ("unit, 0.05", "unit, 0.1", "unit, 0.5", "unit, 1")
 TOP1, CONTRASTIVE, CHOICE = (
     Column("simclr_temperature", name, CASES) for name in ("top1", "contrastive_acc", "entropy")
 )
@@ -39,14 +40,13 @@ STUDY = Study(
     also=(PRETEXT, ENTROPY),
     published=(TOP1.beside(), CONTRASTIVE.beside(PRETEXT), CHOICE.beside(ENTROPY)),
     claims=(
+        TOP1.best("A temperature of 0.1 is the best.", "unit, 0.1", among=UNIT),
         TOP1.claim("0.1 beats 1.", "unit, 0.1", "unit, 1"),
         TOP1.claim("0.1 beats 0.05: smaller is not always better.", "unit, 0.1", "unit, 0.05"),
         TOP1.claim("Unit vectors make better features.", "unit, 0.1", "not unit, 10"),
         CONTRASTIVE.claim(
             "Without unit vectors, the pretext task is solved better.", "not unit, 10", "unit, 0.1", measure=PRETEXT
         ),
-        CHOICE.claim(
-            "A higher temperature spreads the choice over more candidates.", "unit, 1", "unit, 0.1", measure=ENTROPY
-        ),
+        CHOICE.rising("The higher the temperature, the more candidates share the choice.", *UNIT, measure=ENTROPY),
     ),
 )

@@ -24,7 +24,7 @@ def study_list() -> None:
 def study_show(name: StudyName, profile: Profile = "laptop", home: Home = None) -> None:
     """Show what a study asks, runs and claims, and how small a difference its seeds can show."""
     from unlabeled.platform.config import plain
-    from unlabeled.platform.metrics import DIFFERENCE, OURS
+    from unlabeled.platform.metrics import OURS
 
     study = find_study(name)
     say_question(study)
@@ -40,7 +40,7 @@ def study_show(name: StudyName, profile: Profile = "laptop", home: Home = None) 
     print("\nclaims")
     for claim in study.claims:
         published = f" Published: {claim.published}." if claim.published else " Ours." if claim.source == OURS else ""
-        print(f"  {claim.statement}{published}{'' if claim.kind == DIFFERENCE else ' Declared, not judged yet.'}")
+        print(f"  {claim.statement}{published}")
     if can := seeds_show(study, profile, home):
         print("\nwhat its seeds can show")
         for sentence in can:

@@ -29,7 +29,7 @@ def make_claim(higher: str, lower: str, at_least: float = 0.0, **fields: Any) ->
         "at_least": at_least,
         "published": "more than 10 points on ImageNet",
     }
-    return claim | fields
+    return claim | {"kind": "difference", "negligible": 0.01} | fields
 
 
 def make_record(**fields: Any) -> dict[str, Any]:
@@ -64,6 +64,7 @@ def make_record(**fields: Any) -> dict[str, Any]:
                 "linear",
                 statement="A nonlinear projection head is better than a linear one by 3 points.",
                 at_least=0.03,
+                negligible=0.001,
                 published="+3 %",
             ),
         ],

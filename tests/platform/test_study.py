@@ -130,15 +130,22 @@ def test_a_wrong_base_is_one_clear_line(
     ("fields", "message"),
     [
         ({"kind": "difference of differences"}, "a claim on a difference of differences has a second pair: than"),
-        ({"than": ("linear", "none")}, "a claim on a difference has no second pair"),
+        ({"kind": "difference", "than": ("none", "linear")}, "a claim on a difference has no second pair"),
         (
             {"kind": "difference of differences", "than": ("linear", "none")},
             "a difference is not larger than itself: both pairs are linear and none",
         ),
-        ({"kind": "no difference", "at_least": 0.1}, r"a claim on no difference asks for none, got at_least 0\.1"),
+        ({"kind": "no difference", "at_least": 0.1}, r"a claim on no difference asks for no size, got at_least 0\.1"),
         ({"source": OURS, "published": "3 points"}, "a claim of ours has nothing published"),
         ({"source": OURS, "published_difference": 0.03}, "a claim of ours has nothing published"),
-        ({"kind": "order"}, "kind"),
+        ({"kind": "orders"}, "kind"),
+        ({"kind": "order"}, "a claim of the kind order says so by order"),
+        ({"order": ("none", "linear")}, "an order is of three rows or more"),
+        ({"order": ("a", "b", "a")}, "order has a row twice"),
+        ({"order": ("a", "b", "c"), "best": ("a",)}, "a claim says one thing, this one both order and best in a set"),
+        ({"best": ("a",), "among": ("a",)}, "among has all rows of best, and others"),
+        ({"lower": ""}, "a claim compares two rows: higher and lower"),
+        ({"at_least": 0.01, "negligible": 0.01}, "at_least is more than what is negligible"),
     ],
 )
 def test_a_claim_says_one_thing(fields: dict[str, Any], message: str) -> None:
@@ -153,6 +160,28 @@ def test_the_second_pair_of_a_claim_is_of_the_studys_rows(small_run: RunConfig) 
         declare(small_run, claims=(Claim(**gap, than=("noen", "linear")),))
     (claim,) = declare(small_run, claims=(Claim(**gap, than=("none", "linear")),)).record("laptop")["claims"]
     assert (claim["kind"], claim["than"]) == ("difference of differences", ["none", "linear"])
+
+
+def test_the_record_of_a_claim_says_all_that_it_is_judged_by(small_run: RunConfig) -> None:
+    words = {"statement": "s", "source": "p"}
+    claims = (
+        Claim(**words, collapsed="none"),
+        Claim(**words, best=("none",)),
+        Claim(**words, higher="linear", lower="none", kind="no difference", negligible=0.005),
+        Claim(**words, higher="linear", lower="none", measure="train/loss"),
+    )
+    study = declare(small_run, claims=claims, also=("train/loss",))
+    collapse, best, alike, loss = study.record("laptop")["claims"]
+    assert (collapse["kind"], collapse["higher"], collapse["lower"]) == ("collapse", "none", "none")
+    assert collapse["lower_measure"] == study.measure.replace("test/", "untrained/")
+    assert (best["kind"], best["among"], best["lower"]) == ("best in a set", ["none", "linear"], "linear")
+    assert [claim["negligible"] for claim in (collapse, alike, loss)] == [0.01, 0.005, 0.0]
+    with pytest.raises(UserError, match="a claim on no difference in train/loss says what is negligible"):
+        declare(
+            small_run,
+            also=("train/loss",),
+            claims=(Claim(**{**dict(claims[2]), "negligible": None, "measure": "train/loss"}),),
+        )
 
 
 def test_the_record_is_plain_json(small_run: RunConfig) -> None:

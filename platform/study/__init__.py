@@ -2,65 +2,18 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import to_jsonable_python
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError, lookup, unknown
-from unlabeled.platform.metrics import DIFFERENCE, OURS
+from unlabeled.platform.metrics import COLLAPSE, NO_DIFFERENCE, OURS
 from unlabeled.platform.settings import Settings, plain_value
+from unlabeled.platform.study.claim import Claim, untrained
 
-
-class Claim(Settings):
-    """A statement as a comparison of two rows, judged on differences paired by seed.
-
-    Attributes:
-        statement: what the source says, in a sentence.
-        source: where it says so; ``OURS`` where no paper does.
-        higher: the row that should measure more.
-        lower: the row that should measure less.
-        at_least: by how much, in the measure's own unit (0.03 of a ``top1`` is three points); 0 asks for the direction
-            only.
-        measure: the metric that it is about; empty is the study's measure.
-        lower_measure: the metric that the lower row is read by, where that is another one: a layer against the next.
-        kind: what is compared: ``difference`` is higher minus lower; ``difference of differences`` says that it is
-            larger than that of the pair ``than``; ``no difference`` says that the two hardly differ. Only the first is
-            judged today, the others are declared and stay open.
-        than: the higher and the lower row of a second pair.
-        published: the difference as published, in the source's words; empty for a claim of ours.
-        published_difference: the same as a number, in the measure's own unit; None where the source gives none.
-    """
-
-    statement: str
-    source: str
-    higher: str
-    lower: str
-    at_least: float = Field(default=0.0, ge=0.0)
-    measure: str = ""
-    lower_measure: str = ""
-    kind: Literal["difference", "difference of differences", "no difference"] = DIFFERENCE
-    than: tuple[str, str] | None = None
-    published: str = ""
-    published_difference: float | None = None
-
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> Self:
-        if (self.than is not None) != (self.kind == "difference of differences"):
-            raise ValueError(f"a claim on a {self.kind} has {'no second pair' if self.than else 'a second pair: than'}")
-        if self.than == (self.higher, self.lower):
-            raise ValueError(f"a difference is not larger than itself: both pairs are {self.higher} and {self.lower}")
-        if self.kind == "no difference" and self.at_least:
-            raise ValueError(f"a claim on no difference asks for none, got at_least {self.at_least}")
-        if self.source == OURS and (self.published or self.published_difference is not None):
-            raise ValueError("a claim of ours has nothing published; name the source, or leave published out")
-        return self
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """The rows that it compares."""
-        return (self.higher, self.lower, *(self.than or ()))
+__all__ = ["OURS", "Claim", "PlannedRun", "Published", "Study"]
 
 
 class Published(Settings):
@@ -112,6 +65,8 @@ class Study(Settings):
         scaled: profile -> row -> the fields that the row sets otherwise at that scale: a laptop's large batch is not a
             cluster's.
         seeds: each row runs once per seed.
+        fixed: the seeds are all that its claims will ever be judged by, so the first look spends all of the error rate;
+            else some is kept for looks at more seeds.
         measure: the metric that answers the question; its name tells its unit (see ``platform.metrics``).
         also: further metrics that the report shows like it.
         published: the numbers to stand beside, of each measure that has any.
@@ -128,6 +83,7 @@ class Study(Settings):
     vary: Mapping[str, tuple[Any, ...]] = {}
     scaled: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    fixed: bool = False
     measure: str = "test/linear/top1"
     also: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
@@ -166,8 +122,12 @@ class Study(Settings):
             for row in sorted(named.union(*(published.rows for published in self.published))):
                 if row not in self.row_settings():
                     raise unknown("row", row, self.row_settings())
+            for claim in self.claims:
+                limit = claim.record(self.measure, tuple(self.row_settings()))["negligible"]
+                if claim.kind in (NO_DIFFERENCE, COLLAPSE) and not limit:
+                    raise UserError(f"a claim on {claim.kind} in {claim.measure} says what is negligible")
             of_claims = (measure for claim in self.claims for measure in (claim.measure, claim.lower_measure))
-            known = {*self.measures, *(measure.replace("test/", "untrained/", 1) for measure in self.measures)}
+            known = {*self.measures, *(untrained(measure) for measure in self.measures)}
             for measure in sorted({*of_claims, *(p.measure for p in self.published)} - {"", *known}):
                 raise unknown("measure", measure, known)
         except UserError as error:
@@ -217,10 +177,10 @@ class Study(Settings):
     def record(self, profile: str) -> dict[str, Any]:
         """Return what a report needs to know of the study, as JSON values; it is logged with every run."""
         record = self.model_dump(mode="json", exclude={"profiles", "rows", "vary", "scaled"})
-        for part in (*record["claims"], *record["published"]):
+        for part in record["published"]:
             part["measure"] = part["measure"] or self.measure
-        for claim in record["claims"]:
-            claim["lower_measure"] = claim["lower_measure"] or claim["measure"]
+        names = tuple(self.row_settings(profile))
+        record["claims"] = [claim.record(self.measure, names) for claim in self.claims]
         rows = {
             row: to_jsonable_python(dict(fields), serialize_as_any=True)
             for row, fields in self.row_settings(profile).items()

@@ -1,0 +1,139 @@
+"""Looking again without deciding falsely more often: how much of a claim's error rate each number of seeds may spend.
+
+A claim is judged anew whenever there are more seeds. If each look decided at 5 %, chance alone would decide one true
+null in seven by 40 seeds. So a claim's rate is spent over the numbers of seeds that it may be looked at with (Lan and
+DeMets 1983): ``FIRST_SHARE`` of it at the declared seeds, so that a study that ends there keeps most of its power,
+and ``LATER_SHARE`` evenly in the logarithm of the number of seeds, up to ``MOST_SEEDS``. What one look may decide at
+follows from the joint distribution of all of them (Armitage, McPherson, Rowe 1969). The rate holds for looks at all
+these numbers, so it holds for any choice among them, and the choice may depend on what earlier looks showed. How
+often a number is looked at does not matter. Below the declared seeds nothing is decided, and above ``MOST_SEEDS``
+nothing new.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+from scipy import optimize, special
+
+MOST_SEEDS = 40
+FIRST_SHARE = 0.6
+PATIENT_SHARE = 0.1  # at the first look, of what may find no difference
+LATER_SHARE = 0.25  # the rest is kept: at few degrees of freedom, looks spend more than normal theory says (simulated)
+_CELL = 0.08  # of the grid that the sums of normal steps are followed on, in standard deviations of a step
+
+
+@dataclass(frozen=True)
+class Design:
+    """When a study's claims are looked at.
+
+    Attributes:
+        first: seeds of the first look: those declared.
+        most: the last number of seeds that may decide.
+        fixed: the first look is the only one, and has the whole rate.
+    """
+
+    first: int
+    most: int = MOST_SEEDS
+    fixed: bool = False
+
+    def level(self, rate: float, num: int, patient: bool = False) -> float:
+        """Return the two-sided level of a claim's test with a number of seeds; 0 where that number decides nothing.
+
+        Args:
+            rate: of the claim, over all looks.
+            num: seeds that all rows of the claim have.
+            patient: whether little is spent at the first look, as few seeds can't show a difference to be none.
+        """
+        if num < self.first or rate <= 0:
+            return 0.0
+        if self.fixed or self.first >= self.most:
+            return rate if num == self.first else 0.0
+        if num > self.most:
+            return 0.0
+        return _levels(self.first, self.most, float(f"{min(rate, 0.999):.6g}"), patient)[num - self.first]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was looked at, once: enough to go on from.
+
+    Attributes:
+        when: in UTC, as ISO 8601; empty where nobody said.
+        first: the declared seeds of the design at the first look of all; later looks keep it.
+        seeds: the seeds that had finished runs.
+        claims: the claim's identity -> seeds that its rows had, the level that it was tested at, and its decision.
+    """
+
+    when: str
+    first: int
+    seeds: tuple[int, ...]
+    claims: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**asdict(self), "seeds": list(self.seeds), "claims": {k: dict(v) for k, v in self.claims.items()}}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read it back.
+
+        Raises:
+            KeyError: the record lacks a part.
+        """
+        seeds = tuple(int(seed) for seed in record["seeds"])
+        return cls(str(record["when"]), int(record["first"]), seeds, dict(record["claims"]))
+
+
+def decided_before(looks: Sequence[Look]) -> dict[str, Mapping[str, Any]]:
+    """Return the identity of each claim that a look has decided -> what the first such look said of it."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for look in looks:
+        for identity, said in look.claims.items():
+            if said["decision"] != "not decided":
+                found.setdefault(identity, said)
+    return found
+
+
+def spent(first: int, most: int, num: int, patient: bool = False) -> float:
+    """Return the share of a claim's rate that looks up to a number of seeds spend."""
+    if num < first:
+        return 0.0
+    if first >= most:
+        return 1.0
+    num = min(num, most)
+    at_first = PATIENT_SHARE if patient else FIRST_SHARE
+    return at_first + (FIRST_SHARE + LATER_SHARE - at_first) * math.log(num / first) / math.log(most / first)
+
+
+@lru_cache(maxsize=256)
+def _levels(first: int, most: int, rate: float, patient: bool) -> tuple[float, ...]:
+    """Return the level of each number of seeds from first to most.
+
+    The sum of ``num`` standard normal steps is followed on a grid, among the ways that no look has decided: at each
+    number, the bound is set where the ways that cross it there are what may be spent there.
+    """
+    edge = 6.5 * math.sqrt(most)
+    grid = np.arange(-edge, edge + _CELL, _CELL)
+    step = np.exp(-0.5 * (grid[:, None] - grid[None, :]) ** 2) / math.sqrt(2 * math.pi)
+    density = np.exp(-0.5 * grid**2 / first) / math.sqrt(2 * math.pi * first)
+    found, before = [], 0.0
+    for num in range(first, most + 1):
+        share = spent(first, most, num, patient) * rate
+        budget, before = share - before, share
+        if num == first:
+            bound = math.sqrt(num) * float(special.ndtri(1 - budget / 2))
+        else:
+            weight = density * _CELL
+
+            def crosses(bound: float, weight: Any = weight, budget: float = budget) -> float:
+                return float(weight @ (special.ndtr(grid - bound) + special.ndtr(-grid - bound))) - budget
+
+            bound = float(optimize.brentq(crosses, 0.0, edge, xtol=1e-6))
+            density = step @ weight
+        found.append(2 * float(special.ndtr(-bound / math.sqrt(num))))
+        density = density * np.clip(0.5 + (bound - np.abs(grid)) / _CELL, 0.0, 1.0)  # a cell at the bound is cut
+    return tuple(found)
