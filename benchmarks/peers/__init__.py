@@ -11,16 +11,24 @@ take turns; a ratio is the median of the turns'. The peers live in ``benchmarks/
 packages. What was measured is appended to ``benchmarks/history.jsonl``.
 """
 
+import dataclasses
+import datetime
+import json
+import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from benchmarks.command import ROOT
 from benchmarks.compare import Row, in_turns, paired_ratio
+from unlabeled.platform.processor import Processor
 
 HERE = Path(__file__).parent
+HISTORY = HERE.parent / "history.jsonl"
 PACKAGES = ("lightly==1.6.0", "lightly-utils==0.0.2", "lightning-utilities==0.15.3")
 TURNS = 5
 SIZES = (32, 96)
@@ -34,7 +42,24 @@ def rows() -> Iterator[Row]:
     python = peers_python()
     for method in METHODS:
         for px in SIZES:
-            yield from compared(python, method, px)
+            found = list(compared(python, method, px))
+            keep(found)
+            yield from found
+
+
+def keep(found: Sequence[Row]) -> None:
+    """Append rows to the history, a line of JSON each, with when, where and of which code they are."""
+    commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]).strip()
+    where = {
+        "date": f"{datetime.date.today()}",
+        "commit": commit,
+        "processor": Processor(torch.device("cpu")).name,
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+    }
+    with HISTORY.open("a") as file:
+        for row in found:
+            file.write(json.dumps({**where, **dataclasses.asdict(row)}) + "\n")
 
 
 def compared(python: Path, method: str, px: int) -> Iterator[Row]:
