@@ -128,7 +128,7 @@ MISTAKES = {
     "precision": (["run", "simclr", "--set", "precision=fp8"], r"precision: .*'auto', 'bf16' or 'fp32', got 'fp8'"),
     "data set": (
         ["run", "simclr", "--set", "data.name=cifr10"],
-        r": data\.name: no data set is called 'cifr10'; did you mean 'cifar10'\? There are: .*svhn, voc:PATH$",
+        r": data\.name: no data set is called 'cifr10'; did you mean 'cifar10'\? There are: .*svhn, voc:PATH, wds:PATH$",
     ),
     "data set not there": (
         ["run", "simclr", "--set", "data.name=cifar10"],
@@ -446,7 +446,9 @@ def test_all_commands_that_start_runs_have_the_same_options() -> None:
         given = inspect.signature(command).parameters
         assert "launch" not in given
         assert {name: given[name] for name in shared} == dict(shared)
-    assert set(Resources.model_fields) <= set(shared), "say here how a new field of Resources is given"
+    of_single_runs = {"profile_steps"}
+    assert of_single_runs <= set(inspect.signature(run.run).parameters)
+    assert set(Resources.model_fields) <= {*shared, *of_single_runs}, "say here how a new field of Resources is given"
 
 
 def test_the_names_of_samplers_and_pruners_are_those_that_there_are() -> None:
