@@ -128,7 +128,7 @@ MISTAKES = {
     "precision": (["run", "simclr", "--set", "precision=fp8"], r"precision: .*'auto', 'bf16' or 'fp32', got 'fp8'"),
     "data set": (
         ["run", "simclr", "--set", "data.name=cifr10"],
-        r": data\.name: no data set is called 'cifr10'; did you mean 'cifar10'\? There are: .*svhn, voc:PATH, wds:PATH$",
+        r": data\.name: no data set is called 'cifr10'; did you mean 'cifar10'\? There are: .*voc:PATH, wds:PATH$",
     ),
     "data set not there": (
         ["run", "simclr", "--set", "data.name=cifar10"],

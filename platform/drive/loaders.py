@@ -162,10 +162,10 @@ class _Place:
         """Tell whether it has loaded its data; raise what went wrong."""
         import ray
 
-        if self.actor is None or not ray.wait([self._started], timeout=0)[0]:
-            return False
-        ray.get(self._started)
-        return True
+        if self.actor is not None and self._started is not None and ray.wait([self._started], timeout=0)[0]:
+            ray.get(self._started)
+            self._started = None  # asked no more: that it has died since is for whoever reads to find
+        return self.actor is not None and self._started is None
 
     def end(self) -> None:
         import ray

@@ -14,6 +14,7 @@ from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN
+from unlabeled.platform.optim import without_compiler
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train import checkpoint
 from unlabeled.platform.train.checkpoint import checkpoints
@@ -221,7 +222,8 @@ def test_an_interrupt_in_the_middle_of_a_step_leaves_no_half_step_behind(
     small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_until(small_run, small_data, tmp_path / "whole", processor)
-    step, calls = torch.optim.AdamW.step, []
+    built = without_compiler(torch.optim.AdamW)
+    step, calls = built.step, []
 
     def interrupted(*given: object) -> object:
         calls.append(1)
@@ -231,7 +233,7 @@ def test_an_interrupt_in_the_middle_of_a_step_leaves_no_half_step_behind(
         return done
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", interrupted)
+        patch.setattr(built, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_until(small_run, small_data, tmp_path / "stopped", processor)
     run_until(small_run, small_data, tmp_path / "stopped", processor)
@@ -243,7 +245,8 @@ def test_ctrl_c_in_a_step_is_taken_after_it_and_its_state_is_saved(
     small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_until(small_run, small_data, tmp_path / "whole", processor)
-    step, calls = torch.optim.AdamW.step, []
+    built = without_compiler(torch.optim.AdamW)
+    step, calls = built.step, []
 
     def interrupted(*given: object) -> object:
         calls.append(1)
@@ -252,7 +255,7 @@ def test_ctrl_c_in_a_step_is_taken_after_it_and_its_state_is_saved(
         return step(*given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", interrupted)
+        patch.setattr(built, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_until(small_run, small_data, tmp_path / "stopped", processor)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -92,7 +92,7 @@ def test_a_run_whose_drawings_and_measurements_all_fail_is_finished_and_says_so(
     def fail(*given: object, **named: object) -> None:
         raise ValueError("on purpose")
 
-    drawn, measured = "train.execution.draw_", "train.readings.collect"
+    drawn, measured = "train.pictures.draw_", "train.readings.collect"
     for where in (f"{drawn}views_of", f"{drawn}tsne", measured, "evaluate.knn.KNN.learn"):
         monkeypatch.setattr(f"unlabeled.platform.{where}", fail)
     monkeypatch.setattr(SimCLR, "figures", fail)

@@ -18,7 +18,18 @@ from unlabeled.platform.errors import UserError
 TYPED: dict[str, str] = {
     **{
         name: "2"
-        for name in ("workers", "max_concurrent", "cpus_per_run", "retries", "trials", "best", "further_seeds")
+        for name in (
+            "workers",
+            "max_concurrent",
+            "cpus_per_run",
+            "retries",
+            "loaders",
+            "loader_threads",
+            "profile_steps",
+            "trials",
+            "best",
+            "further_seeds",
+        )
     },
     **{"gpus_per_run": "0.5", "micro_batch": "8", "min_workers": "1", "seeds": "0,1", "seed": "-1"},
     **{"profile": "cluster", "sampler": "random", "pruner": "none", "prune_on": "validation/knn/top1"},
