@@ -19,6 +19,10 @@ from unlabeled.platform.train.events import Event
 from unlabeled.platform.train.execution import execute_safely
 from unlabeled.platform.train.profiled import ask
 
+# A pruned run's checkpoint may still be on its way to the disk when Tune wants its thread to end; after 2 s it would
+# give up, and lose the trial that was to be next in this process.
+os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "120")
+
 
 def packed(
     number: int, run: RunConfig, home: Path, resources: Resources, trained: Path | None = None

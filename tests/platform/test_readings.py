@@ -214,7 +214,7 @@ def test_peak_memory_grows_with_neither_rows_nor_what_is_kept_of_them(tmp_path: 
     done = subprocess.run(worker, check=True, capture_output=True, text=True, env=environment)
     few, many, features = json.loads(done.stdout)
     for probe, peak in many.items():
-        assert peak < 0.7 * features, f"{probe} has no second copy"
+        assert peak < features, f"{probe} has no second copy"
         assert peak < few[probe] + 0.15 * features, f"{probe} grows with the rows"
     assert list(tmp_path.iterdir()) == []
 
