@@ -15,6 +15,7 @@ from benchmarks import (
     decoding,
     demo,
     large,
+    loading,
     memory,
     orchestration,
     peers,
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "augmentation": augmentation.rows,
     "decoding": decoding.rows,
     "large": large.rows,
+    "loading": loading.rows,
     "worlds": worlds.rows,
     "probes": probes.rows,
     "orchestration": orchestration.rows,
@@ -48,7 +50,17 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "checkpoints": checkpoints.rows,
     "peers": peers.rows,
 }
-MINUTES = ("checkpoints", "claims", "demo", "peers", "probes", "search", "studies", "workers")  # what takes so long
+MINUTES = (
+    "checkpoints",
+    "claims",
+    "demo",
+    "loading",
+    "peers",
+    "probes",
+    "search",
+    "studies",
+    "workers",
+)  # what takes so long
 DEFAULT = tuple(name for name in BENCHMARKS if name not in MINUTES)
 BUSY = 0.5  # running processes per core, of others, from which on the machine counts as busy
 
