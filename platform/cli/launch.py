@@ -78,9 +78,7 @@ def launched(
     ] = None,
     loader_threads: Annotated[
         int | None,
-        typer.Option(
-            help="Threads of a run or worker that read ahead; 0 none.", show_default="its cores, where data are files"
-        ),
+        typer.Option(help="Threads of a run or worker that read ahead; 0 none.", show_default="what does good"),
     ] = None,
     loaders: Annotated[int, typer.Option(help="Cores of other nodes that read for each run or worker.")] = 0,
     retries: Annotated[int, typer.Option(help="Restarts of a run whose process or node was lost.")] = 2,

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 
-from unlabeled.platform.data.source import reading_with
+from unlabeled.platform.data.source import compute_alone, reading_with
 
 AHEAD = 2  # read early: one lies ready while the next is read, however many threads share the work on each
 
@@ -35,15 +35,16 @@ def loader_threads(count: int | None) -> Iterator[None]:
 def threads_for(device: torch.device, *, in_memory: bool) -> int:
     """Return how many threads read ahead: what is asked for, or as many as do good. 0 is none.
 
-    Beside a GPU those are as many as torch has but one, which feeds it. On a CPU as many as torch has: they share the
-    cores with the step, and use what it leaves; and none where what is read lies ``in_memory`` and costs only a copy.
+    Beside a GPU those are as many as torch has but one, which feeds it. On a CPU it is one where torch has one. Where
+    torch has several, they would wait for the one whose core a reader took: reading in between, on all of them, is as
+    fast or faster. Nor does it pay where what is read lies ``in_memory`` and costs only a copy.
     """
     asked = _asked.get()
     if asked is not None:
         return asked
     if device.type == "cuda":
         return max(1, torch.get_num_threads() - 1)
-    return 0 if in_memory else torch.get_num_threads()
+    return 1 if torch.get_num_threads() == 1 and not in_memory else 0
 
 
 def read_ahead(
@@ -74,7 +75,7 @@ def read_ahead(
         with reading_with(each):
             return read(one)
 
-    pool = ThreadPoolExecutor(at_once + elsewhere, "reader")
+    pool = ThreadPoolExecutor(at_once + elsewhere, "reader", initializer=compute_alone)
     waiting: deque[Future[Made]] = deque()
     try:
         for one in given:

@@ -93,6 +93,15 @@ def reading_with(threads: int) -> Iterator[None]:
         _threads.reset(before)
 
 
+def compute_alone() -> None:
+    """Let what this thread, one of several that read, asks of torch be done by itself alone.
+
+    Else each would have as many helpers as torch has threads, all on the same cores, and wait for them: reading then
+    takes twice the processor's time. Threads that ask torch for the first time later start with one, too.
+    """
+    torch.set_num_threads(1)
+
+
 def in_threads(work: Callable[[Given], Made], given: Sequence[Given]) -> Iterator[Made]:
     """Yield what is made of each, in order, on as many threads as torch may use, or as :func:`reading_with` says.
 
@@ -102,7 +111,7 @@ def in_threads(work: Callable[[Given], Made], given: Sequence[Given]) -> Iterato
     if threads <= 1:
         yield from map(work, given)
         return
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=compute_alone) as pool:
         yield from pool.map(work, given)
 
 

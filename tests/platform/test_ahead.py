@@ -193,14 +193,27 @@ def test_how_many_threads_read_goes_by_the_device_and_where_data_lie() -> None:
     cpu, gpu, before = torch.device("cpu"), torch.device("cuda"), torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        assert [threads_for(cpu, in_memory=True), threads_for(cpu, in_memory=False)] == [0, 3]
+        assert [threads_for(cpu, in_memory=each) for each in (True, False)] == [0, 0]
         assert [threads_for(gpu, in_memory=each) for each in (True, False)] == [2, 2]
         torch.set_num_threads(1)
         assert threads_for(gpu, in_memory=False) == 1
+        assert [threads_for(cpu, in_memory=each) for each in (True, False)] == [0, 1]
         with loader_threads(5):
             assert {threads_for(each, in_memory=True) for each in (cpu, gpu)} == {5}
             with loader_threads(None):
                 assert threads_for(cpu, in_memory=True) == 0
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_readers_leave_the_threads_of_whoever_they_read_for_as_they_are() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        seen = [list(in_threads(lambda _: torch.get_num_threads(), range(3)))]
+        seen += read_ahead(lambda _: [torch.get_num_threads()], range(3), 2)
+        assert {each for some in seen for each in some} == {1}
+        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
 
