@@ -33,7 +33,7 @@ class Processor:
     """
 
     def __init__(self, device: torch.device, precision: Precision = "auto") -> None:
-        self.device = device
+        self.device, self._share = device, 1.0
         self.precision = precision if precision != "auto" else "bf16" if has_fast_bf16(device.type) else "fp32"
 
     @classmethod
@@ -57,7 +57,9 @@ class Processor:
             )
         if gpus and gpus < 1:
             torch.cuda.set_per_process_memory_fraction(gpus)  # else one run could take what is the others'
-        return cls(torch.device("cuda" if found else "cpu"), precision)
+        made = cls(torch.device("cuda" if found else "cpu"), precision)
+        made._share = min(1.0, gpus or 1.0)
+        return made
 
     @property
     def name(self) -> str:
@@ -71,6 +73,16 @@ class Processor:
     def put(self, x: Tensor) -> Tensor:
         """Move a tensor to the device, without waiting where memory is pinned."""
         return x.to(self.device, non_blocking=True)
+
+    @property
+    def room_for_data(self) -> int:
+        """How many bytes of pictures may live on the device: an eighth of what a run may take of a GPU.
+
+        On a CPU they lie beside it in any case.
+        """
+        if self.device.type != "cuda":
+            return 0
+        return int(torch.cuda.get_device_properties(self.device).total_memory * self._share / 8)
 
     def pinned(self, x: Tensor) -> Tensor:
         """Return it in memory that a GPU takes from without anybody waiting; on a CPU as it is."""

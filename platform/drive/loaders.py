@@ -90,6 +90,12 @@ class Loaders:
             self._free.append(place)
         return stored
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether one is free that has loaded its data."""
+        with self._lock:
+            return any(place.is_ready() for place in self._free)
+
     def close(self) -> None:
         """Let them go."""
         with self._lock:

@@ -24,6 +24,7 @@ from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.profiled import part
 from unlabeled.platform.train.reading import shown, stored_extents
+from unlabeled.platform.train.resident import Kept, resident
 from unlabeled.platform.train.stored import Scope, Stored
 
 _MOVES = {"mask": move_masks, "boxes": move_boxes, "points": move_points}
@@ -36,10 +37,12 @@ class Batches:
         """Take a run that fits its data; see :func:`unlabeled.platform.train.built.check_fits`."""
         self.steps_per_epoch = len(data.pretrain) // run.batch_size
         self._run, self._put = run, processor.put
-        self._items = _Items(data.pretrain, run.method.plan, processor)
+        plans = (run.method.plan, *(stream.plan for stream in run.method.plan.streams.values()))
+        kept = resident(data.pretrain, (view.field for plan in plans for view in plan.views), processor)
+        self._items = _Items(data.pretrain, run.method.plan, processor, kept=kept)
         self._order = _Order(len(data.pretrain), run.seed)
         self._streams = {
-            name: _Beside(name, stream, run, data.pretrain, processor)
+            name: _Beside(name, stream, run, data.pretrain, processor, kept)
             for name, stream in run.method.plan.streams.items()
         }
 
@@ -121,9 +124,11 @@ def clean_batch(
 class _Beside:
     """A stream: its row j stands beside the batch's rows j * beside to (j + 1) * beside - 1."""
 
-    def __init__(self, name: str, stream: Stream, run: RunConfig, pretrain: Source, processor: Processor) -> None:
+    def __init__(
+        self, name: str, stream: Stream, run: RunConfig, pretrain: Source, processor: Processor, kept: Kept
+    ) -> None:
         pool = members(stream, pretrain)
-        self.items = _Items(pretrain, stream.plan, processor, pool)
+        self.items = _Items(pretrain, stream.plan, processor, pool, kept)
         self._order = _Order(len(pool), run.seed, "stream", name)
         self._name, self._seed, self._beside = name, run.seed, stream.beside
         self._per_step = run.batch_size // stream.beside
@@ -145,10 +150,16 @@ class _Beside:
 
 
 class _Items:
-    """Makes a plan's views and targets of items: of a source, or of those in a pool, by their places in it."""
+    """Makes a plan's views and targets of items: of a source, or of those in a pool, by their places in it.
 
-    def __init__(self, source: Source, plan: ViewPlan, processor: Processor, pool: Tensor | None = None) -> None:
+    Fields that are kept on the device are not read.
+    """
+
+    def __init__(
+        self, source: Source, plan: ViewPlan, processor: Processor, pool: Tensor | None = None, kept: Kept | None = None
+    ) -> None:
         self._source, self._plan, self._processor, self._pool = source, plan, processor, pool
+        self._kept = kept or {}
         self._shapes = {field: source.fields[field].shape for field in plan.fields}
         self._rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
 
@@ -163,7 +174,7 @@ class _Items:
         index = self._index(place, draws)
         extents = stored_extents(plan, self._source, index)
         geometry = plan.draw(self._shapes, draws.fold_in("views"), geometry_only=True, stored=extents)
-        whole, parts = shown(plan, self._source, index, starts, geometry)
+        whole, parts = shown(plan, self._source, index, starts, geometry, self._kept.keys())
         return Stored(
             scope=scope,
             rows=rows,
@@ -186,6 +197,9 @@ class _Items:
         if with_views:
             drawn = plan.draw(self._shapes, draws.fold_in("views"), geometry=drawn)
             whole = {item: put(values) for item, values in stored.whole.items()}
+            for view in plan.views:
+                if view.field in self._kept and view.item not in whole:  # others who read for this one keep none
+                    whole[view.item] = self._kept[view.field].index_select(0, put(stored.index[view.of]))
             shown = [
                 put(stored.parts[place]) if place in stored.parts else whole[view.item]
                 for place, view in enumerate(plan.views)

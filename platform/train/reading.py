@@ -1,6 +1,6 @@
 """What is read for the views of a batch: whole items, parts of clips and sounds, windows of pictures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torch import Tensor
 
@@ -41,6 +41,7 @@ def shown(
     index: Mapping[int, Tensor],
     starts: Sequence[Tensor],
     geometry: Sequence[DrawnView],
+    kept: Collection[str] = (),
 ) -> tuple[dict[str, Tensor], dict[int, Tensor]]:
     """Read what the views show; an item that several show is read, or decoded, once.
 
@@ -50,6 +51,7 @@ def shown(
         index: as above.
         starts: int64 [B] for each view, where it begins in its clip or sound.
         geometry: of each view; it says which have windows.
+        kept: fields that need not be read where a view shows them whole.
 
     Returns:
         What views show whole, by :attr:`View.item`, and what others show a part or a window of, by their number.
@@ -70,6 +72,8 @@ def shown(
         if windows:
             parts.update(zip(windows, source.read_windows(of, field, list(windows.values())), strict=True))
         others = [place for place in places if place not in windows]
+        if field in kept:
+            others = [place for place in others if plan.views[place].time is not None]
         read = source.tensor(of, field) if others else None
         for place in others:
             assert read is not None

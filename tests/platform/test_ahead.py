@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
-from unlabeled.platform.augment import SIMCLR_SMALL, Crop, Policy, Stream, ViewPlan
+from unlabeled.platform.augment import SIMCLR_SMALL, Crop, Policy, Stream, View, ViewPlan
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data, DataConfig, load
+from unlabeled.platform.data import ArrayImages, Data, DataConfig, load
 from unlabeled.platform.data.ahead import AHEAD, loader_threads, read_ahead, threads_for
 from unlabeled.platform.data.source import in_threads, reading_with
 from unlabeled.platform.draws import Draws
@@ -32,6 +32,7 @@ from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.events import Event, Failed
 from unlabeled.platform.train.execution import execute_safely
 from unlabeled.platform.train.loop import NonFiniteLossError, Training
+from unlabeled.platform.train.resident import resident
 from unlabeled.platform.train.stored import Stored
 from unlabeled.platform.train.survey import TrainingSurvey
 
@@ -227,6 +228,51 @@ def test_pictures_in_memory_are_not_read_ahead(small_run: RunConfig, small_data:
     assert resized.train.is_in_memory("class")
     with pytest.raises(UserError, match="depth"):
         resized.train.is_in_memory("depth")
+
+
+# ---- kept on the device ------------------------------------------------------------------------------------------
+
+
+class Roomy(Processor):
+    """A processor on which there is room for small pictures."""
+
+    room_for_data = 256 * 28 * 28
+
+
+class Poor(Processor):
+    """One where a byte is missing."""
+
+    room_for_data = 256 * 28 * 28 - 1
+
+
+@pytest.mark.parametrize("micro_batch", [None, 32])
+def test_pictures_that_live_on_the_device_make_the_same_batches(
+    micro_batch: int | None, small_data: Data, small_run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = ViewPlan(
+        views=(SIMCLR_SMALL, View(of=1)),
+        streams={"labelled": Stream(plan=ViewPlan(views=(SIMCLR_SMALL,), targets=("class",)), beside=4)},
+    )
+    run = small_run.with_field("method", SimCLRConfig(views=plan)).with_field("micro_batch", micro_batch)
+    cpu, asked, read = torch.device("cpu"), [], ArrayImages.read
+    beside, apart = (Batches(run, small_data, kind(cpu, "fp32")) for kind in (Roomy, Poor))
+    monkeypatch.setattr(ArrayImages, "read", lambda *given: asked.append(given) or read(*given))
+    made = beside(3)
+    assert not asked
+    expected = apart(3)
+    assert asked
+    for found in (made, beside.make(apart.read(3))):
+        for here, there in ((found, expected), (found.streams["labelled"], expected.streams["labelled"])):
+            assert all(torch.equal(a, b) for a, b in zip(here.views, there.views, strict=True))
+            assert torch.equal(here.index, there.index)
+    assert torch.equal(beside(3, torch.arange(8, 16)).views[1], expected.views[1][8:16])
+
+
+def test_only_pictures_in_memory_live_on_the_device(data: Data, small_data: Data) -> None:
+    roomy = Roomy(torch.device("cpu"), "fp32")
+    assert resident(data.pretrain, ["image"], roomy) == {}
+    assert list(resident(small_data.pretrain, ["image", "class"], roomy)) == ["image"]
+    assert Processor(torch.device("cpu"), "fp32").room_for_data == 0
 
 
 # ---- how it ends -------------------------------------------------------------------------------------------------

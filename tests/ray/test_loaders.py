@@ -1,9 +1,11 @@
 """Batches that are read on another node of a real cluster: the numbers of one that reads by itself."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import ray
 import torch
@@ -57,6 +59,15 @@ def run_of(folder: Path) -> RunConfig:
     )
 
 
+def loader_processes() -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if "_Loader" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
 def state_of(training: Training) -> dict[str, Tensor]:
     return {**training.method.state_dict(), "loss": training.meter.sums["train/loss"]}
 
@@ -82,10 +93,12 @@ def test_another_node_reads_and_when_it_is_lost_this_one_does(
     training = Training(run, data, processor)
     with loader_threads(1), reading_elsewhere(start):
         for step in training.steps():
-            if step == 1:
-                wait_until(lambda: any(place.is_ready() for place in there[0]._free), lambda: "no loader is ready")
+            if step < LOST_AT:  # so that it is asked again and again
+                wait_until(lambda: there[0].is_ready, lambda: "no loader is ready")
             if step == LOST_AT:
+                (process,) = loader_processes()
                 cluster.remove_node(other, allow_graceful=False)
+                wait_until(lambda process=process: not process.is_running())  # it ends a moment after its node
     here = ray.get_runtime_context().get_node_id()
     assert here not in there[0].read_on
     assert list(there[0].read_on) == [other.node_id]
