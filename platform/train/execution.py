@@ -127,14 +127,11 @@ class _Execution:
         report(Started(_environment(processor), self.training.step, list(self.epochs)))
 
     def to_the_end(self) -> None:
-        try:
+        with self.saver or contextlib.nullcontext():
             with contextlib.closing(self.training.steps()) as steps:
                 self._train(steps)
             if self.is_first:
                 self._finish()
-        finally:
-            if self.saver is not None:
-                self.saver.close()
 
     def _train(self, steps: Iterator[int]) -> None:
         stop = Stop()

@@ -69,6 +69,16 @@ class Saver:
         """Wait until all that was to be saved is saved."""
         self._end()
 
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close it. Of a run that is pruned, whose folder may be gone by now, nothing is told: nobody listens."""
+        if kind is SystemExit and self._thread is not None:
+            self._thread.join()
+            self._thread = self._error = None
+        self.close()
+
     def _write(self, step: int, state: State, landed: Callable[[], float]) -> None:
         started = time.thread_time()
         try:

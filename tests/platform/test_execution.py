@@ -18,7 +18,7 @@ from unlabeled.platform.optim import without_compiler
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train import checkpoint
 from unlabeled.platform.train.checkpoint import checkpoints
-from unlabeled.platform.train.events import EpochDone, Event, Finished, Started
+from unlabeled.platform.train.events import EpochDone, Event, Finished, Started, forwarding_warnings
 from unlabeled.platform.train.execution import execute
 from unlabeled.platform.train.export import load_encoder
 
@@ -263,6 +263,33 @@ def test_ctrl_c_in_a_step_is_taken_after_it_and_its_state_is_saved(
     assert again[0].step == 6  # type: ignore[union-attr]
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("error", [OSError("no such folder"), RuntimeError("closed")])
+def test_a_pruned_run_ends_without_a_word(
+    small_run: RunConfig,
+    small_data: Data,
+    processor: Processor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    """As Tune ends it, in the report; its folder may be gone while its checkpoint is written."""
+    told: list[Event] = []
+
+    def report(event: Event) -> None:
+        assert not told or not isinstance(told[-1], EpochDone), "whoever reports now waits for ever"
+        told.append(event)
+        if isinstance(event, EpochDone):
+            raise SystemExit(0)
+
+    def fail(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(checkpoint, "save", fail)
+    with forwarding_warnings(report), pytest.raises(SystemExit):
+        execute(small_run, small_data, tmp_path, processor, report)
+    assert isinstance(told[-1], EpochDone)
 
 
 def test_a_disk_without_room_for_checkpoints_is_a_note_and_the_run_goes_on(
