@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -55,6 +56,8 @@ NEEDS = {
         "PostgreSQL and psycopg2", postgresql() is not None, "apt-get install postgresql; pip install -e '.[dev]'"
     ),
     "stamps": Need("the Debian package tuxpaint-stamps-default", Path("/usr/share/tuxpaint/stamps").is_dir()),
+    # Or what is tried in its place, which tests/gpu/ say of themselves.
+    "gpu": Need("a GPU that torch can use", "UNLABELED_TEST_DEVICE" in os.environ or torch.cuda.is_available()),
     "linux": Need("Linux, where a process's peak of memory can be reset", sys.platform == "linux"),
     "shared memory": Need(
         "an x86-64 processor and /dev/shm", platform.machine() in ("x86_64", "AMD64") and Path("/dev/shm").is_dir()

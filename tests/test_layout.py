@@ -140,6 +140,21 @@ def test_a_package_without_its_folders_says_how_to_get_them(tmp_path: Path) -> N
     assert "`git config core.symlinks true` and `git checkout -- unlabeled` make them" in said
 
 
+def test_what_wants_a_gpu_needs_no_cluster_and_no_store() -> None:
+    """A machine with little but torch runs it from a checkout."""
+    code = f"""
+import sys
+for name in ("ray", "mlflow", "optuna", "pandas", "matplotlib", "typer", "rich", "jinja2"):
+    sys.modules[name] = None  # so that importing it fails
+import benchmarks.gpu
+import pytest
+sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", {str(ROOT / "tests" / "gpu")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "test_training.py" in done.stdout
+
+
 def test_no_file_is_longer_than_people_read_at_once() -> None:
     lengths = {path: len(path.read_text().splitlines()) for layer in LAYERS for path in (ROOT / layer).rglob("*.py")}
     assert not {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > MAX_LINES}

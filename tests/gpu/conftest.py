@@ -12,14 +12,15 @@ import torch
 
 from unlabeled.platform.processor import Processor
 
-sys.path.insert(0, str(Path(__file__).parent))  # for what the tests here share
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for what the tests here share
 DEVICE = torch.device(os.environ.get("UNLABELED_TEST_DEVICE", "cuda"))
 
 
-@pytest.fixture(autouse=True)
-def _one_line_where_there_is_none() -> None:
-    if DEVICE.type == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a GPU that torch can use, and is for nothing else")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.needs("gpu"))
 
 
 @pytest.fixture
