@@ -12,8 +12,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.compare import Row
-from unlabeled.dashboards.looks import MOST_SEEDS, Design
-from unlabeled.dashboards.several import rate_of_each
+from unlabeled.dashboards.rates import MOST_SEEDS, Design, rate_of_each
 from unlabeled.dashboards.spread import contrast_error, spreads
 from unlabeled.dashboards.verdicts import SIDE_SHARE
 
