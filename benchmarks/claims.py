@@ -12,8 +12,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.compare import Row
-from unlabeled.dashboards.looks import MOST_SEEDS, Design
-from unlabeled.dashboards.several import rate_of_each
+from unlabeled.dashboards.rates import MOST_SEEDS, Design, rate_of_each
 from unlabeled.dashboards.spread import contrast_error, spreads
 from unlabeled.dashboards.verdicts import SIDE_SHARE
 
@@ -21,7 +20,7 @@ ROWS, RATE = 6, 0.05
 Array = np.ndarray[Any, np.dtype[np.float64]]
 KINDS = ("normal", "skewed", "heteroscedastic", "one row twice as wide", "bimodal", "2,000 test pictures")
 HARD = ("base row twice as wide", "base row three times as wide", "one row bimodal")
-"""Kinds that no model which lends spread can be safe from: how often they err is told, and no target."""
+"""Kinds in which one row is not like those that lend it their spread: how often they err is told, and no target."""
 
 
 def drawn(kind: str, studies: int, seeds: int, seed: int = 0, rows: int = ROWS) -> Array:
@@ -56,6 +55,7 @@ class Tested:
         num: [5].
         low: of 95 % intervals, [studies, 5].
         high: the same.
+        estimate: differences, [studies, 5].
         error: standard errors, [studies, 5].
         freedom: their degrees of freedom.
     """

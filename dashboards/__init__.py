@@ -1,9 +1,13 @@
 """Reports from logged runs: tidy frames, statistics of few seeds, figures and one page per study.
 
-Reading order: ``frames`` (MLflow to pandas), ``counted`` (which runs speak), ``spread``, ``looks`` and ``verdicts``
-(what few seeds say of claims), ``shape`` and ``figures`` (what fits a study), ``sections`` (what the page says),
-``pages`` (what every report is), ``reading`` and ``report`` (a study, read and written), ``search_reading`` and
-``search_report`` (a search), ``website`` (all pages together), ``publish`` (from the store to them). Nothing here
-looks at study code: a report is made from what was logged, so an old result stays readable after its study has
-changed.
+Reading order: ``frames`` (MLflow to pandas), ``counted`` (which runs speak), ``verdicts`` (what few seeds say of
+claims), ``shape`` and ``figures`` (what fits a study), ``sections`` (what the page says), ``pages`` (what every report
+is), ``reading`` and ``report`` (a study, read and written), ``search_reading`` and ``search_report`` (a search),
+``website`` (all pages together), ``publish`` (from the store to them). Nothing here looks at study code: a report is
+made from what was logged, so an old result stays readable after its study has changed.
+
+From runs to a verdict: ``spread`` (one model of all rows and seeds), ``comparisons`` (a claim's contrast, its error),
+``rates`` (how small a claim's error rate must be), ``decisions`` (what its interval decides at that), ``reasons`` (why,
+in sentences), ``verdicts`` (all of it, claim by claim), ``forest`` (the same as a figure). ``power`` and ``detectable``
+say what a number of seeds can show; ``inference`` is for rows and pairs by themselves.
 """

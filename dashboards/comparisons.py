@@ -18,7 +18,7 @@ from scipy import stats
 
 from unlabeled.dashboards.inference import EQUAL_WITHIN, Interval
 from unlabeled.dashboards.spread import contrast_error, spreads
-from unlabeled.platform.metrics import BEST, COLLAPSE, ORDER
+from unlabeled.platform.metrics import ORDER
 
 ROWS_AND_SEEDS, PAIRS = "rows and seeds", "pairs"
 
@@ -199,16 +199,6 @@ def rising(claim: Mapping[str, Any], tables: Tables, draws: int = 20_000) -> Int
 def tables_of(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     """List the metrics that claims read."""
     return list(dict.fromkeys(str(claim[name]) for claim in claims for name in ("measure", "lower_measure")))
-
-
-def is_of_many(claim: Mapping[str, Any]) -> bool:
-    """Whether a claim is many differences at once."""
-    return bool(claim["kind"] == BEST)
-
-
-def is_collapse(claim: Mapping[str, Any]) -> bool:
-    """Whether a claim says that a row learns nothing."""
-    return bool(claim["kind"] == COLLAPSE)
 
 
 def _paired(

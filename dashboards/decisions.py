@@ -6,13 +6,13 @@ twice the rate), below what is asked for it is smaller than claimed.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from unlabeled.dashboards.comparisons import Comparison
 from unlabeled.dashboards.inference import Interval
-from unlabeled.dashboards.looks import Design
+from unlabeled.dashboards.rates import Design
 from unlabeled.platform.metrics import BEST, COLLAPSE, NO_DIFFERENCE
 
 Decision = Literal["held", "no difference", "smaller than claimed", "contradicted", "not decided"]
@@ -42,11 +42,14 @@ class Judged:
             return _of_the_best(self.claim, self.pairs, level)
         return self.compared.interval(level)
 
+    def of_none(self, rate: float) -> Interval:
+        """Return the interval of two one-sided tests, each of ``rate`` over all looks, which shows an absence."""
+        # where a size is asked for, too large and too small could both be decided falsely, so they share the rate
+        return self.interval(rate if self.claim["at_least"] else 2 * rate, patient=True)
+
     def is_negligible(self, rate: float) -> bool:
         """Tell whether two one-sided tests, each of ``rate`` over all looks, show the contrast to be negligible."""
-        limit = float(self.claim.get("negligible") or 0.0)
-        # where a size is asked for, too large and too small could both be decided falsely, so they share the rate
-        found = self.interval(rate if self.claim["at_least"] else 2 * rate, patient=True)
+        limit, found = float(self.claim.get("negligible") or 0.0), self.of_none(rate)
         return found.low > -limit and found.high < limit
 
 
@@ -103,20 +106,20 @@ def best_in_set(claim: Mapping[str, Any], pairs: Pairs) -> Comparison:
 def _of_the_best(claim: Mapping[str, Any], pairs: Pairs, level: float) -> Interval:
     """Return the interval that decides which rows can be the best (Hsu 1984): multiple comparisons with the best.
 
-    A row is ruled out where another is shown to be higher, each by a one-sided test of ``level`` over the rows that
-    the best is compared with. The true best is then ruled out at ``level`` at most. All others ruled out, the best is
-    in the set; all of the set ruled out, it is not.
+    A row is ruled out where one of the other side is shown to be higher, each by a one-sided test of ``level`` over
+    the rows that the best is compared with. The true best is then ruled out at ``level`` at most. All others ruled out,
+    the best is in the set; all of the set ruled out, it is not.
     """
-    best, others = set(claim["best"]), [row for row in claim["among"] if row not in claim["best"]]
+    best, others = claim["best"], [row for row in claim["among"] if row not in claim["best"]]
     each = 2 * level / (len(claim["among"]) - 1)  # pairs' intervals are two-sided
 
-    def ruled_out(row: str) -> float:
+    def ruled_out(row: str, by: Sequence[str]) -> float:
         """By how much at least another row is higher, for the row that shows it best."""
-        return max(pairs[other, row].interval(min(each, 1.0)).low for other in claim["among"] if other != row)
+        return max(pairs[other, row].interval(min(each, 1.0)).low for other in by)
 
     estimate = best_in_set(claim, pairs)
     if not estimate.n or any(not pair.error > 0 for pair in pairs.values()):
         return Interval(estimate.estimate, math.nan, math.nan, estimate.n)
-    low = min(ruled_out(row) for row in others)
-    high = -min(ruled_out(row) for row in best)
+    low = min(ruled_out(row, best) for row in others)
+    high = -min(ruled_out(row, others) for row in best)
     return Interval(estimate.estimate, low, high, estimate.n)

@@ -4,7 +4,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from unlabeled.platform.metrics import BEST, DIFFERENCE, DOUBLE_DIFFERENCE, NEGLIGIBLE, ORDER, unit_of
+from unlabeled.platform.metrics import (
+    BEST,
+    COLLAPSE,
+    DIFFERENCE,
+    DOUBLE_DIFFERENCE,
+    NEGLIGIBLE,
+    NO_DIFFERENCE,
+    ORDER,
+    unit_of,
+)
 
 NO_RECORD = (
     "No study.json was found with its runs, so only the runs themselves can be shown: none was logged, or the place of "
@@ -13,7 +22,15 @@ NO_RECORD = (
 _TEXTS = ("question", "source", "expected", "cost", "profile", "measure")
 _PUBLISHED = ("source", "setting", "quantity", "rows", "measure")
 _NAMES = ("order", "best", "among")
-_NEEDS = {ORDER: ("order",), BEST: ("best", "among"), DOUBLE_DIFFERENCE: ("than",)}
+_NEEDS = {
+    DIFFERENCE: (),
+    NO_DIFFERENCE: (),
+    DOUBLE_DIFFERENCE: ("than",),
+    ORDER: ("order",),
+    BEST: ("best", "among"),
+    COLLAPSE: ("lower_measure",),
+}
+"""Kind of claim -> what it has beside; a kind that is not here is a later version's, and can't be judged."""
 _CLAIM = ("statement", "higher", "lower", "measure", "at_least")
 
 
@@ -92,11 +109,11 @@ def _is_claim(claim: Any) -> bool:
         and all(isinstance(claim.get(name), str) for name in _CLAIM[:-1])
         and _is_number(claim.get("at_least"))
         and _is_number(claim.get("published_difference") or 0.0)
-        and isinstance(claim.get("kind", DIFFERENCE), str)
+        and claim.get("kind", DIFFERENCE) in tuple(_NEEDS)
         and _is_pair(claim.get("than"))
         and _is_number(claim.get("negligible") or 0.0)
         and all(_is_names(claim.get(name)) for name in _NAMES)
-        and all(claim.get(name) for name in _NEEDS.get(claim.get("kind", DIFFERENCE), ()))
+        and all(claim.get(name) for name in _NEEDS[claim.get("kind", DIFFERENCE)])
     )
 
 

@@ -10,9 +10,8 @@ import pandas as pd
 from unlabeled.dashboards import counted
 from unlabeled.dashboards.comparisons import PAIRS, Comparison, compare, correlations, tables_of, weights_of
 from unlabeled.dashboards.inference import LEVEL
-from unlabeled.dashboards.looks import Design
 from unlabeled.dashboards.power import CHANCES, TYPICAL_SPREAD, pooled, smallest_effect
-from unlabeled.dashboards.several import rate_of_each
+from unlabeled.dashboards.rates import Design, rate_of_each
 from unlabeled.dashboards.spread import LENT
 from unlabeled.dashboards.verdicts import SIDE_SHARE, Verdict
 from unlabeled.dashboards.wording import count
@@ -91,6 +90,8 @@ class Need:
 
 def needs(judged: Sequence[Verdict], runs: pd.DataFrame, most: int) -> list[Need]:
     """Say of each open claim how many more runs of its rows decide it, and how long those take.
+
+    For a study that runs until its claims are decided; no command asks yet.
 
     Args:
         judged: verdicts of the study.

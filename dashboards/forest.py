@@ -53,31 +53,25 @@ def forest(claims: Sequence[tuple[int, Verdict]], unit: str) -> str:
         at += 0.75 * text.count("\n") + 2.1
         tops.append(at)
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 0.95 + 0.2 * at), layout="constrained")
+        figure = Figure(figsize=(4.4, 0.8 + 0.2 * at), layout="constrained")
         axes = figure.add_subplot()
         scale = unit_of(claims[0][1].claim["measure"])
         factor = 100 if scale.is_fraction else 1
         low, high = _range([one for _, one in claims])
         axes.axvline(0, color=INK, linewidth=1.1, zorder=1)
         limits = {float(one.claim.get("negligible") or 0.0) for _, one in claims} - {0.0}
-        if len(limits) == 1 and (limit := limits.pop() * factor) < max(abs(low), abs(high)) * factor:
+        if has_band := len(limits) == 1 and max(limits) < max(abs(low), abs(high)):
+            limit = max(limits) * factor
             axes.axvspan(-limit, limit, color=GRID, alpha=0.55, linewidth=0, zorder=0)
         for (_, one), text, top in zip(claims, texts, tops, strict=True):
             _draw(axes, one, top, factor, (low * factor, high * factor))
-            axes.text(
-                0.0,
-                top - 0.5,
-                text,
-                transform=axes.get_yaxis_transform(),
-                va="bottom",
-                fontsize=9,
-                linespacing=1.15,
-                bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
-                zorder=2,
-            )
+            where = axes.get_yaxis_transform()
+            axes.text(0.0, top - 0.5, text, transform=where, va="bottom", fontsize=9, linespacing=1.15, zorder=2)
+            height = 0.75 * text.count("\n") + 0.95
+            axes.axhspan(top - 0.5 - height, top - 0.45, color=PAPER, linewidth=0, zorder=1.5)  # no line behind words
         margin = 0.04 * (high - low) * factor
         axes.set_xlim(low * factor - margin, high * factor + margin)
-        axes.set_ylim(at + 0.8, -0.1)
+        axes.set_ylim(at + 0.8, 0.65)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=GRID, linewidth=0.7)
@@ -87,8 +81,8 @@ def forest(claims: Sequence[tuple[int, Verdict]], unit: str) -> str:
             FuncFormatter(lambda value, _: f"{value:+,.6g}".replace("-", "−") if value else "0")
         )
         axes.set_xlabel(f"difference, {unit}")
-        handles = _legend([one for _, one in claims], bool(limits) or len(axes.patches) > 0)
-        figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=8.5, labelcolor=MUTED, **TIGHT)
+        handles = _legend([one for _, one in claims], has_band)
+        figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=8.5, labelcolor=MUTED, **TIGHT)
         said = [f"{one.claim['statement']} {one.label}. {one.sizes}" for _, one in claims]
         return as_svg(figure, "Claims: measured differences against zero and the published ones", " ".join(said))
 
@@ -106,7 +100,7 @@ def _colour(one: Verdict) -> str:
 
 def _draw(axes: Axes, one: Verdict, top: float, factor: float, edges: tuple[float, float]) -> None:
     colour = _colour(one)
-    if math.isfinite(one.deciding.low) and math.isfinite(one.deciding.high):
+    if not math.isnan(one.deciding.low):
         bounds = [max(edges[0], one.deciding.low * factor), min(edges[1], one.deciding.high * factor)]
         axes.plot(bounds, [top, top], color=colour, linewidth=1.1, zorder=3)
     if math.isfinite(one.difference.low):
@@ -126,29 +120,31 @@ def _range(claims: Sequence[Verdict]) -> tuple[float, float]:
     points = [0.0, *(one.difference.mean for one in claims)]
     points += [one.claim["published_difference"] for one in claims if one.claim.get("published_difference") is not None]
     span = max(points) - min(points) or 1e-3
-    ends = [end for one in claims for end in (one.difference.low, one.difference.high) if math.isfinite(end)]
+    ends = [end for one in claims for end in _ends(one) if math.isfinite(end)]
     low = max(min([*ends, *points]), min(points) - span)
     return low, min(max([*ends, *points]), max(points) + span)
 
 
+def _ends(one: Verdict) -> tuple[float, ...]:
+    return one.difference.low, one.difference.high, one.deciding.low, one.deciding.high
+
+
 def _legend(claims: Sequence[Verdict], has_band: bool) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=MUTED, linewidth=3.4, label="95 % by itself"),
+        Line2D([], [], color=MUTED, linewidth=3.4, solid_capstyle="butt", label="95 % by itself"),
         Line2D([], [], color=MUTED, linewidth=1.1, label="that decides"),
     ]
     if any(one.claim.get("published_difference") is not None for one in claims):
         handles.append(Line2D([], [], linestyle="", marker="D", mfc=PAPER, mec=INK, mew=1.2, label="published"))
     if has_band:
-        handles.append(Line2D([], [], color=GRID, linewidth=8, label="negligible"))
+        handles.append(Line2D([], [], color=GRID, linewidth=8, solid_capstyle="butt", label="negligible"))
     return handles
 
 
 def _caption(claims: Sequence[tuple[int, Verdict]]) -> str:
-    cut = (
-        " An interval that ends at the edge goes on."
-        if any(not math.isfinite(one.deciding.low) for _, one in claims)
-        else ""
-    )
+    low, high = _range([one for _, one in claims])
+    is_cut = any(end < low or end > high for _, one in claims for end in _ends(one))
+    cut = " An interval that ends at the edge goes on." if is_cut else ""
     return (
         "Each claim's difference: thick its 95 % interval by itself, thin the one that decides, in view of the study's "
         f"other claims and of looks at more seeds. A hollow mark is not decided, a diamond is published.{cut}"

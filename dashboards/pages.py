@@ -18,7 +18,6 @@ from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.inference import LEVEL
 from unlabeled.dashboards.power import CHANCES, seeds_in_words
 from unlabeled.dashboards.reasons import compared_rows
-from unlabeled.dashboards.verdicts import is_ours, published_of
 from unlabeled.platform.metrics import duration, unit_of
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -134,8 +133,7 @@ def render(template: str, **values: object) -> str:
     environment.filters["linked"] = linked
     environment.tests["finite"] = math.isfinite
     environment.globals |= {"symbols": SYMBOLS, "unit_of": unit_of, "level": LEVEL, "chances": CHANCES}
-    environment.globals |= {"is_ours": is_ours, "published_of": published_of, "seeds_in_words": seeds_in_words}
-    environment.globals |= {"compared_rows": compared_rows}
+    environment.globals |= {"seeds_in_words": seeds_in_words, "compared_rows": compared_rows}
     return environment.get_template(template).render(**values)
 
 

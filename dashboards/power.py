@@ -13,7 +13,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from unlabeled.dashboards.comparisons import Comparison
-from unlabeled.dashboards.looks import MOST_SEEDS, Design
+from unlabeled.dashboards.rates import MOST_SEEDS, Design
 from unlabeled.platform.metrics import BEST, COLLAPSE, NO_DIFFERENCE
 
 POWER = 0.8

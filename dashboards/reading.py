@@ -9,8 +9,8 @@ from unlabeled.dashboards import counted, figures, sections
 from unlabeled.dashboards.declared import declared
 from unlabeled.dashboards.detectable import detectable
 from unlabeled.dashboards.drawing import Drawn
-from unlabeled.dashboards.looks import Look
 from unlabeled.dashboards.measured import measured, slug
+from unlabeled.dashboards.rates import Look
 from unlabeled.dashboards.report import Report
 from unlabeled.dashboards.shown import Artifacts
 from unlabeled.dashboards.verdicts import judge

@@ -6,8 +6,8 @@ from typing import Any
 
 from unlabeled.dashboards.decisions import Decision, Judged
 from unlabeled.dashboards.inference import Interval
-from unlabeled.dashboards.looks import Design
 from unlabeled.dashboards.power import CHANCES, seeds_in_words
+from unlabeled.dashboards.rates import Design
 from unlabeled.dashboards.wording import count, probability
 from unlabeled.platform.metrics import BEST, COLLAPSE, NO_DIFFERENCE, ORDER, unit_of
 
@@ -82,35 +82,28 @@ def reason(
         return f"{said}. Decided with {count(earlier, 'seed')}: what a look has decided stays decided."
     if decision != "not decided":
         return f"{said}: {_clear_of(claim, decision, alone)}."
-    if one.design.level(0.05, compared.n) <= 0:
+    if level_now <= 0:
         return f"{said}: {_not_now(one.design, compared.n)}."
     return f"{said}: {_open(one, alone, level_now, num_claims)}. {_outlook(claim, alone.mean, compared.n, seeds)}"
 
 
 def _clear_of(claim: Mapping[str, Any], decision: Decision, alone: Interval) -> str:
-    unit, bound = unit_of(claim["measure"]), float(claim["at_least"])
-    limit = unit.difference(float(claim.get("negligible") or 0.0)).lstrip("+")
+    limit = _negligible(claim)
     if claim["kind"] == COLLAPSE:
         return f"all of it lies {'below' if decision == 'held' else 'above'} a gain of {limit}"
     if claim["kind"] == BEST:
         return "every other row is shown to be lower" if decision == "held" else "another row is shown to be higher"
+    if claim["kind"] == NO_DIFFERENCE and decision == "contradicted":
+        return f"all of it lies more than {limit} from zero"
     if decision == "no difference" or claim["kind"] == NO_DIFFERENCE:
-        where = "beyond" if decision == "contradicted" else "within"
-        return (
-            f"all of it lies {where} {limit} of zero, which is negligible"
-            if where == "within"
-            else (f"all of it lies more than {limit} from zero")
-        )
-    goal = "zero" if bound == 0 else f"the {unit.difference(bound)} claimed"
-    if decision == "smaller than claimed":
-        return (
-            f"all of it lies below {goal}, and {'' if alone.low > 0 else 'its mean '}above zero"
-            if (alone.mean > 0)
-            else f"all of it lies below {goal}"
-        )
-    return f"all of it lies {'above' if decision == 'held' else f'below {goal}' if bound == 0 else 'below zero'}" + (
-        f" {goal}" if decision == "held" else ""
-    )
+        return f"two one-sided tests show it to be within {limit} of zero, which is negligible"
+    goal = _goal(claim)
+    if decision == "held":
+        return f"all of it lies above {goal}"
+    if decision == "contradicted":
+        return "all of it lies below zero"
+    beside = ", and above zero" if alone.low > 0 else ", and its mean above zero" if alone.mean > 0 else ""
+    return f"all of it lies below {goal}{beside}"
 
 
 def _not_now(design: Design, n: int) -> str:
@@ -122,20 +115,31 @@ def _not_now(design: Design, n: int) -> str:
 
 
 def _open(one: Judged, alone: Interval, level_now: float, num_claims: int) -> str:
-    claim, bound, unit = one.claim, float(one.claim["at_least"]), unit_of(one.claim["measure"])
-    limit = float(claim.get("negligible") or 0.0)
+    claim, bound = one.claim, float(one.claim["at_least"])
     if claim["kind"] == BEST:
         return "rows of both sides can still be the best"
-    if claim["kind"] in (NO_DIFFERENCE, COLLAPSE):
-        return f"that is not all on one side of what is negligible ({unit.difference(limit).lstrip('+')})"
-    goal = "zero" if bound == 0 else f"the {unit.difference(bound)} claimed"
-    if not (alone.low > bound or alone.high < bound):
-        return f"{goal} lies inside"
     many = f"{num_claims} claims and " if num_claims > 1 else ""
-    return (
-        f"clear of {goal} by itself, but not at the level that {many}this look "
-        f"{'ask' if many else 'asks'} for ({probability(one.compared.p(bound))}, to be below {level_now:.2g})"
-    )
+    strict = f"by itself, but not at the level that {many}this look {'ask' if many else 'asks'} for"
+    if claim["kind"] in (NO_DIFFERENCE, COLLAPSE):
+        limit = float(claim.get("negligible") or 0.0)
+        least = -limit if claim["kind"] == NO_DIFFERENCE else -math.inf
+        if least < alone.low and alone.high < limit:
+            return f"within what is negligible ({_negligible(claim)}) {strict}"
+        if alone.low > limit or alone.high < least:
+            return f"beyond what is negligible ({_negligible(claim)}) {strict}"
+        return f"that is not all on one side of what is negligible ({_negligible(claim)})"
+    if not (alone.low > bound or alone.high < bound):
+        return f"{_goal(claim)} lies inside"
+    return f"clear of {_goal(claim)} {strict} ({probability(one.compared.p(bound))}, to be below {level_now:.2g})"
+
+
+def _goal(claim: Mapping[str, Any]) -> str:
+    bound = float(claim["at_least"])
+    return "zero" if bound == 0 else f"the {unit_of(claim['measure']).difference(bound)} claimed"
+
+
+def _negligible(claim: Mapping[str, Any]) -> str:
+    return unit_of(claim["measure"]).difference(float(claim.get("negligible") or 0.0)).lstrip("+")
 
 
 def _outlook(claim: Mapping[str, Any], mean: float, n: int, seeds: int | None) -> str:

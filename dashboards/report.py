@@ -14,9 +14,9 @@ import pandas as pd
 from unlabeled.dashboards import counted, sections
 from unlabeled.dashboards.drawing import Drawn
 from unlabeled.dashboards.forest import forests
-from unlabeled.dashboards.looks import FIRST_SHARE, Look
 from unlabeled.dashboards.measured import Measured
 from unlabeled.dashboards.pages import Columns, Page, Reported
+from unlabeled.dashboards.rates import FIRST_SHARE, MOST_SEEDS, Look
 from unlabeled.dashboards.shown import Artifacts, gallery
 from unlabeled.dashboards.verdicts import Verdict
 
@@ -33,7 +33,7 @@ class Report(Reported):
         runs: every run.
         parts: one per measure, the one that answers the question first.
         judged: a verdict for each claim that is judged.
-        look: what to write down of this look at the claims, for the next one.
+        look: what to write down of this look at the claims, for the next one; nothing does yet.
         shows: of each measure with claims, what a study of its seeds can show, in a sentence.
         curves: name, SVG and caption of each figure over epochs.
         curves_left_out: metrics over epochs that are not drawn.
@@ -129,6 +129,7 @@ class Report(Reported):
             shows=self.shows,
             forests=answers,
             first_share=FIRST_SHARE,
+            most_seeds=MOST_SEEDS,
             decisions=self.decisions,
             curves=self.curves,
             curves_left_out=self.curves_left_out,

@@ -22,14 +22,13 @@ from unlabeled.dashboards.comparisons import (
 )
 from unlabeled.dashboards.decisions import Decision, Judged, best_in_set, both, has_side, main_decision, side_decision
 from unlabeled.dashboards.inference import LEVEL, Interval, few_seeds_correction
-from unlabeled.dashboards.looks import Design, Look, decided_before
 from unlabeled.dashboards.power import seeds_to_decide
-from unlabeled.dashboards.several import step_down
-from unlabeled.platform.metrics import BEST, OURS, unit_of
+from unlabeled.dashboards.rates import Design, Look, decided_before, step_down
+from unlabeled.platform.metrics import BEST, NO_DIFFERENCE, OURS, unit_of
 
 SIDE_SHARE = 0.1  # of a study's rate, for what a claim does not ask: that a claimed difference is none
 
-__all__ = ["Decision", "Verdict", "is_ours", "judge", "published_of", "verdict", "verdicts"]
+__all__ = ["Decision", "Verdict", "judge", "verdict", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ class Verdict:
             claimed``, where the claim asks for a size that all of the interval lies below; or ``not decided``.
         reason: why, in a sentence or two with numbers in the measure's unit.
         difference: the claim's contrast with its 95 % interval, by itself.
-        deciding: the same with the interval that decides: wider, for the study's other claims and looks.
+        deciding: the same with the interval that decides what the claim asks, in view of the study's other claims and
+            looks; of a claimed absence, that of the two one-sided tests.
         level: two-sided, of the deciding interval; 0 where the design decides nothing with these seeds.
         p: two-sided, of a contrast equal to what the claim asks for at least, by itself.
         effect_size: Hedges' g: the contrast over its spread, corrected for few seeds.
@@ -109,12 +109,14 @@ class Verdict:
     @property
     def is_ours(self) -> bool:
         """Whether no paper makes the claim."""
-        return is_ours(self.claim)
+        return str(self.claim["source"]).strip().lower() == OURS
 
     @property
     def published(self) -> str:
         """The size that the source gives, in its own words or as a number; empty where it gives none."""
-        return published_of(self.claim)
+        number = self.claim.get("published_difference")
+        words = str(self.claim["published"]).rstrip(".")
+        return words or ("" if number is None else unit_of(self.claim["measure"]).difference(number))
 
     @property
     def sizes(self) -> str:
@@ -133,40 +135,27 @@ class Verdict:
         return reasons.leaning(self.claim, self.difference.mean)
 
 
-def is_ours(claim: Mapping[str, Any]) -> bool:
-    """Tell whether no paper makes a claim."""
-    return str(claim["source"]).strip().lower() == OURS
-
-
-def published_of(claim: Mapping[str, Any]) -> str:
-    """Return the size that a claim's source gives, in its own words or as a number; empty where it gives none."""
-    number = claim.get("published_difference")
-    words = str(claim["published"]).rstrip(".")
-    return words or ("" if number is None else unit_of(claim["measure"]).difference(number))
-
-
 def judge(
-    record: Mapping[str, Any], runs: pd.DataFrame, looks: Sequence[Look] = (), when: str = "", level: float = LEVEL
+    record: Mapping[str, Any], runs: pd.DataFrame, looks: Sequence[Look] = (), when: str = ""
 ) -> tuple[list[Verdict], Look]:
     """Judge a study's claims, and say what to write down of this look, so that the next one knows of it.
 
-    Without earlier looks the verdicts are as safe, if the declared seeds were the same at every look: see
-    :class:`unlabeled.dashboards.looks.Design`. With them, the first look's seeds stay the design's, and what a look has
-    decided stays decided.
+    With earlier looks, the first one's seeds stay the design's (:class:`unlabeled.dashboards.rates.Design`), and what a
+    look has decided stays decided. Reports hand none in yet: without them the verdicts are as safe only where the same
+    seeds were declared at every look. More of them declared each time decide falsely more often.
 
     Args:
         record: of the study, as :func:`unlabeled.dashboards.declared.declared` reads it.
         runs: one row per run.
         looks: those before, the oldest first.
         when: this look's time in UTC, as ISO 8601; now, where none is given.
-        level: 1 minus the chance of any false decision on the study's claims.
 
     Raises:
         UserError: the rows were measured by different protocols.
     """
     first = looks[0].first if looks else len(record["seeds"])
     design = Design(first, fixed=bool(record.get("fixed"))) if first else None
-    found = verdicts(record["claims"], runs, level, design, looks)
+    found = verdicts(record["claims"], runs, design=design, looks=looks)
     seeds = tuple(sorted({int(seed) for seed in counted.counted(runs)["seed"].dropna()}))
     said = {
         identity(one.claim): {"n": one.decided_earlier or one.n, "level": one.level, "decision": one.decision}
@@ -254,29 +243,27 @@ def _verdict(
     if (said := before.get(identity(claim))) is not None:
         decision, earlier = said["decision"], int(said["n"])
     alone, now = compared.interval(1 - level), one.design.level(main_rate, compared.n)
-    bound, more = float(claim["at_least"]), None
+    tau, more = rising(claim, tables), None
     if decision == "not decided":
         more = seeds_to_decide(claim, compared, one.design, main_rate, side_rate)
-    found = Verdict(
+    return Verdict(
         claim=claim,
         decision=decision,
-        reason="",
+        reason=reasons.reason(one, decision, alone, now, num_claims, more, earlier, tau, level),
         difference=alone,
-        deciding=one.interval(main_rate),
+        deciding=one.of_none(main_rate) if claim["kind"] == NO_DIFFERENCE else one.interval(main_rate),
         level=now,
-        p=compared.p(bound),
+        p=compared.p(float(claim["at_least"])),
         effect_size=_effect_size(compared),
         n=compared.n,
         spread=compared.spread,
         freedom=compared.freedom,
         model=compared.model,
         why=compared.why,
-        tau=rising(claim, tables),
+        tau=tau,
         seeds_to_decide=more,
         decided_earlier=earlier,
     )
-    sentence = reasons.reason(one, decision, alone, now, num_claims, more, earlier, found.tau, level)
-    return Verdict(**{**found.__dict__, "reason": sentence})
 
 
 def _effect_size(compared: Comparison) -> float:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from unlabeled.dashboards.comparisons import identity
-from unlabeled.dashboards.looks import FIRST_SHARE, Look
+from unlabeled.dashboards.rates import FIRST_SHARE, Look
 from unlabeled.dashboards.verdicts import judge, verdict
 
 MEASURE = "test/linear/top1"
@@ -44,6 +44,16 @@ def test_no_difference_is_found_and_refuted(runs, claim, b, decision):
     ]
     assert (max(ps) < 0.05) == (decision == "held"), "two one-sided tests"
     assert found.label == decision, "no direction is claimed"
+    assert (found.deciding.low > -0.01 and found.deciding.high < 0.01) == (decision == "held"), "that decides is shown"
+
+
+def test_an_absence_may_be_clear_by_itself_and_not_decided(runs, claim):
+    frame = runs_with(runs, {"none": [0.80, 0.81, 0.79], "b": [0.804, 0.8115, 0.7935]})
+    claims = [claim("b", "none", kind="no difference")]
+    (found,), _ = judge({"claims": claims, "seeds": [0, 1, 2]}, frame)
+    assert found.decision == "not decided"
+    assert -0.01 < found.difference.low < found.difference.high < 0.01 < found.deciding.high
+    assert "within what is negligible (1.0 points) by itself, but not at the level that this look asks" in found.reason
 
 
 def test_a_difference_of_differences_is_one_contrast(runs, claim):
@@ -77,6 +87,7 @@ def test_the_best_is_in_a_set(runs, claim, best, decision):
     fields = {"kind": "best in a set", "best": best, "among": list(LOOSE)}
     found = verdict(claim(best[0], "none", **fields), runs_with(runs, LOOSE))
     assert found.decision == decision
+    assert found.deciding.low < found.deciding.mean < found.deciding.high
     alike = {row: [0.80, 0.81, 0.79 + 0.001 * place] for place, row in enumerate(LOOSE)}
     assert verdict(claim(best[0], "none", **fields), runs_with(runs, alike)).decision == "not decided"
 

@@ -51,7 +51,11 @@ def test_no_record_at_all_keeps_the_name():
 
 
 @pytest.mark.parametrize(
-    "damage", [{"than": 5}, {"than": ["mlp"]}, {"kind": 3}, {"published_difference": "much"}, {"at_least": math.inf}]
+    "damage",
+    [
+        *({"than": 5}, {"than": ["mlp"]}, {"kind": 3}, {"kind": []}, {"kind": "a later version's"}, {"kind": "order"}),
+        *({"published_difference": "much"}, {"at_least": math.inf}),
+    ],
 )
 def test_a_claim_that_is_damaged_is_named_and_left_out(record, claim, damage):
     found, gaps = declared(record(claims=[claim("mlp", "none", statement="Better.", **damage)]))

@@ -9,7 +9,7 @@ from scipy import optimize, stats
 
 from unlabeled.dashboards.detectable import detectable, needs, smallest_of
 from unlabeled.dashboards.power import TYPICAL_SPREAD, pooled
-from unlabeled.dashboards.several import rate_of_each
+from unlabeled.dashboards.rates import rate_of_each
 from unlabeled.dashboards.verdicts import judge
 from unlabeled.platform.cli.sweeping import seeds_show
 from unlabeled.studies import STUDIES

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import claims
-from unlabeled.dashboards.looks import Design
+from unlabeled.dashboards.rates import Design
 
 
 @pytest.mark.parametrize("kind", claims.KINDS)

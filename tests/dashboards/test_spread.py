@@ -5,8 +5,7 @@ import pytest
 from scipy import special, stats
 
 from unlabeled.dashboards import spread
-from unlabeled.dashboards.looks import Design, spent
-from unlabeled.dashboards.several import rate_of_each, step_down
+from unlabeled.dashboards.rates import Design, rate_of_each, spent, step_down
 from unlabeled.dashboards.spread import contrast_error, spreads
 
 ALL = np.ones((6, 5), dtype=bool)
