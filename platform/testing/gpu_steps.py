@@ -39,14 +39,19 @@ def take_steps(run: RunConfig, data: Data) -> Training:
         raise ValueError(f"an epoch needs {STEPS + 2} steps, to see whether any waits; got {training.steps_per_epoch}")
     with contextlib.closing(training.steps()) as taking:
         next(taking)
-        with _no_waits() if is_real else _on_a_pretended_one(training):
+        with refusing_waits(training.processor.device) if is_real else _on_a_pretended_one(training):
             for _ in range(STEPS):
                 next(taking)
     return training
 
 
 @contextlib.contextmanager
-def _no_waits() -> Iterator[None]:
+def refusing_waits(device: torch.device) -> Iterator[None]:
+    """Let torch refuse what waits for a real GPU; for a CPU nothing waits."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.synchronize(device)
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -4,15 +4,12 @@
 """
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from unlabeled.platform.processor import Processor
 
-sys.path.insert(0, str(Path(__file__).parent))  # for what the tests here share
 DEVICE = torch.device(os.environ.get("UNLABELED_TEST_DEVICE", "cuda"))
 
 
