@@ -110,7 +110,8 @@ def convolve(images: Tensor, taps_BK: Tensor) -> Tensor:
     padded = F.pad(images, (reach // 2,) * 4, mode="reflect")
     band = taps_BK.new_zeros(batch, _TILE_PX, _TILE_PX + reach + 1)
     band[:, :, : reach + 1] = taps_BK[:, None]
-    band = band.flatten(1)[:, :-_TILE_PX].view(batch, _TILE_PX, -1)  # each row a step further to the right
+    band = band.flatten(1)[:, :-_TILE_PX]  # as rows again, each is a step further to the right
+    band = band.view(batch, _TILE_PX, _TILE_PX + reach)
     rows = padded.view(batch, channels * (height + reach), width + reach)
     across = images.new_empty(batch, channels * (height + reach), width)
     for start, size in _tiles(width):
