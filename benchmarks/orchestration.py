@@ -127,7 +127,7 @@ def seconds_alone(recorder: Recorder) -> float:
     with tempfile.TemporaryDirectory() as folder, one_thread():
         started = time.perf_counter()
         for run in runs:
-            execute_safely(run, Path(folder), Resources(), lambda event: None)
+            execute_safely(run, Path(folder), None, lambda event: None)
         return (time.perf_counter() - started) / len(runs)
 
 

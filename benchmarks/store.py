@@ -89,7 +89,7 @@ def say_as_a_run_does(config: dict[str, Any]) -> None:
     """Report what a run of some epochs reports, and write what it writes, without the work between."""
     from ray import tune
 
-    run, home, _ = unpacked(config)
+    run, home, *_ = unpacked(config)
     files = Path(home, "work", run.fingerprint("none"), "files")
     files.mkdir(parents=True, exist_ok=True)
     (files / "encoder.txt").write_text("no weights")

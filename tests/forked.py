@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # All but Ray, which reads variables as it is imported.
 _IMPORTED = [
     *("unlabeled.platform.cli", "unlabeled.studies", "unlabeled.platform.track", "unlabeled.dashboards.publish"),
-    *("scipy.stats", "sklearn.metrics", "torch._dynamo", "mlflow.store.tracking.sqlalchemy_store", "optuna"),
+    *("scipy.stats", "sklearn.metrics", "mlflow.store.tracking.sqlalchemy_store", "optuna"),
 ]
 _SERVER = multiprocessing.get_context("forkserver")
 preload(*_IMPORTED)

@@ -91,20 +91,15 @@ class Autoencoder(Method):
     def __init__(self, config: AutoencoderConfig, encoder: StandardisingEncoder, channels: int, px: int) -> None:
         super().__init__(encoder)
         self.config, self.level, self.px = config, config.level or 0.25, px
-        code = config.bottleneck or encoder.dim
-        self.bottleneck = nn.Linear(encoder.dim, code) if config.bottleneck else nn.Identity()
-        self.decoder = decoder(code, channels, px, config.width)
+        self.bottleneck = nn.Linear(encoder.dim, config.bottleneck) if config.bottleneck else nn.Identity()
+        self.decoder = decoder(config.bottleneck or encoder.dim, channels, px, config.width)
 
     def forward(self, batch: Batch) -> StepResult:
         """Return the error of painting clean pictures from corrupted ones."""
         (view,) = batch.views
-        painted = self.paint(self.corrupt(view, batch.draws))
-        if self.config.loss == "cross-entropy":
-            loss = cross_entropy(painted, view)
-        else:
-            loss = squared_error(painted, self.encoder.standardise(view))
-        logs = {"pixels/squared_error": squared_error(self.pixels(painted.detach()), view)}
-        return StepResult(loss=loss, logs=logs)
+        painted, is_number = self.paint(self.corrupt(view, batch.draws)), self.config.loss == "cross-entropy"
+        loss = cross_entropy(painted, view) if is_number else squared_error(painted, self.encoder.standardise(view))
+        return StepResult(loss=loss, logs={"pixels/squared_error": squared_error(self.pixels(painted.detach()), view)})
 
     def corrupt(self, x: Tensor, draws: Draws) -> Tensor:
         """Return corrupted pictures, of which gaussian noise alone leaves [0, 1]."""
@@ -134,10 +129,8 @@ class Autoencoder(Method):
         """Return pictures, what the encoder sees of them, and what is made of that."""
         images = F.interpolate(batch.views[0], size=2 * [self.px], mode="bilinear", antialias=True)
         seen = self.corrupt(images, batch.draws)
-        columns = {"picture": images, "corrupted": seen, "reconstruction": self.pixels(self.paint(seen))}
-        if self.config.noise == "none":
-            del columns["corrupted"]
-        return {"reconstruction": Figure(columns)}
+        noisy = {} if self.config.noise == "none" else {"corrupted": seen}
+        return {"reconstruction": Figure({"picture": images, **noisy, "reconstruction": self.pixels(self.paint(seen))})}
 
 
 def decoder(code: int, channels: int, px: int, width: int) -> nn.Module:

@@ -110,9 +110,8 @@ def convolve(images: Tensor, taps_BK: Tensor) -> Tensor:
     padded = F.pad(images, (reach // 2,) * 4, mode="reflect")
     band = taps_BK.new_zeros(batch, _TILE_PX, _TILE_PX + reach + 1)
     band[:, :, : reach + 1] = taps_BK[:, None]
-    band = band.flatten(1)[:, :-_TILE_PX].view(
-        batch, _TILE_PX, _TILE_PX + reach
-    )  # each row a step further to the right
+    band = band.flatten(1)[:, :-_TILE_PX]  # as rows again, each is a step further to the right
+    band = band.view(batch, _TILE_PX, _TILE_PX + reach)
     rows = padded.view(batch, channels * (height + reach), width + reach)
     across = images.new_empty(batch, channels * (height + reach), width)
     for start, size in _tiles(width):
@@ -133,17 +132,7 @@ def _tiles(length: int) -> list[tuple[int, int]]:
 
 
 def cut_one_by_one(images: Tensor, box_B4: Tensor, height: int, width: int) -> Tensor:
-    """Cut a box out of each image and resize it, bilinear with antialiasing: for large images on a CPU.
-
-    Args:
-        images: float32 [B, C, H, W] in [0, 1], or uint8.
-        box_B4: int64 [B, 4], top, left, height, width in pixels, inside the image.
-        height: pixels of the output.
-        width: pixels of the output.
-
-    Returns:
-        float32 [B, C, height, width].
-    """
+    """Cut a box out of each image and resize it, bilinear with antialiasing: ``crop`` of large images on a CPU."""
     result = torch.empty(*images.shape[:2], height, width, dtype=torch.float32)
     for number, (top, left, box_height, box_width) in enumerate(box_B4.tolist()):
         box = as_float(images[number : number + 1, :, top : top + box_height, left : left + box_width])
@@ -155,7 +144,5 @@ def cut_one_by_one(images: Tensor, box_B4: Tensor, height: int, width: int) -> T
 def _reflecting_taps(size: int, kernel: int, device: torch.device) -> Tensor:
     """Return float32 [kernel, size, size]: how much tap k of output m reads from input n, one or nothing."""
     half = kernel // 2
-    padded = F.pad(torch.eye(size, device=device)[None], (half, half), mode="reflect")[
-        0
-    ]  # [input, place in the padded row]
+    padded = F.pad(torch.eye(size, device=device)[None], (half, half), mode="reflect")[0]  # [input, place in the row]
     return padded.unfold(1, kernel, 1).permute(2, 1, 0).contiguous()

@@ -38,6 +38,4 @@ def _precision_there(resources: Resources) -> Precision:
             # A process without a GPU of its own may yet see those of the node.
             found: Precision = ray.get(ask.remote(given.gpus), timeout=_ASKING_SECONDS)
             return found
-        return (
-            "bf16" if given.gpus else "fp32"
-        )  # what all GPUs of the last years and no CPU of most clusters is fast at
+        return "bf16" if given.gpus else "fp32"  # what GPUs of the last years are fast at, and few CPUs

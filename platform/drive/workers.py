@@ -172,8 +172,8 @@ def _work(given: Mapping[str, Any]) -> None:
     resources: Resources = config["resources"]
     torch.set_num_threads(resources.cpus_per_run)
     ask(resources.profile_steps)
-    report = _connect(config["inbox"]) if collective.rank() == 0 else _say_nothing
-    with forwarding_warnings(report):
+    own = _connect(config["inbox"]) if collective.rank() == 0 else _say_nothing
+    with forwarding_warnings(own) as report:
         try:
             data, offered = data_of(run), collective.world_size()
             training = workers_that_fit(run, data, offered)

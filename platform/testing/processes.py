@@ -28,7 +28,7 @@ def preload(*modules: str) -> None:
     _SERVER.set_forkserver_preload(_imported)
 
 
-preload(__name__, "unlabeled.platform.testing.worker", "torch._dynamo")  # the last comes with an optimiser
+preload(__name__, "unlabeled.platform.testing.worker", "torch._dynamo")  # the last comes with DDP
 
 
 def ended(commands: Sequence[Sequence[object]]) -> list[tuple[int, str]]:
@@ -43,8 +43,9 @@ def ended(commands: Sequence[Sequence[object]]) -> list[tuple[int, str]]:
         try:
             for command, file in zip(commands, said, strict=True):
                 words = [str(word) for word in command]
-                processes.append(_SERVER.Process(target=_run, args=(words, str(file), environment)))
-                processes[-1].start()
+                begun = _SERVER.Process(target=_run, args=(words, str(file), environment))
+                begun.start()
+                processes.append(begun)
             for process in processes:
                 process.join(max(0.0, deadline - time.monotonic()))
                 if process.exitcode is None:
@@ -52,6 +53,7 @@ def ended(commands: Sequence[Sequence[object]]) -> list[tuple[int, str]]:
         finally:
             for process in processes:
                 process.kill()
+                process.join()
         return [
             (-1 if process.exitcode is None else process.exitcode, file.read_text())
             for process, file in zip(processes, said, strict=True)

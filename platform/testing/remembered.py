@@ -1,6 +1,7 @@
 """Items that are made once: tests look at few, many times, and a film takes longer to make than to learn from."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, Source
 from unlabeled.platform.data.format import SEEN
+from unlabeled.platform.data.source import Window
 from unlabeled.platform.train.loaded import load_cached
 
 _READ_AT_ONCE = 64
@@ -17,7 +19,7 @@ _READ_AT_ONCE = 64
 
 @final
 class Remembered(Source):
-    """The items of a source; a field is read whole when it is first asked for, and kept."""
+    """The items of a source; a field is read whole when it is first asked for, and kept. Windows are read each time."""
 
     def __init__(self, source: Source) -> None:
         self.fields, self._source = source.fields, source
@@ -39,6 +41,14 @@ class Remembered(Source):
             parts = torch.split(self.rows, _READ_AT_ONCE)
             self._kept[field] = torch.cat([self._source.tensor(part, field) for part in parts])
         return self._kept[field][index]
+
+    def extents(self, index: Tensor, field: str) -> Tensor | None:
+        """Return how large the pictures ``index`` are as stored."""
+        return self._source.extents(index, field)
+
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Return windows of pictures ``index``."""
+        return self._source.read_windows(index, field, windows)
 
     def take(self, rows: Tensor) -> "Remembered":
         """Return the items ``rows``, with what is kept of them."""

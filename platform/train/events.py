@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,20 +66,41 @@ Report = Callable[[Event], None]
 
 
 @contextlib.contextmanager
-def forwarding_warnings(report: Report) -> Iterator[None]:
-    """Say the engine's warnings as events, too."""
-    handler = _Notes(report)
-    logging.getLogger("unlabeled").addHandler(handler)
+def forwarding_warnings(report: Report) -> Iterator[Report]:
+    """Say the engine's warnings as events, too; yield what the run says its own by.
+
+    All is said on the thread that entered: of what others warn, such as those that read ahead, before its next event.
+    After a ``SystemExit`` in ``report``, by which Tune ends a run that it prunes, nothing is said any more: nobody
+    would listen, and whoever reports waits for a listener.
+    """
+    notes = _Notes(report)
+    logging.getLogger("unlabeled").addHandler(notes)
     try:
-        yield
+        yield notes.say
     finally:
-        logging.getLogger("unlabeled").removeHandler(handler)
+        logging.getLogger("unlabeled").removeHandler(notes)
 
 
 class _Notes(logging.Handler):
     def __init__(self, report: Report) -> None:
         super().__init__(logging.WARNING)
-        self._report = report
+        self._report, self._thread = report, threading.get_ident()
+        self._of_others: queue.SimpleQueue[Noted] = queue.SimpleQueue()
+        self._is_heard = True
+
+    def say(self, event: Event) -> None:
+        try:
+            while self._is_heard and not self._of_others.empty():
+                self._report(self._of_others.get())
+            if self._is_heard:
+                self._report(event)
+        except SystemExit:
+            self._is_heard = False
+            raise
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._report(Noted(record.getMessage()))
+        note = Noted(record.getMessage())
+        if threading.get_ident() == self._thread:
+            self.say(note)
+        else:
+            self._of_others.put(note)

@@ -55,15 +55,15 @@ def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Repor
     Returns:
         Whether this process can do another run: not after an error of the GPU, which whatever follows would end with.
     """
-    with forwarding_warnings(report):
+    with forwarding_warnings(report) as say:
         try:
             processor = Processor.here(run.precision, gpus)
-            execute(run, data_of(run), home, processor, report, trained)
+            execute(run, data_of(run), home, processor, say, trained)
         except UserError as error:
-            report(Failed(str(error)))
+            say(Failed(str(error)))
         except Exception as error:
             broken = breaks_process(error)
-            report(Failed(f"{type(error).__name__}: {error}", broken))
+            say(Failed(f"{type(error).__name__}: {error}", broken))
             if broken:
                 return False
     forget_gpu_memory()  # not before: an error holds on to what was computed

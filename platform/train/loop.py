@@ -155,7 +155,7 @@ class Training:
 
     def _read_ahead(self) -> Generator[Stored]:
         steps, others = range(self.step, self.total_steps), others_for(self.run, self.data, self._batches.own_rows())
-        return read_steps(self._batches, steps, self.processor, others)
+        yield from read_steps(self._batches, steps, self.processor, others)  # nobody is started for no step at all
 
     def _take_step(self, stored: Stored) -> None:
         run = self.run

@@ -7,6 +7,7 @@ those of the first epoch and of the end apart, which are always written. On a di
 checkpoint before.
 """
 
+import contextlib
 import functools
 import threading
 import time
@@ -73,11 +74,9 @@ class Saver:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Close it. Of a run that is pruned, whose folder may be gone by now, nothing is told: nobody listens."""
-        if kind is SystemExit and self._thread is not None:
-            self._thread.join()
-            self._thread = self._error = None
-        self.close()
+        """Close it; no error of its own takes the place of one that is on its way."""
+        with contextlib.nullcontext() if kind is None else contextlib.suppress(Exception):
+            self.close()
 
     def _write(self, step: int, state: State, landed: Callable[[], float]) -> None:
         started = time.thread_time()

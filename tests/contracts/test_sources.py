@@ -33,6 +33,7 @@ from unlabeled.platform.data.readers.voc import read_voc
 from unlabeled.platform.data.worlds.films import Films
 from unlabeled.platform.data.worlds.scenes import Scenes
 from unlabeled.platform.testing import SourceSuite
+from unlabeled.platform.testing.remembered import Remembered
 
 N = 11
 NAMES = ("a", "b", "c")
@@ -129,6 +130,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "padded files": padded_images,
     "joined": joined,
     "grey": lambda folder: InChannels(joined(folder), 1),
+    "remembered": lambda folder: Remembered(Joined(sized_files(folder), some_classes(folder))),
     "of a part": lambda folder: Joined(arrays(folder), texts(folder)).take(torch.arange(N - 1, -1, -1)),
     "emoji": lambda folder: load(DataConfig(name="emoji", train_images=40)).validation.take(torch.arange(N)),
     "emoji-scenes": lambda folder: Scenes("validation", torch.arange(N), px=32),
@@ -141,6 +143,14 @@ class TestSources(SourceSuite):
 
 
 # ---- sources side by side, and what goes into them -----------------------------------------------------------------
+
+
+def test_what_is_remembered_has_the_windows_of_its_source(tmp_path: Path) -> None:
+    source = sized_files(tmp_path)
+    found, expected = Remembered(source).extents(source.rows, "image"), source.extents(source.rows, "image")
+    assert found is not None
+    assert expected is not None
+    assert torch.equal(found, expected)
 
 
 def test_sources_of_other_lengths_are_not_put_together(tmp_path: Path) -> None:

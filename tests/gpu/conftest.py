@@ -4,8 +4,6 @@
 """
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +11,6 @@ import torch
 from unlabeled.platform.processor import Processor
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # for what the tests here share
 DEVICE = torch.device(os.environ.get("UNLABELED_TEST_DEVICE", "cuda"))
 
 

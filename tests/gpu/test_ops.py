@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from waits import no_waits
 
 from unlabeled.platform.augment import SIMCLR, SIMCLR_SMALL, Op, Policy, two_views
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.testing.gpu_steps import refusing_waits
 
 ROUNDING = 2e-3  # of a pixel in [0, 1]: sums in another order, and a hue near the border of two sextants
 
@@ -29,7 +29,7 @@ def test_an_operation_makes_what_it_makes_on_a_cpu(name: str, px: int, gpu: Proc
 def test_views_are_made_without_waiting(policy: Policy, px: int, gpu: Processor) -> None:
     here, plan, draws = gpu.put(pictures(px)), two_views(policy), Draws(gpu.put(torch.arange(24)), 1)
     plan({"image": here}, draws)  # constants are made once
-    with no_waits(gpu):
+    with refusing_waits(gpu.device):
         views = plan({"image": here}, draws)
         matrices = [each.matrix() for each in plan.draw({"image": (3, px, px)}, draws)]
     assert all(made.isfinite().all() for made in (*views, *matrices))

@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from waits import no_waits
 
 from unlabeled.methods import METHODS
 from unlabeled.platform.encoder import ViTConfig
 from unlabeled.platform.method import EmbeddingMethod, MethodConfig
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.testing.examples import distance, run_of
+from unlabeled.platform.testing.gpu_steps import refusing_waits
 from unlabeled.platform.testing.processes import run_together
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import Training
@@ -47,7 +47,7 @@ def test_its_steps_wait_for_nothing(config: type[MethodConfig], gpu: Processor) 
     training = Training(run, data_of(run), gpu)
     steps = training.steps()
     next(steps)  # constants are made, algorithms chosen
-    with no_waits(gpu):
+    with refusing_waits(gpu.device):
         next(steps)
     assert torch.stack([p.isfinite().all() for p in training.method.parameters()]).all()
 

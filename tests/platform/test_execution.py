@@ -3,7 +3,10 @@
 import contextlib
 import errno
 import json
+import logging
 import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from unlabeled.platform.optim import without_compiler
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train import checkpoint
 from unlabeled.platform.train.checkpoint import checkpoints
-from unlabeled.platform.train.events import EpochDone, Event, Finished, Started, forwarding_warnings
+from unlabeled.platform.train.events import EpochDone, Event, Finished, Noted, Started, forwarding_warnings
 from unlabeled.platform.train.execution import execute
 from unlabeled.platform.train.export import load_encoder
 
@@ -218,51 +221,55 @@ def test_a_checkpoint_of_other_weights_is_one_clear_line(
     assert "\n" not in str(at.value)
 
 
-def test_an_interrupt_in_the_middle_of_a_step_leaves_no_half_step_behind(
-    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_until(small_run, small_data, tmp_path / "whole", processor)
-    built = without_compiler(torch.optim.AdamW)
-    step, calls = built.step, []
+def stopped_at_the_sixth_step(
+    interrupt: Callable[[], None],
+    run: RunConfig,
+    data: Data,
+    home: Path,
+    processor: Processor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> int:
+    """Interrupt a run within a step; return where it went on from, to the end that it has uninterrupted."""
+    run_until(run, data, home / "whole", processor)
+    built, calls = without_compiler(torch.optim.AdamW), []
+    step = built.step
 
     def interrupted(*given: object) -> object:
-        calls.append(1)
         done = step(*given)  # type: ignore[arg-type]
+        calls.append(1)
         if len(calls) == 6:
-            raise KeyboardInterrupt
+            interrupt()
         return done
 
     with monkeypatch.context() as patch:
         patch.setattr(built, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run_until(small_run, small_data, tmp_path / "stopped", processor)
-    run_until(small_run, small_data, tmp_path / "stopped", processor)
-    one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+            run_until(run, data, home / "stopped", processor)
+    started = run_until(run, data, home / "stopped", processor)[0]
+    one, other = weights(home / "whole"), weights(home / "stopped")
     assert all(torch.equal(one[name], other[name]) for name in one)
+    assert isinstance(started, Started)
+    return started.step
+
+
+def test_an_interrupt_in_the_middle_of_a_step_leaves_no_half_step_behind(
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    stopped_at_the_sixth_step(interrupt, small_run, small_data, tmp_path, processor, monkeypatch)
 
 
 def test_ctrl_c_in_a_step_is_taken_after_it_and_its_state_is_saved(
     small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_until(small_run, small_data, tmp_path / "whole", processor)
-    built = without_compiler(torch.optim.AdamW)
-    step, calls = built.step, []
+    def interrupt() -> None:
+        signal.raise_signal(signal.SIGINT)
 
-    def interrupted(*given: object) -> object:
-        calls.append(1)
-        if len(calls) == 6:
-            signal.raise_signal(signal.SIGINT)
-        return step(*given)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(built, "step", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run_until(small_run, small_data, tmp_path / "stopped", processor)
+    begun = stopped_at_the_sixth_step(interrupt, small_run, small_data, tmp_path, processor, monkeypatch)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    again = run_until(small_run, small_data, tmp_path / "stopped", processor)
-    assert again[0].step == 6  # type: ignore[union-attr]
-    one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert begun == 6
 
 
 @pytest.mark.parametrize("error", [OSError("no such folder"), RuntimeError("closed")])
@@ -287,9 +294,39 @@ def test_a_pruned_run_ends_without_a_word(
         raise error
 
     monkeypatch.setattr(checkpoint, "save", fail)
-    with forwarding_warnings(report), pytest.raises(SystemExit):
-        execute(small_run, small_data, tmp_path, processor, report)
+    with forwarding_warnings(report) as say, pytest.raises(SystemExit):
+        execute(small_run, small_data, tmp_path, processor, say)
     assert isinstance(told[-1], EpochDone)
+
+
+def test_what_other_threads_warn_of_is_said_on_the_runs_own_and_not_of_a_pruned_run() -> None:
+    told: list[tuple[Event, int]] = []
+
+    def report(event: Event) -> None:
+        told.append((event, threading.get_ident()))
+        if event == Noted("pruned"):
+            raise SystemExit(0)
+
+    def warn(text: str) -> None:
+        logging.getLogger("unlabeled.reader").warning(text)
+
+    def warn_elsewhere(text: str) -> None:
+        thread = threading.Thread(target=warn, args=(text,))
+        thread.start()
+        thread.join()
+
+    with forwarding_warnings(report) as say:
+        warn_elsewhere("lost")
+        assert not told
+        warn("here")
+        warn_elsewhere("lost again")
+        with pytest.raises(SystemExit):
+            say(Noted("pruned"))
+        warn_elsewhere("too late")
+        warn("too late")
+        say(Noted("too late"))
+    expected = ["lost", "here", "lost again", "pruned"]
+    assert told == [(Noted(text), threading.get_ident()) for text in expected]
 
 
 def test_a_disk_without_room_for_checkpoints_is_a_note_and_the_run_goes_on(

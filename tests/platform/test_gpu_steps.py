@@ -38,6 +38,12 @@ def test_what_a_method_does_else_does_not_wait_either(what: str) -> None:
     take_steps(run, data_of(run))
 
 
+def test_epochs_too_short_to_judge_by_are_said() -> None:
+    run = run_of(SimCLRConfig.example(), batch_size=128)
+    with pytest.raises(ValueError, match="an epoch needs 4 steps, to see whether any waits; got 2"):
+        take_steps(run, data_of(run))
+
+
 WAITS: dict[str, Callable[[SimCLR, StepResult], Any]] = {
     "a number": lambda method, result: result.loss.item(),
     "a branch": lambda method, result: bool(result.loss > 0.0),
