@@ -15,7 +15,8 @@ from torch import Tensor
 
 from unlabeled.platform.data.pictures import picture_named, square
 from unlabeled.platform.data.resize import resized
-from unlabeled.platform.data.source import CHUNK, Field, Source, Window, in_threads
+from unlabeled.platform.data.source import CHUNK, Field, Source, Window
+from unlabeled.platform.data.threads import in_threads
 from unlabeled.platform.data.windows import each_cut
 
 

@@ -20,8 +20,7 @@ from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.augment import SIMCLR_SMALL, Crop, Policy, Stream, View, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import ArrayImages, Data, DataConfig, load
-from unlabeled.platform.data.ahead import AHEAD, loader_threads, read_ahead, threads_for
-from unlabeled.platform.data.source import in_threads, reading_with
+from unlabeled.platform.data.threads import AHEAD, in_threads, loader_threads, read_ahead, reading_with, threads_for
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.errors import UserError

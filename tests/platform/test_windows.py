@@ -21,13 +21,14 @@ from unlabeled.platform.data import Data, DataConfig, FileImages, load, windows
 from unlabeled.platform.data.contents import checksum
 from unlabeled.platform.data.readers.arrow import ArrowImages
 from unlabeled.platform.data.sizes import sized_digests
-from unlabeled.platform.data.source import Window, reading_with
+from unlabeled.platform.data.source import Window
+from unlabeled.platform.data.threads import reading_with
 from unlabeled.platform.data.windows import cut, decoded
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import Batches
-from unlabeled.platform.train.reading import views_of
+from unlabeled.platform.train.views import views_of
 
 FILE = Path("picture.jpg")
 CROPPED = Policy(ops=(Crop(area=(0.1, 1.0)), Flip()))

@@ -18,7 +18,7 @@ from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.augment import SIMCLR_SMALL, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig
-from unlabeled.platform.data.ahead import loader_threads
+from unlabeled.platform.data.threads import loader_threads
 from unlabeled.platform.drive.loaders import Loaders
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.room import check_room, nodes

@@ -15,7 +15,8 @@ from torch import Tensor
 from unlabeled.platform.data.contents import damage_named
 from unlabeled.platform.data.digests import shown
 from unlabeled.platform.data.pictures import picture_named, square
-from unlabeled.platform.data.source import Field, Source, Window, in_threads
+from unlabeled.platform.data.source import Field, Source, Window
+from unlabeled.platform.data.threads import in_threads
 from unlabeled.platform.data.windows import each_cut
 from unlabeled.platform.errors import UserError
 

@@ -28,7 +28,8 @@ from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import file_digests, keep_rows, kept_rows, shown, unreadable
 from unlabeled.platform.data.listing import existing_folder, path_of, split_of
 from unlabeled.platform.data.pictures import check_picture, picture_named, square
-from unlabeled.platform.data.source import Field, Joined, Source, Window, in_threads
+from unlabeled.platform.data.source import Field, Joined, Source, Window
+from unlabeled.platform.data.threads import in_threads
 from unlabeled.platform.data.told import Classes, Texts
 from unlabeled.platform.data.windows import WINDOWED, each_cut
 from unlabeled.platform.errors import UserError
