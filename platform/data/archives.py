@@ -22,7 +22,7 @@ import torch
 from unlabeled.platform.data.contents import Contents, array_checksum, checksum, damage_named, how_to_get
 from unlabeled.platform.data.images import ArrayImages, FileImages
 from unlabeled.platform.data.mapped import Decoded, decoded_once
-from unlabeled.platform.data.sizes import sized_digests
+from unlabeled.platform.data.measured import sized_digests
 from unlabeled.platform.data.source import Joined
 from unlabeled.platform.data.told import Classes
 from unlabeled.platform.data.windows import WINDOWED

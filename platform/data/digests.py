@@ -5,8 +5,8 @@ A file's digest is kept under its path, size, times and inode, one cache file fo
 damaged, the pictures are read again. Several processes may write at once; the last one wins, and all write the same.
 """
 
+import contextlib
 import hashlib
-import io
 import os
 import stat
 import tempfile
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -155,19 +156,25 @@ def keep_rows(folder: Path, what: str, rows: Rows) -> None:
     if place is None:
         return
     body = rows.tobytes()
+    with contextlib.suppress(OSError):
+        write_whole(place, lambda file: file.writelines((_head(what), hashlib.sha256(body).digest(), body)))
+
+
+def write_whole(place: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside its place and move it there, so that nobody ever reads a part of it.
+
+    Raises:
+        OSError: it can't be written; then nothing is left behind.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}-")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{what}-")
-        try:
-            with io.FileIO(handle, "wb") as file, io.BufferedWriter(file) as stream:
-                stream.write(_head(what) + hashlib.sha256(body).digest())
-                stream.write(body)
-            os.replace(name, place)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError:
-        return
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.replace(name, place)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def cache_folder() -> Path | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.images import FileImages
 from unlabeled.platform.data.listing import listed, path_of
-from unlabeled.platform.data.sizes import sized_digests
+from unlabeled.platform.data.measured import sized_digests
 from unlabeled.platform.data.source import Joined
 from unlabeled.platform.data.told import Classes
 from unlabeled.platform.data.windows import WINDOWED

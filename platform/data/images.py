@@ -4,7 +4,9 @@ What is read is the same to the last bit on every processor: arrays and files ar
 (:mod:`unlabeled.platform.data.resize`), and JPEGs are decoded by the whole-number method that libjpeg has by default.
 """
 
-from collections.abc import Iterator, Sequence
+import io
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -15,7 +17,8 @@ from torch import Tensor
 
 from unlabeled.platform.data.pictures import picture_named, square
 from unlabeled.platform.data.resize import resized
-from unlabeled.platform.data.source import CHUNK, Field, Source, Window, in_threads
+from unlabeled.platform.data.source import CHUNK, Field, Source, Window
+from unlabeled.platform.data.threads import in_threads
 from unlabeled.platform.data.windows import each_cut
 
 
@@ -69,13 +72,66 @@ class ArrayImages(Source):
         return torch.from_numpy(self._array.take(self._index[index].numpy(), axis=0))
 
 
-@final
-class FileImages(Source):
-    """Picture files, decoded when they are read, always as three channels: the field ``image``.
+class StoredImages(Source):
+    """Pictures in files, decoded when they are read, always as three channels: the field ``image``. Abstract.
 
     Read whole, a picture's shorter side is resized to ``image_px`` and the centre square cut out. Windows are of all of
-    it, where sizes are given. Grey becomes three equal channels, what is transparent becomes white, 16 bits become 8,
-    and of an animation the first frame is taken. EXIF orientation is ignored, as torchvision does.
+    it. Grey becomes three equal channels, what is transparent becomes white, 16 bits become 8, and of an animation the
+    first frame is taken. EXIF orientation is ignored, as torchvision does.
+    """
+
+    def __init__(self, image_px: int) -> None:
+        """Take the height and width that they are read at."""
+        self.fields = _images_of(3, image_px)
+
+    @abstractmethod
+    def stored(self, item: int) -> tuple[Path, Path | io.BytesIO]:
+        """Return what a picture is called, for errors, and what it is opened from; called on several threads.
+
+        Args:
+            item: one of what :meth:`items` gives.
+
+        Raises:
+            UserError: it can't be read.
+        """
+
+    def items(self, index: Tensor) -> list[int]:
+        """Return what :meth:`stored` is asked for; called before that, on one thread."""
+        return index.tolist()
+
+    def read(self, index: Tensor, field: str) -> Tensor:
+        """Decode pictures ``index`` to uint8 [B, 3, image_px, image_px], on as many threads as torch may use.
+
+        Raises:
+            UserError: a picture can't be read; it is named.
+        """
+        self.check_has(field)
+        x = torch.empty(len(index), *self.fields[field].shape, dtype=torch.uint8)
+        for row, pixels in enumerate(in_threads(self._square, self.items(index))):
+            x[row] = torch.from_numpy(pixels)
+        return x
+
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Decode and resize windows of pictures ``index``, uint8 [B, 3, height, width] each; in threads, as ``read``.
+
+        Raises:
+            UserError: a picture can't be read; it is named.
+        """
+        self.check_has(field)
+        return each_cut(self._content, self.items(index), windows)
+
+    def _square(self, item: int) -> npt.NDArray[np.uint8]:
+        return square(*self.stored(item), self.fields["image"].shape[-1])
+
+    def _content(self, item: int) -> tuple[Path, bytes]:
+        file, opened = self.stored(item)
+        with picture_named(file):
+            return file, opened.read_bytes() if isinstance(opened, Path) else opened.getvalue()
+
+
+@final
+class FileImages(StoredImages):
+    """Picture files; windows of them are read where their sizes are given.
 
     Attributes:
         folder: that they lie in.
@@ -92,52 +148,27 @@ class FileImages(Source):
             sizes: int64 [N, 2], their height and width as stored; None where only whole squares may be read, because
                 what is marked in them (masks, boxes) has been brought to these.
         """
+        super().__init__(image_px)
         self.folder, self.paths, self._px, self._sizes = folder, tuple(paths), image_px, sizes
-        self.fields = _images_of(3, image_px)
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    def read(self, index: Tensor, field: str) -> Tensor:
-        """Decode pictures ``index`` to uint8 [B, 3, image_px, image_px], on as many threads as torch may use.
-
-        Raises:
-            UserError: a picture can't be read; it is named.
-        """
-        self.check_has(field)
-        files = [self.folder / self.paths[i] for i in index.tolist()]
-        x = torch.empty(len(files), 3, self._px, self._px, dtype=torch.uint8)
-        for row, pixels in enumerate(in_threads(self._square, files)):
-            x[row] = torch.from_numpy(pixels)
-        return x
 
     def extents(self, index: Tensor, field: str) -> Tensor | None:
         """Return the pictures' height and width as stored, int64 [B, 2]; None where no sizes were given."""
         self.check_has(field)
         return None if self._sizes is None else self._sizes[index]
 
-    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
-        """Decode and resize windows of pictures ``index``, uint8 [B, 3, height, width] each; in threads, as ``read``.
-
-        Raises:
-            UserError: a picture can't be read; it is named.
-        """
-        self.check_has(field)
-        return each_cut(self._content, index.tolist(), windows)
+    def stored(self, item: int) -> tuple[Path, Path]:
+        """Return a picture's file."""
+        file = self.folder / self.paths[item]
+        return file, file
 
     def take(self, rows: Tensor) -> "FileImages":
         """Return the pictures ``rows`` in that order."""
         sizes = None if self._sizes is None else self._sizes[rows]
         return FileImages(self.folder, [self.paths[i] for i in rows.tolist()], self._px, sizes)
 
-    def _content(self, item: int) -> tuple[Path, bytes]:
-        file = self.folder / self.paths[item]
-        with picture_named(file):
-            return file, file.read_bytes()
 
-    def _square(self, file: Path) -> npt.NDArray[np.uint8]:
-        return square(file, file, self._px)
-
-
-def _images_of(channels: int, px: int) -> dict[str, Field]:
+def _images_of(channels: int, px: int) -> Mapping[str, Field]:
     return {"image": Field(kind="image", shape=(channels, px, px))}

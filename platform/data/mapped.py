@@ -6,11 +6,11 @@ decode at once, any may win, and one that is killed leaves nothing that is taken
 written, each process has arrays of its own.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from unlabeled.platform.data.digests import cache_folder, file_digests
+from unlabeled.platform.data.digests import cache_folder, file_digests, write_whole
 
 LARGE = 100 * 2**20  # bytes on disk, from which on it pays
 _FIELDS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -61,13 +61,13 @@ def decoded_once(folder: Path, version: str, decode: Callable[[], Decoded]) -> D
     cache = cache_folder()
     if cache is None or sum((folder / path).stat().st_size for path in paths) < LARGE:
         return decode()
-    names = [f"{path}\0{digest.hex()}" for path, digest in zip(paths, file_digests(folder, paths, None), strict=True)]
+    names = [f"{path}\0{digest.hex()}" for path, digest in zip(paths, file_digests(folder, paths), strict=True)]
     place = cache / f"arrays-{hashlib.sha256(os.fsencode(chr(10).join([version, *names]))).hexdigest()[:32]}"
-    found = _mapped(place)
-    if found is None:
-        _keep(place, decode())  # and forget: what was decoded is mapped, too, from here on
-        found = _mapped(place)
-    return decode() if found is None else found
+    if (found := _mapped(place)) is not None:
+        return found
+    decoded = decode()
+    _keep(place, decoded)
+    return _mapped(place) or decoded
 
 
 def _mapped(place: Path) -> Decoded | None:
@@ -91,32 +91,15 @@ def _keep(place: Path, decoded: Decoded) -> None:
         "checksum": decoded.checksum,
         "shapes": {name: array.shape for name, array in arrays.items()},
     }
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
         for name, array in arrays.items():
-            _write(_file(place, f"{name}.npy"), functools.partial(_save, array))
-        _write(_file(place, "json"), functools.partial(_save, json.dumps(said)))
-    except OSError:
-        return
+            write_whole(_file(place, f"{name}.npy"), functools.partial(_save, array))
+        write_whole(_file(place, "json"), lambda file: file.write(json.dumps(said).encode()))
 
 
 def _file(place: Path, ending: str) -> Path:
     return place.with_name(f"{place.name}.{ending}")
 
 
-def _save(value: npt.NDArray[Any] | str, stream: IO[bytes]) -> None:
-    if isinstance(value, str):
-        stream.write(value.encode())
-    else:
-        np.save(stream, value)
-
-
-def _write(file: Path, write: Callable[[IO[bytes]], None]) -> None:
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise
+def _save(array: npt.NDArray[Any], file: IO[bytes]) -> None:
+    np.save(file, array)

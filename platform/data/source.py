@@ -9,12 +9,9 @@ beside (:meth:`Source.extents`), and read windows of it: any box, brought to one
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar, final
+from typing import Final, Literal, final
 
 import torch
 from torch import Tensor
@@ -74,45 +71,6 @@ class Window:
 
     boxes: Tensor
     size: tuple[int, int]
-
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-
-_threads: ContextVar[int | None] = ContextVar("threads", default=None)
-
-
-@contextmanager
-def reading_with(threads: int) -> Iterator[None]:
-    """Let what is read on this thread be read with so many threads: with 1 where several batches are read at once."""
-    before = _threads.set(threads)
-    try:
-        yield
-    finally:
-        _threads.reset(before)
-
-
-def compute_alone() -> None:
-    """Let what this thread, one of several that read, asks of torch be done by itself alone.
-
-    Else each would have as many helpers as torch has threads, all on the same cores, and wait for them: reading then
-    takes twice the processor's time. Threads that ask torch for the first time later start with one, too.
-    """
-    torch.set_num_threads(1)
-
-
-def in_threads(work: Callable[[Given], Made], given: Sequence[Given]) -> Iterator[Made]:
-    """Yield what is made of each, in order, on as many threads as torch may use, or as :func:`reading_with` says.
-
-    Threads are made for each batch: a pool that is kept can't be pickled and dies silently in a forked process.
-    """
-    threads = min(len(given), _threads.get() or torch.get_num_threads())
-    if threads <= 1:
-        yield from map(work, given)
-        return
-    with ThreadPoolExecutor(threads, initializer=compute_alone) as pool:
-        yield from pool.map(work, given)
 
 
 class Source(ABC):

@@ -25,7 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 from unlabeled.platform.data.pictures import picture_named, three_channels
-from unlabeled.platform.data.source import Window, in_threads
+from unlabeled.platform.data.source import Window
+from unlabeled.platform.data.threads import in_threads
 
 WINDOWED = 2
 """The version of how pictures are read that can be read in windows; before it, crops were of the centre square."""

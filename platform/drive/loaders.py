@@ -20,7 +20,7 @@ from torch import Tensor
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, data_root
-from unlabeled.platform.data.ahead import loader_threads
+from unlabeled.platform.data.threads import loader_threads
 from unlabeled.platform.drive.parcel import packed, unpacked
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unlabeled.platform.data import Source
 from unlabeled.platform.evaluate.corruptions import Corruption
 from unlabeled.platform.evaluate.features import CHUNK, Features, check_finite, encode, in_eval_mode, on_frames
-from unlabeled.platform.evaluate.reading import pixels
+from unlabeled.platform.evaluate.pixels import pixels
 from unlabeled.platform.processor import Processor
 
 IN_MEMORY = 2**30  # bytes of features; more are kept in a file, where there is a folder for it

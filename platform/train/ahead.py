@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.data.ahead import AHEAD, read_ahead, threads_for
+from unlabeled.platform.data.threads import AHEAD, read_ahead, threads_for
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.stored import Stored

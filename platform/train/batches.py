@@ -23,9 +23,9 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.profiled import part
-from unlabeled.platform.train.reading import shown, stored_extents
 from unlabeled.platform.train.resident import Kept, resident
 from unlabeled.platform.train.stored import Scope, Stored
+from unlabeled.platform.train.views import shown, stored_extents
 
 _MOVES = {"mask": move_masks, "boxes": move_boxes, "points": move_points}
 

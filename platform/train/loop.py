@@ -154,8 +154,9 @@ class Training:
                 raise NonFiniteLossError(f"before epoch {self.epoch + 1}, {error}") from None
 
     def _read_ahead(self) -> Generator[Stored]:
+        # A generator, so that nobody is asked to read before a step needs it: what was never begun is never closed.
         steps, others = range(self.step, self.total_steps), others_for(self.run, self.data, self._batches.own_rows())
-        yield from read_steps(self._batches, steps, self.processor, others)  # nobody is started for no step at all
+        yield from read_steps(self._batches, steps, self.processor, others)
 
     def _take_step(self, stored: Stored) -> None:
         run = self.run

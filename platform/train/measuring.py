@@ -29,8 +29,8 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.loggable import metric_name
 from unlabeled.platform.train.notes import Notes
 from unlabeled.platform.train.protocols import is_told, measured
-from unlabeled.platform.train.reading import views_of
 from unlabeled.platform.train.readings import Readings
+from unlabeled.platform.train.views import views_of
 
 
 class Evaluation:

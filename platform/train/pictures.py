@@ -20,7 +20,7 @@ from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import clean_batch, items_of
 from unlabeled.platform.train.notes import Notes
-from unlabeled.platform.train.reading import views_of
+from unlabeled.platform.train.views import views_of
 
 _MAX_LETTERS = 40  # of a class's name in the legend
 _MAX_NAMED = 20  # classes in the legend

@@ -10,7 +10,7 @@ from unlabeled.platform import collective
 from unlabeled.platform.data import Source
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.evaluate.features import check_finite, encode, in_eval_mode
-from unlabeled.platform.evaluate.reading import pixels
+from unlabeled.platform.evaluate.pixels import pixels
 from unlabeled.platform.method import Survey
 from unlabeled.platform.processor import Processor
 

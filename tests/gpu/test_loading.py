@@ -7,7 +7,7 @@ from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.augment import Crop, Flip, Policy, View, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig, load
-from unlabeled.platform.data.ahead import loader_threads
+from unlabeled.platform.data.threads import loader_threads
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.ahead import read_steps
 from unlabeled.platform.train.batches import Batches

@@ -10,7 +10,7 @@ from unlabeled.platform.train.checkpoint import load_newest
 from unlabeled.platform.train.saving import Saver
 
 
-def test_a_state_is_copied_in_its_turn(tmp_path: Path, gpu: Processor) -> None:
+def test_a_state_is_copied_in_its_turn(gpu: Processor, tmp_path: Path) -> None:
     saver = Saver(tmp_path, pytest.fail)
     x, busy = torch.zeros(1_000_000, device=gpu.device), torch.rand(1000, 1000, device=gpu.device)
     for step in (1, 2, 3):

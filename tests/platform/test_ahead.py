@@ -20,8 +20,7 @@ from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.augment import SIMCLR_SMALL, Crop, Policy, Stream, View, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import ArrayImages, Data, DataConfig, load
-from unlabeled.platform.data.ahead import AHEAD, loader_threads, read_ahead, threads_for
-from unlabeled.platform.data.source import in_threads, reading_with
+from unlabeled.platform.data.threads import AHEAD, in_threads, loader_threads, read_ahead, reading_with, threads_for
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.errors import UserError
@@ -326,16 +325,19 @@ def test_threads_end_with_a_run_that_fails(error: BaseException, data: Data, mon
 
 def test_threads_end_with_a_run_whose_report_fails(data: Data, tmp_path: Path) -> None:
     told: list[Event] = []
+    reading: list[str] = []
 
     def report(event: Event) -> None:
         told.append(event)
         if len(told) == 2:
-            assert readers() or len(told) > 2
+            reading.extend(readers())
             raise RuntimeError("nobody listens")
 
     with loader_threads(2):
         execute_safely(run_on(data, epochs=3), tmp_path, 0, report)
+    assert reading
     assert isinstance(told[-1], Failed)
+    assert "nobody listens" in str(told[-1])
     assert not readers()
 
 
@@ -383,6 +385,15 @@ def test_what_others_do_not_read_is_read_here(threads: int, data: Data) -> None:
     assert {0, 1, 2, 3, 7} <= set(others.read)
     assert others.closed
     assert all(torch.equal(found[name], value) for name, value in trained(run, data, 0).items())
+
+
+def test_who_has_nothing_left_to_train_asks_nobody_to_read(data: Data) -> None:
+    run, asked = run_on(data), []
+    training = Training(run, data, Processor(torch.device("cpu"), "fp32"))
+    training.step = training.total_steps
+    with reading_elsewhere(lambda *given: asked.append(given)):  # type: ignore[arg-type, func-returns-value]
+        assert not list(training.steps())
+    assert not asked
 
 
 def test_what_is_read_can_travel(data: Data) -> None:

@@ -99,6 +99,7 @@ def test_several_may_decode_at_once(archive: Archive) -> None:
 def test_without_a_place_for_it_each_has_its_own(archive: Archive) -> None:
     (archive.folder.parent / "cache").write_text("no folder")
     archive.check(archive.read())
+    assert archive.times == 1
 
 
 def test_what_is_small_is_not_kept(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import items_of
 from unlabeled.platform.train.built import build_method, check_built
 from unlabeled.platform.train.measuring import Evaluation
-from unlabeled.platform.train.reading import views_of
+from unlabeled.platform.train.views import views_of
 
 ALL = (KNN(), Linear(), KMeans(), FineTune(), ZeroShot(), Classifier(), Segment(), Detect(), Propagate(), Keypoints())
 ALL = (*ALL, Frames())

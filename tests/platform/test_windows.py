@@ -19,15 +19,16 @@ from unlabeled.platform.augment.geometry import inverse, mapped
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, FileImages, load, windows
 from unlabeled.platform.data.contents import checksum
+from unlabeled.platform.data.measured import sized_digests
 from unlabeled.platform.data.readers.arrow import ArrowImages
-from unlabeled.platform.data.sizes import sized_digests
-from unlabeled.platform.data.source import Window, reading_with
+from unlabeled.platform.data.source import Window
+from unlabeled.platform.data.threads import reading_with
 from unlabeled.platform.data.windows import cut, decoded
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import Batches
-from unlabeled.platform.train.reading import views_of
+from unlabeled.platform.train.views import views_of
 
 FILE = Path("picture.jpg")
 CROPPED = Policy(ops=(Crop(area=(0.1, 1.0)), Flip()))
@@ -197,7 +198,7 @@ def test_sizes_are_kept_by_what_files_hold(folder: Path, monkeypatch: pytest.Mon
     (folder / "00.png").rename(folder / "new.png")
     ramp(33, 44).save(folder / "00.png")
     heads: list[Path] = []
-    monkeypatch.setattr("unlabeled.platform.data.sizes._head", heads.append)
+    monkeypatch.setattr("unlabeled.platform.data.measured._head", heads.append)
     again = sized_digests(folder, ["new.png", *paths])[1]
     assert again.tolist() == [first[0].tolist(), [33, 44], *first[1:].tolist()]
     assert heads == [], "known by what was read for its digest, or kept"

@@ -2,52 +2,37 @@
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 
 from unlabeled.platform.data.contents import damage_named
 from unlabeled.platform.data.digests import shown
-from unlabeled.platform.data.pictures import picture_named, square
-from unlabeled.platform.data.source import Field, Source, Window, in_threads
-from unlabeled.platform.data.windows import each_cut
+from unlabeled.platform.data.images import StoredImages
+from unlabeled.platform.data.pictures import picture_named
+from unlabeled.platform.data.threads import in_threads
 from unlabeled.platform.errors import UserError
 
 MAX_PARQUET = 4 * 2**30  # bytes, of one split
 
 
 @final
-class ArrowImages(Source):
+class ArrowImages(StoredImages):
     """Pictures in a column of Arrow or Parquet files, decoded when they are read: the field ``image``."""
 
     def __init__(self, folder: Path, files: Sequence[str], column: str, px: int) -> None:
         """Take files by their paths below ``folder``, and the column's name."""
-        self._place, self._px = (folder, tuple(files), column), px
-        self.fields: Mapping[str, Field] = {"image": Field(kind="image", shape=(3, px, px))}
+        super().__init__(px)
+        self._place = folder, tuple(files), column
         self._column: Any = None
         self._rows = torch.arange(len(self._pictures()))
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def read(self, index: Tensor, field: str) -> Tensor:
-        """Decode pictures ``index`` to uint8 [B, 3, image_px, image_px], on as many threads as torch may use.
-
-        Raises:
-            UserError: a picture can't be read; its row is named.
-        """
-        self.check_has(field)
-        self._pictures()  # here rather than once a thread
-        x = torch.empty(len(index), *self.fields[field].shape, dtype=torch.uint8)
-        for row, pixels in enumerate(in_threads(self._square, self._rows[index].tolist())):
-            x[row] = torch.from_numpy(pixels)
-        return x
 
     def extents(self, index: Tensor, field: str) -> Tensor:
         """Return the pictures' height and width as stored, int64 [B, 2]; their heads are read for it.
@@ -56,19 +41,25 @@ class ArrowImages(Source):
             UserError: a picture can't be read; its row is named.
         """
         self.check_has(field)
-        self._pictures()
-        found = list(in_threads(self._size, self._rows[index].tolist()))
+        found = list(in_threads(self._size, self.items(index)))
         return torch.tensor(found, dtype=torch.int64).view(-1, 2)
 
-    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
-        """Decode and resize windows of pictures ``index``, uint8 [B, 3, height, width] each; in threads, as ``read``.
-
-        Raises:
-            UserError: a picture can't be read; its row is named.
-        """
-        self.check_has(field)
+    def items(self, index: Tensor) -> list[int]:
+        """Return their rows in the table, which is opened here rather than once a thread."""
         self._pictures()
-        return each_cut(self._content, self._rows[index].tolist(), windows)
+        return self._rows[index].tolist()
+
+    def stored(self, item: int) -> tuple[Path, Path | io.BytesIO]:
+        """Return what a picture is called, and what it is opened from."""
+        folder, _, column = self._place
+        stored = self._column[item].as_py() or {}
+        if isinstance(stored, bytes):
+            stored = {"bytes": stored}
+        content, path = stored.get("bytes"), stored.get("path")
+        file = folder / (f"{column}[{item}]" if content is not None or path is None else inside(folder, path))
+        if content is None and path is None:
+            raise UserError(f"{shown(file)} has no picture; take that row out")
+        return file, file if content is None else io.BytesIO(content)
 
     def take(self, rows: Tensor) -> "ArrowImages":
         """Return the pictures ``rows`` in that order, of the same files."""
@@ -103,30 +94,10 @@ class ArrowImages(Source):
                 self._column = open_table(folder, files)[column]
         return self._column
 
-    def _square(self, row: int) -> npt.NDArray[np.uint8]:
-        return square(*self._stored(row), self._px)
-
     def _size(self, row: int) -> tuple[int, int]:
-        file, opened = self._stored(row)
+        file, opened = self.stored(row)
         with picture_named(file), Image.open(opened) as picture:
             return picture.height, picture.width
-
-    def _content(self, row: int) -> tuple[Path, bytes]:
-        file, opened = self._stored(row)
-        with picture_named(file):
-            return file, opened.read_bytes() if isinstance(opened, Path) else opened.getvalue()
-
-    def _stored(self, row: int) -> tuple[Path, Path | io.BytesIO]:
-        """Return what a picture is called, and what it is opened from."""
-        folder, _, column = self._place
-        stored = self._column[row].as_py() or {}
-        if isinstance(stored, bytes):
-            stored = {"bytes": stored}
-        content, path = stored.get("bytes"), stored.get("path")
-        file = folder / (f"{column}[{row}]" if content is not None or path is None else inside(folder, path))
-        if content is None and path is None:
-            raise UserError(f"{shown(file)} has no picture; take that row out")
-        return file, file if content is None else io.BytesIO(content)
 
 
 def open_table(place: Path, files: Sequence[str]) -> Any:

@@ -18,9 +18,10 @@ from torch import Tensor
 from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import shown
 from unlabeled.platform.data.listing import listed, path_of
+from unlabeled.platform.data.measured import measured
 from unlabeled.platform.data.readers.decoded import frames_at, package, sound_at, span
-from unlabeled.platform.data.readers.measured import measured
-from unlabeled.platform.data.source import Field, Joined, Source, in_threads
+from unlabeled.platform.data.source import Field, Joined, Source
+from unlabeled.platform.data.threads import in_threads
 from unlabeled.platform.data.told import Classes
 from unlabeled.platform.errors import UserError
 

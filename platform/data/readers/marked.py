@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from unlabeled.platform.data.pictures import centre_box, picture_named
-from unlabeled.platform.data.source import IGNORED, Field, Source, in_threads
+from unlabeled.platform.data.source import IGNORED, Field, Source
+from unlabeled.platform.data.threads import in_threads
 
 Boxes = npt.NDArray[np.float32]
 

@@ -26,11 +26,12 @@ from torch import Tensor
 
 from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import file_digests, keep_rows, kept_rows, shown, unreadable
+from unlabeled.platform.data.images import StoredImages
 from unlabeled.platform.data.listing import existing_folder, path_of, split_of
-from unlabeled.platform.data.pictures import check_picture, picture_named, square
-from unlabeled.platform.data.source import Field, Joined, Source, Window, in_threads
+from unlabeled.platform.data.pictures import check_picture, picture_named
+from unlabeled.platform.data.source import Joined, Source
 from unlabeled.platform.data.told import Classes, Texts
-from unlabeled.platform.data.windows import WINDOWED, each_cut
+from unlabeled.platform.data.windows import WINDOWED
 from unlabeled.platform.errors import UserError
 
 PREFIX = "wds:"
@@ -75,7 +76,7 @@ def read_shards(name: str, root: Path, image_px: int | None) -> Contents:
     place = existing_folder(name, root)
     files = _files(place)
     flat = sorted(path for paths in files.values() for path in paths)
-    digests = file_digests(place, flat, None)
+    digests = file_digests(place, flat)
     shards = {path: _shard(place, path, digest) for path, digest in zip(flat, digests, strict=True)}
     classes = _classes(place, shards)
     has_texts = any(text is not None for shard in shards.values() for text in shard.texts)
@@ -103,13 +104,13 @@ def fetch_shards(name: str, root: Path) -> str:
 
 
 @final
-class ShardImages(Source):
+class ShardImages(StoredImages):
     """Pictures in tar archives, decoded when they are read: the field ``image``."""
 
     def __init__(self, folder: Path, paths: Sequence[str], shards: Sequence[Shard], px: int) -> None:
         """Take archives by their paths below ``folder``, what is in each, and the size to read at."""
-        self._folder, self._paths, self._px = folder, tuple(paths), px
-        self.fields: Mapping[str, Field] = {"image": Field(kind="image", shape=(3, px, px))}
+        super().__init__(px)
+        self._folder, self._paths = folder, tuple(paths)
         counts = torch.tensor([len(shard.names) for shard in shards])
         self._shard = torch.arange(len(shards)).repeat_interleave(counts)
         self._begin = torch.tensor([each for shard in shards for each in shard.offsets], dtype=torch.int64)
@@ -120,31 +121,10 @@ class ShardImages(Source):
     def __len__(self) -> int:
         return len(self._shard)
 
-    def read(self, index: Tensor, field: str) -> Tensor:
-        """Decode pictures ``index`` to uint8 [B, 3, image_px, image_px], on as many threads as torch may use.
-
-        Raises:
-            UserError: a picture can't be read; its archive is named.
-        """
-        self.check_has(field)
-        x = torch.empty(len(index), *self.fields[field].shape, dtype=torch.uint8)
-        for row, pixels in enumerate(in_threads(self._square, index.tolist())):
-            x[row] = torch.from_numpy(pixels)
-        return x
-
     def extents(self, index: Tensor, field: str) -> Tensor:
         """Return the pictures' height and width as stored, int64 [B, 2]."""
         self.check_has(field)
         return self._sizes[index]
-
-    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
-        """Decode and resize windows of pictures ``index``, uint8 [B, 3, height, width] each; in threads, as ``read``.
-
-        Raises:
-            UserError: a picture can't be read; its archive is named.
-        """
-        self.check_has(field)
-        return each_cut(self._content, index.tolist(), windows)
 
     def take(self, rows: Tensor) -> "ShardImages":
         """Return the pictures ``rows`` in that order, of the same archives."""
@@ -154,20 +134,16 @@ class ShardImages(Source):
             setattr(part, name, getattr(self, name)[rows])
         return part
 
-    def _square(self, item: int) -> Any:
-        file, content = self._content(item)
-        return square(file, io.BytesIO(content), self._px)
-
-    def _content(self, item: int) -> tuple[Path, bytes]:
+    def stored(self, item: int) -> tuple[Path, io.BytesIO]:
         """Return what a picture is called, for errors, and what it holds."""
         file = self._folder / self._paths[int(self._shard[item])]
         begin, length = int(self._begin[item]), int(self._length[item])
-        with picture_named(file), file.open("rb", buffering=0) as archive:
+        with picture_named(file), file.open("rb") as archive:
             archive.seek(begin)
             content = archive.read(length)
-            if content is None or len(content) < length:
+            if len(content) < length:
                 raise ValueError(f"it ends before byte {begin + length}")
-        return file / f"byte {begin}", content
+        return file / f"byte {begin}", io.BytesIO(content)
 
 
 def _files(place: Path) -> dict[str, list[str]]:

@@ -21,9 +21,10 @@ from torch import Tensor
 from unlabeled.platform.data.contents import Contents, checksum
 from unlabeled.platform.data.digests import shown, unreadable
 from unlabeled.platform.data.listing import listed, path_of
-from unlabeled.platform.data.readers.measured import measured
+from unlabeled.platform.data.measured import measured
 from unlabeled.platform.data.readers.resampled import Samples, length_at, resampled
-from unlabeled.platform.data.source import Field, Joined, Source, in_threads
+from unlabeled.platform.data.source import Field, Joined, Source
+from unlabeled.platform.data.threads import in_threads
 from unlabeled.platform.data.told import Classes
 from unlabeled.platform.errors import UserError
 

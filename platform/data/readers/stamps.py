@@ -39,7 +39,8 @@ from unlabeled.platform.data.pictures import check_picture, picture_named, three
 from unlabeled.platform.data.readers.deb import unpack
 from unlabeled.platform.data.readers.initials import MANNERS, manner
 from unlabeled.platform.data.readers.sounds import RATE, SECONDS, SoundPieces, measured_sounds, whole_rate
-from unlabeled.platform.data.source import Field, Joined, Source, in_threads
+from unlabeled.platform.data.source import Field, Joined, Source
+from unlabeled.platform.data.threads import in_threads
 from unlabeled.platform.data.told import Classes, Texts
 from unlabeled.platform.errors import UserError
 

@@ -1,4 +1,4 @@
-"""What is read for the views of a batch: whole items, parts of clips and sounds, windows of pictures."""
+"""What views show is read here: whole items, parts of clips and sounds, windows of pictures."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 

@@ -1,10 +1,10 @@
-"""Reading ahead: what is needed next is read on threads of its own, while what was read is worked on.
+"""Reading on threads: several items at once, and what is needed next while what was read is worked on.
 
 What is read does not depend on when, or on which thread: so nobody can tell from the numbers whether there are any.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,14 +12,45 @@ from typing import TypeVar
 
 import torch
 
-from unlabeled.platform.data.source import compute_alone, reading_with
-
 AHEAD = 2  # read early: one lies ready while the next is read, however many threads share the work on each
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
+_threads: ContextVar[int | None] = ContextVar("threads", default=None)
 _asked: ContextVar[int | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def reading_with(threads: int) -> Iterator[None]:
+    """Let what is read on this thread be read with so many threads: with 1 where several batches are read at once."""
+    before = _threads.set(threads)
+    try:
+        yield
+    finally:
+        _threads.reset(before)
+
+
+def compute_alone() -> None:
+    """Let what this thread, one of several that read, asks of torch be done by itself alone.
+
+    Else each would have as many helpers as torch has threads, all on the same cores, and wait for them: reading then
+    takes twice the processor's time. Threads that ask torch for the first time later start with one, too.
+    """
+    torch.set_num_threads(1)
+
+
+def in_threads(work: Callable[[Given], Made], given: Sequence[Given]) -> Iterator[Made]:
+    """Yield what is made of each, in order, on as many threads as torch may use, or as :func:`reading_with` says.
+
+    Threads are made for each batch: a pool that is kept can't be pickled and dies silently in a forked process.
+    """
+    threads = min(len(given), _threads.get() or torch.get_num_threads())
+    if threads <= 1:
+        yield from map(work, given)
+        return
+    with ThreadPoolExecutor(threads, initializer=compute_alone) as pool:
+        yield from pool.map(work, given)
 
 
 @contextmanager
@@ -57,7 +88,7 @@ def read_ahead(
 
     Args:
         read: called on several threads at the same time, each time with as many threads of its own as
-            :func:`~unlabeled.platform.data.source.reading_with` leaves it.
+            :func:`reading_with` leaves it.
         given: what to read, in the order of need; it is taken from as far as is read ahead.
         threads: how many work on it altogether; with 0 each is read when it is asked for, by who asks.
         elsewhere: how many more calls of ``read`` may go at the same time, because they wait for other machines.

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from torch import Tensor
 
 from unlabeled.platform.data import Source
-from unlabeled.platform.data.ahead import read_ahead, threads_for
+from unlabeled.platform.data.threads import read_ahead, threads_for
 from unlabeled.platform.processor import Processor
 
 
