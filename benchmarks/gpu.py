@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from benchmarks.training import Bare
 from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.methods.masked.mae import MAEConfig
@@ -23,11 +24,9 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.data.images import ArrayImages
 from unlabeled.platform.encoder import EncoderConfig, TimmConfig, ViTConfig
-from unlabeled.platform.encoder.encoder import Encoder
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import SGD, AdamW, OptimizerConfig
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.loop import Training
 
 TURNS, SECONDS = 5, 3.0
@@ -54,7 +53,7 @@ def measure(name: str, px: int, processor: Processor, is_trial: bool) -> None:
     _, batch, count = SIZES[px]
     batch, count = (16, 64) if is_trial else (batch, count)
     run = run_of(name, px, batch)
-    training = Training(run, pictures(count, px), processor)
+    training = Training(run, data_of(pictures(count, px)), processor)
     steps, bare = training.steps(), Bare(training)
     works = {"whole": lambda: next(steps), "bare": bare.step}
     found: dict[str, list[float]] = {what: [] for what in works}
@@ -87,29 +86,15 @@ def run_of(name: str, px: int, batch: int) -> RunConfig:
     return RunConfig(method=method, encoder=encoder, optimizer=optimizer, batch_size=batch, epochs=100_000)
 
 
-def pictures(count: int, px: int) -> Data:
-    """Return pictures that lie in memory."""
-    array = torch.randint(256, (count, 3, px, px), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    source = ArrayImages(array.numpy())
+def pictures(count: int, px: int) -> Tensor:
+    """Return noise, uint8 [count, 3, px, px]."""
+    return torch.randint(256, (count, 3, px, px), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def data_of(pictures: Tensor) -> Data:
+    """Return pictures that lie in memory, uint8 [N, C, H, H], as data."""
+    source = ArrayImages(pictures.numpy())
     return Data("pictures", source, source, source, source, source, "0" * 64, "made here", "made here")
-
-
-class Bare:
-    """The encoder by itself, on views that lie ready."""
-
-    def __init__(self, training: Training) -> None:
-        run, self.processor = training.run, training.processor
-        self.encoder: Encoder = build_method(run, training.data, self.processor).encoder.train()
-        self.optimizer = run.optimizer.build(self.encoder)
-        self.views: Tensor = self.processor.layout(torch.cat(training.batch(0).views))
-
-    def step(self) -> None:
-        """Take the least step."""
-        with self.processor.autocast():
-            features = self.encoder(self.views)
-        self.optimizer.zero_grad(set_to_none=True)
-        features.float().square().mean().backward()
-        self.optimizer.step()
 
 
 def seconds_of(work: Callable[[], object], processor: Processor, least: float) -> float:

@@ -74,7 +74,7 @@ def compared(python: Path, method: str, px: int) -> Iterator[Row]:
     precision = sides["ours"].precision
     targets = TARGETS_BF16 if precision == "bf16" else TARGETS
     for peer in PEERS:
-        ratio = paired_ratio(seconds[peer], seconds["ours"]) * sides["ours"].images / sides[peer].images
+        ratio = paired_ratio(seconds[peer], seconds["ours"])
         target = targets.get((method, px, peer))
         yield Row(
             what=f"{method}, {px} px, {precision}",

@@ -7,7 +7,7 @@ format that the platform takes.
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -38,6 +38,9 @@ from benchmarks.peers.task import (
 from unlabeled.platform.data.format import PictureFormat
 from unlabeled.platform.encoder import ConvNetConfig
 from unlabeled.platform.processor import Processor
+
+Training = tuple[torch.optim.Optimizer, Callable[[list[Tensor]], Tensor]]
+"""An optimiser, and the loss of a batch's views."""
 
 
 class Pictures(Dataset[Any]):
@@ -115,11 +118,17 @@ def main() -> None:
         num_workers=cores if tuned else 8,
         persistent_workers=tuned,
     )
-    step = {"simclr": simclr, "moco": moco, "mae": mae}[task.method](task, tuned, processor)
+    optimizer, loss_of = {"simclr": simclr, "moco": moco, "mae": mae}[task.method](task, tuned)
 
-    def epoch() -> Iterator[object]:
+    def epoch() -> Iterator[None]:
         for views in loader:
-            yield step([processor.layout(view) if tuned else view for view in views])
+            with processor.autocast():
+                loss = loss_of([processor.layout(view) if tuned else view for view in views])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            loss.detach().item()
+            yield
 
     task.serve(without_end(epoch), processor.precision)
 
@@ -135,61 +144,41 @@ def transform(task: Task) -> Any:
     return SimCLRTransform(input_size=task.px, gaussian_blur=0.0)
 
 
-def simclr(task: Task, tuned: bool, processor: Processor) -> Any:
+def simclr(task: Task, tuned: bool) -> Training:
     model = Contrastive(SimCLRProjectionHead(HEAD[0], HEAD[0], HEAD[1], num_layers=2, batch_norm=False), task.px)
-    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
     criterion = NTXentLoss(temperature=TEMPERATURE)
 
-    def step(views: list[Tensor]) -> None:
-        with processor.autocast():
-            z0, z1 = model(torch.cat(views)).chunk(2) if tuned else map(model, views)
-            loss = criterion(z0, z1)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        loss.detach().item()
+    def loss(views: list[Tensor]) -> Tensor:
+        z0, z1 = model(torch.cat(views)).chunk(2) if tuned else map(model, views)
+        return criterion(z0, z1)
 
-    return step
+    return sgd(model), loss
 
 
-def moco(task: Task, tuned: bool, processor: Processor) -> Any:
+def moco(task: Task, tuned: bool) -> Training:
     model = Contrastive(MoCoProjectionHead(HEAD[0], HEAD[0], HEAD[1]), task.px)
     keys = copy.deepcopy(model)
     utils.deactivate_requires_grad(keys)
-    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
     criterion = NTXentLoss(temperature=TEMPERATURE, memory_bank_size=(QUEUE, HEAD[1]))
 
-    def step(views: list[Tensor]) -> None:
+    def loss(views: list[Tensor]) -> Tensor:
         update_momentum(model.backbone, keys.backbone, m=0.99)
         update_momentum(model.head, keys.head, m=0.99)
-        with processor.autocast():
-            query = model(views[0])
-            with torch.no_grad():
-                key = keys(views[1])
-            loss = criterion(query, key)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        loss.detach().item()
+        query = model(views[0])
+        with torch.no_grad():
+            key = keys(views[1])
+        return criterion(query, key)
 
-    return step
+    return sgd(model), loss
 
 
-def mae(task: Task, tuned: bool, processor: Processor) -> Any:
-    model = MAE(task.px, task.patch_px)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-4)
-    criterion = nn.MSELoss()
+def mae(task: Task, tuned: bool) -> Training:
+    model, criterion = MAE(task.px, task.patch_px), nn.MSELoss()
+    return torch.optim.AdamW(model.parameters(), lr=1.5e-4), lambda views: criterion(*model(views[0]))
 
-    def step(views: list[Tensor]) -> None:
-        with processor.autocast():
-            predictions, targets = model(views[0])
-            loss = criterion(predictions, targets)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        loss.detach().item()
 
-    return step
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The platform's side: its whole step, as a run takes it."""
 
-from torch import Tensor
-
+from benchmarks.gpu import data_of
 from benchmarks.peers.task import (
     BATCH,
     DECODER_DEPTH,
@@ -19,8 +18,6 @@ from unlabeled.methods.masked.mae import MAEConfig
 from unlabeled.methods.parts import one_view
 from unlabeled.platform.augment import ColorDrop, ColorJitter, Crop, Flip, Policy, two_views
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import Data
-from unlabeled.platform.data.images import ArrayImages
 from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig, ViTConfig
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.optim import SGD, AdamW, OptimizerConfig
@@ -63,12 +60,6 @@ def run_of(task: Task) -> RunConfig:
         encoder = ViTConfig(**VIT, patch_px=task.patch_px)
         optimizer = AdamW(learning_rate=1.5e-4)
     return RunConfig(method=method, encoder=encoder, optimizer=optimizer, batch_size=BATCH, epochs=10_000)
-
-
-def data_of(pictures: Tensor) -> Data:
-    """Return the pictures as data."""
-    source = ArrayImages(pictures.numpy())
-    return Data("pictures", source, source, source, source, source, "0" * 64, "made here", "made here")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.profiled import part
 from unlabeled.platform.train.resident import Kept, resident
 from unlabeled.platform.train.stored import Scope, Stored
-from unlabeled.platform.train.views import shown, stored_extents
+from unlabeled.platform.train.views import read_views, shapes_of
 
 _MOVES = {"mask": move_masks, "boxes": move_boxes, "points": move_points}
 
@@ -160,8 +160,7 @@ class _Items:
     ) -> None:
         self._source, self._plan, self._processor, self._pool = source, plan, processor, pool
         self._kept = kept or {}
-        self._shapes = {field: source.fields[field].shape for field in plan.fields}
-        self._rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
+        self._shapes = shapes_of(plan, source)
 
     @property
     def is_in_memory(self) -> bool:
@@ -170,20 +169,14 @@ class _Items:
     def read(self, place: Tensor, rows: Tensor, scope: Scope) -> Stored:
         """Decide and read, on the CPU."""
         plan, draws = self._plan, Draws(rows, *scope)
-        starts = plan.starts(self._shapes, self._rates, draws.fold_in("views"))
         index = self._index(place, draws)
-        extents = stored_extents(plan, self._source, index)
-        geometry = plan.draw(self._shapes, draws.fold_in("views"), geometry_only=True, stored=extents)
-        whole, parts = shown(plan, self._source, index, starts, geometry, self._kept.keys())
+        read = read_views(plan, self._source, index, draws.fold_in("views"), self._kept.keys())
         return Stored(
             scope=scope,
             rows=rows,
             index=index,
-            starts=starts,
-            geometry=geometry,
-            whole=whole,
-            parts=parts,
-            targets={field: self._target(field, index[0], starts) for field in plan.targets},
+            **read._asdict(),
+            targets={field: self._target(field, index[0], read.starts) for field in plan.targets},
             streams={},
         )
 
@@ -197,8 +190,8 @@ class _Items:
         if with_views:
             drawn = plan.draw(self._shapes, draws.fold_in("views"), geometry=drawn)
             whole = {item: put(values) for item, values in stored.whole.items()}
-            for view in plan.views:
-                if view.field in self._kept and view.item not in whole:  # others who read for this one keep none
+            for place, view in enumerate(plan.views):
+                if place not in stored.parts and view.item not in whole:  # kept here, and not read
                     whole[view.item] = self._kept[view.field].index_select(0, put(stored.index[view.of]))
             shown = [
                 put(stored.parts[place]) if place in stored.parts else whole[view.item]

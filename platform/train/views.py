@@ -1,6 +1,7 @@
 """What views show is read here: whole items, parts of clips and sounds, windows of pictures."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -11,16 +12,70 @@ from unlabeled.platform.data.source import Window
 from unlabeled.platform.draws import Draws
 
 
-def stored_extents(plan: ViewPlan, source: Source, index: Mapping[int, Tensor]) -> dict[int, Extent]:
-    """Return how large the pictures are that views may show windows of, by the number of the view.
+class ReadViews(NamedTuple):
+    """What was decided and read for the views of some items; see :class:`~unlabeled.platform.train.stored.Stored`."""
 
-    Where something that lies in a picture is a target (a mask, boxes), it has been brought to the square that a source
-    reads without a window, and so the views of that picture are made of the square.
+    starts: tuple[Tensor, ...]
+    geometry: tuple[DrawnView, ...]
+    whole: dict[str, Tensor]
+    parts: dict[int, Tensor]
+
+
+def read_views(
+    plan: ViewPlan, source: Source, index: Mapping[int, Tensor], draws: Draws, kept: Collection[str] = ()
+) -> ReadViews:
+    """Decide what views show, and read it.
 
     Args:
         plan: the views.
         source: what they are of.
         index: int64 [B], whose fields are read: of the item itself, which is 0, and of each companion.
+        draws: of the views, on the CPU.
+        kept: fields that need not be read where a view shows them whole.
+    """
+    shapes = shapes_of(plan, source)
+    starts = plan.starts(shapes, {field: source.fields[field].rate or 1.0 for field in plan.fields}, draws)
+    geometry = plan.draw(shapes, draws, geometry_only=True, stored=_stored_extents(plan, source, index))
+    return ReadViews(starts, geometry, *_shown(plan, source, index, starts, geometry, kept))
+
+
+def shapes_of(plan: ViewPlan, source: Source) -> dict[str, tuple[int, ...]]:
+    """Return the shape of one item of each field that a plan's views show."""
+    return {field: source.fields[field].shape for field in plan.fields}
+
+
+def views_of(
+    plan: ViewPlan,
+    source: Source,
+    index: Tensor,
+    scope: tuple[int | str, ...],
+    put: Callable[[Tensor], Tensor] = lambda values: values,
+) -> tuple[Tensor, ...]:
+    """Return a plan's views of some items, as in training, for people and for health: companions are the next items.
+
+    Args:
+        plan: the views.
+        source: what they are of.
+        index: int64 [B], whose numbers are the rows of the draws, too.
+        scope: of the draws.
+        put: brings a tensor to the device that makes the views.
+    """
+    of = {0: index, **{companion: (index + companion) % len(source) for companion in plan.companions}}
+    read = read_views(plan, source, of, Draws(index, *scope))
+    geometry = tuple(each.each(put) for each in read.geometry)
+    drawn = plan.draw(shapes_of(plan, source), Draws(put(index), *scope), geometry=geometry)
+    whole = {item: put(values) for item, values in read.whole.items()}
+    shown = [
+        put(read.parts[place]) if place in read.parts else whole[view.item] for place, view in enumerate(plan.views)
+    ]
+    return plan.make(shown, drawn)
+
+
+def _stored_extents(plan: ViewPlan, source: Source, index: Mapping[int, Tensor]) -> dict[int, Extent]:
+    """Return how large the pictures are that views may show windows of, by the number of the view.
+
+    Where something that lies in a picture is a target (a mask, boxes), it has been brought to the square that a source
+    reads without a window, and so the views of that picture are made of the square.
     """
     marked = {source.fields[target].of for target in plan.targets}
     found: dict[str, Tensor | None] = {}
@@ -35,23 +90,15 @@ def stored_extents(plan: ViewPlan, source: Source, index: Mapping[int, Tensor]) 
     return extents
 
 
-def shown(
+def _shown(
     plan: ViewPlan,
     source: Source,
     index: Mapping[int, Tensor],
     starts: Sequence[Tensor],
     geometry: Sequence[DrawnView],
-    kept: Collection[str] = (),
+    kept: Collection[str],
 ) -> tuple[dict[str, Tensor], dict[int, Tensor]]:
     """Read what the views show; an item that several show is read, or decoded, once.
-
-    Args:
-        plan: the views.
-        source: what they are of.
-        index: as above.
-        starts: int64 [B] for each view, where it begins in its clip or sound.
-        geometry: of each view; it says which have windows.
-        kept: fields that need not be read where a view shows them whole.
 
     Returns:
         What views show whole, by :attr:`View.item`, and what others show a part or a window of, by their number.
@@ -82,32 +129,3 @@ def shown(
             else:  # only the part goes to the device
                 parts[place] = time.cut(read, starts[place], dim=1 if read.ndim == 5 else 2)
     return whole, parts
-
-
-def views_of(
-    plan: ViewPlan,
-    source: Source,
-    index: Tensor,
-    scope: tuple[int | str, ...],
-    put: Callable[[Tensor], Tensor] = lambda values: values,
-) -> tuple[Tensor, ...]:
-    """Return a plan's views of some items, as in training, for people and for health: companions are the next items.
-
-    Args:
-        plan: the views.
-        source: what they are of.
-        index: int64 [B], whose numbers are the rows of the draws, too.
-        scope: of the draws.
-        put: brings a tensor to the device that makes the views.
-    """
-    shapes = {field: source.fields[field].shape for field in plan.fields}
-    rates = {field: source.fields[field].rate or 1.0 for field in plan.fields}
-    of = {0: index, **{companion: (index + companion) % len(source) for companion in plan.companions}}
-    draws = Draws(index, *scope)
-    starts = plan.starts(shapes, rates, draws)
-    geometry = plan.draw(shapes, draws, geometry_only=True, stored=stored_extents(plan, source, of))
-    whole, parts = shown(plan, source, of, starts, geometry)
-    drawn = plan.draw(shapes, Draws(put(index), *scope), geometry=tuple(each.each(put) for each in geometry))
-    there = {item: put(values) for item, values in whole.items()}
-    seen = [put(parts[place]) if place in parts else there[view.item] for place, view in enumerate(plan.views)]
-    return plan.make(seen, drawn)

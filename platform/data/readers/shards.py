@@ -51,7 +51,6 @@ class Shard:
     """What is in one archive: an entry of each list for a sample, in the archive's order.
 
     Attributes:
-        names: of pictures, as the archive has them.
         offsets: in bytes, where each picture begins.
         lengths: in bytes.
         sizes: height and width in pixels.
@@ -59,7 +58,6 @@ class Shard:
         texts: a caption or None.
     """
 
-    names: list[str] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
@@ -83,7 +81,7 @@ def read_shards(name: str, root: Path, image_px: int | None) -> Contents:
     splits = {}
     for split, paths in files.items():
         chosen = [shards[path] for path in paths]
-        if not any(shard.names for shard in chosen):
+        if not any(shard.offsets for shard in chosen):
             raise UserError(f"there are no pictures in the {split} split of {shown(place)}; they end in {_endings()}")
         told: list[Source] = []
         if classes:
@@ -111,7 +109,7 @@ class ShardImages(StoredImages):
         """Take archives by their paths below ``folder``, what is in each, and the size to read at."""
         super().__init__(px)
         self._folder, self._paths = folder, tuple(paths)
-        counts = torch.tensor([len(shard.names) for shard in shards])
+        counts = torch.tensor([len(shard.offsets) for shard in shards])
         self._shard = torch.arange(len(shards)).repeat_interleave(counts)
         self._begin = torch.tensor([each for shard in shards for each in shard.offsets], dtype=torch.int64)
         self._length = torch.tensor([each for shard in shards for each in shard.lengths], dtype=torch.int64)
@@ -170,7 +168,7 @@ def _files(place: Path) -> dict[str, list[str]]:
 
 def _shard(place: Path, path: str, digest: bytes) -> Shard:
     """Return what is in an archive, as it is kept or else as it is found out."""
-    what = f"shard-{digest.hex()[:32]}"
+    what = f"samples-{digest.hex()[:32]}"
     kept = kept_rows(place, what, _BYTE)
     if len(kept):
         return Shard(**json.loads(kept.tobytes()))
@@ -221,7 +219,6 @@ def _samples(file: Path, archive: tarfile.TarFile) -> Shard:
     shard = Shard()
     for key, member in pictures.items():
         label, text = _told(file, key, {ending: told[key, ending] for ending in _TOLD if (key, ending) in told})
-        shard.names.append(shown(member.name))
         shard.offsets.append(member.offset_data)
         shard.lengths.append(member.size)
         shard.sizes.append(sizes[key])
