@@ -291,6 +291,7 @@ def test_detection_with_a_tuned_encoder_is_better_than_with_an_untrained_one(pro
         method=SimCLRConfig(views=two_views(Policy(ops=(Crop(size=PX),)))),
         encoder=ConvNetConfig(width=4),
         precision="fp32",
+        seed=1,
         evaluation=EvaluationConfig(final=(small, tuned), splits=("test",)),
     )
     data = data_of(scenes())
@@ -299,7 +300,7 @@ def test_detection_with_a_tuned_encoder_is_better_than_with_an_untrained_one(pro
     evaluation = Evaluation(run, data, processor)
     found = evaluation.final(method)
     assert not list(evaluation.notes)
-    assert found["test/detect-tuned/ap50"] > found["test/detect/ap50"] + 0.03
+    assert found["test/detect-tuned/ap50"] > found["test/detect/ap50"] + 0.1
     assert evaluation.final(method) == found, "it repeats"
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items()), "a copy is trained"
     assert {name for name in protocols(run.evaluation, data) if "detect" in name} >= set(found)
