@@ -102,16 +102,8 @@ def _linear(train: Features, what: str) -> Iterator[Row]:
         LogisticRegression(C=1.0 / (l2 * len(x)), tol=chosen[theirs], max_iter=5000).fit, shown, labels
     )
     quick, slow, exact = cpu_in_turns(solve, fit, functools.partial(Linear().learn, train), rounds=ROUNDS)
-    for name, seconds, target in (("loss within 1e-4", quick, LINEAR), ("gradient 1e-8", exact, None)):
-        ratio = paired_ratio(slow, seconds)
-        yield Row(
-            what=f"linear, {what}: {name}",
-            ours=f"{statistics.median(seconds):.2f} s",
-            reference=f"{statistics.median(slow):.2f} s, scikit-learn's at 1e-4",
-            ratio=ratio,
-            target=f"at least {target:g}" if target else "",
-            met=ratio >= target if target else None,
-        )
+    yield _beside(f"linear, {what}: loss within 1e-4", quick, slow, " at 1e-4", LINEAR)
+    yield _beside(f"linear, {what}: gradient 1e-8", exact, slow, " at 1e-4")
 
 
 def _loosest(solve: Callable[[float], float], best: float) -> float:
@@ -137,16 +129,8 @@ def _nearest(train: Features, test: Features, what: str) -> Iterator[Row]:
         lambda: [part @ unit[1].T for part in torch.split(unit[0], 512)],
     )
     quick, slow, product = cpu_in_turns(*works, rounds=ROUNDS)
-    for name, seconds, target in (("", quick, NEAREST), (": the product alone", product, None)):
-        ratio = paired_ratio(slow, seconds)
-        yield Row(
-            what=f"kNN, {what}{name}",
-            ours=f"{statistics.median(seconds):.2f} s",
-            reference=f"{statistics.median(slow):.2f} s, scikit-learn's",
-            ratio=ratio,
-            target=f"at least {target:g}" if target else "",
-            met=ratio >= target if target else None,
-        )
+    yield _beside(f"kNN, {what}", quick, slow, target=NEAREST)
+    yield _beside(f"kNN, {what}: the product alone", product, slow)
 
 
 def _clusters(train: Features, what: str) -> Row:
@@ -155,11 +139,18 @@ def _clusters(train: Features, what: str) -> Row:
     ours = KMeans(num_clusters=num_clusters, num_starts=1)
     solver = SklearnKMeans(num_clusters, n_init=1, random_state=0)
     quick, slow = cpu_in_turns(lambda: ours.learn(train), lambda: solver.fit(unit), rounds=1)
+    return _beside(f"k-means, {what}, one start", quick, slow)
+
+
+def _beside(what: str, seconds: list[float], slow: list[float], where: str = "", target: float | None = None) -> Row:
+    ratio = paired_ratio(slow, seconds)
     return Row(
-        what=f"k-means, {what}, one start",
-        ours=f"{statistics.median(quick):.2f} s",
-        reference=f"{statistics.median(slow):.2f} s, scikit-learn's",
-        ratio=paired_ratio(slow, quick),
+        what=what,
+        ours=f"{statistics.median(seconds):.2f} s",
+        reference=f"{statistics.median(slow):.2f} s, scikit-learn's{where}",
+        ratio=ratio,
+        target=f"at least {target:g}" if target else "",
+        met=ratio >= target if target else None,
     )
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,14 +103,16 @@ def collect(
                 for key in list(takers):
                     if not _done(guard(key), takers[key].take, shown):
                         del takers[key]
+                if not takers:
+                    break
         for key, taker in takers.items():
             with guard(key):
                 found[key] = taker.features()
     return found
 
 
-def _by_items(looks: Mapping[Key, Look], source: Source, max_items: int | None) -> Iterator[tuple[Tensor, list[Key]]]:
-    """Yield which items, int64 [N], and the looks at them."""
+def _by_items(looks: Mapping[Key, Look], source: Source, max_items: int | None) -> list[tuple[Tensor, list[Key]]]:
+    """Return which items, int64 [N], and the looks at them."""
     groups: list[tuple[Tensor, list[Key]]] = []
     for key, look in looks.items():
         known = look.told in source.fields
@@ -120,7 +122,7 @@ def _by_items(looks: Mapping[Key, Look], source: Source, max_items: int | None) 
             groups.append((index, [key]))
         else:
             alike.append(key)
-    yield from groups
+    return groups
 
 
 def _done(guard: AbstractContextManager[Any], work: Callable[..., None], *args: Any) -> bool:

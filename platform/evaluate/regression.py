@@ -59,7 +59,7 @@ class Moments(NamedTuple):
 
     def standardised(self, x: Tensor) -> Tensor:
         """Return rows with these moments taken off, float64."""
-        return x.to(self.mean.device).double().sub_(self.mean).div_(self.deviation)
+        return x.to(self.mean.device).sub(self.mean).div_(self.deviation)
 
 
 class _Point(NamedTuple):

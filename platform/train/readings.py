@@ -53,12 +53,6 @@ class Readings:
         for reading in missing:
             fields.setdefault(seen_by(method.encoders()[reading.encoder], data), []).append(reading)
         for field, alike in fields.items():
-
-            @contextlib.contextmanager
-            def guard(reading: Reading) -> Iterator[None]:
-                with self._noting(missing[reading], refuses):
-                    yield
-
             every = [what for reading in alike for what in missing[reading]]
             with self._noting(every, refuses):
                 found |= collect(
@@ -68,7 +62,7 @@ class Readings:
                     max_items,
                     field=field,
                     folder=self.folder,
-                    guard=guard,
+                    guard=lambda reading: self._noting(missing[reading], refuses),
                 )
         return found
 

@@ -1,9 +1,6 @@
 """What probes read: once, whatever is asked of it; kept once, in memory or in a file; of any encoder."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +9,7 @@ import pytest
 import torch
 from grids import PX, data_of, scenes
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from unlabeled.methods.contrastive.simclr import SimCLR, SimCLRConfig
 from unlabeled.platform.augment import Crop, Policy, two_views
@@ -23,6 +21,8 @@ from unlabeled.platform.evaluate import (
     KNN,
     Corruption,
     Detect,
+    FeatureProbe,
+    Features,
     KMeans,
     Linear,
     Look,
@@ -41,8 +41,6 @@ from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.protocols import protocols
-
-HERE = Path(__file__)
 
 
 class Counting(Source):
@@ -130,7 +128,9 @@ def test_features_in_a_file_are_those_in_memory_and_leave_nothing(
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_look_that_fails_leaves_the_others(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
+def test_a_look_that_fails_leaves_the_others(
+    small_run: RunConfig, small_data: Data, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Fails(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             raise ValueError("on purpose")
@@ -142,9 +142,14 @@ def test_a_look_that_fails_leaves_the_others(small_run: RunConfig, small_data: D
     method.head = Fails()
     evaluation = Evaluation(run, small_data, processor)
     assert set(evaluation.final(method)) == {"validation/knn/top1", "test/knn/top1"}
-    assert list(evaluation.notes) == [
-        f"features of {split}/head were not computed: on purpose" for split in ("train", "validation", "test")
-    ]
+    notes = [f"features of {split}/head were not computed: on purpose" for split in ("train", "validation", "test")]
+    assert list(evaluation.notes) == notes
+    monkeypatch.setattr(extraction, "CHUNK", 16)
+    data, splits = counted(small_data)
+    alone = Evaluation(run.with_field("evaluation.final", final[1:]), data, processor)
+    assert not alone.final(method)
+    assert list(alone.notes) == notes
+    assert all(0 < len(each.reads) < len(each) for each in splits.values()), "where all fail, the rest is not read"
 
 
 @pytest.fixture
@@ -208,15 +213,36 @@ def test_an_encoder_is_shown_what_it_is_made_for() -> None:
         assert seen_by(of_sounds, data) == "wave"
 
 
-def test_peak_memory_grows_with_neither_rows_nor_what_is_kept_of_them(tmp_path: Path) -> None:
-    worker = [sys.executable, HERE.with_name("probes_worker.py"), tmp_path]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(worker, check=True, capture_output=True, text=True, env=environment)
-    few, many, features = json.loads(done.stdout)
-    for probe, peak in many.items():  # a copy would grow by 61 of 82 MB, the system's pages vary by 20
-        assert peak < features, f"{probe} has no second copy"
-        assert peak < few[probe] + 0.4 * features, f"{probe} grows with the rows"
-    assert list(tmp_path.iterdir()) == []
+def on_disk(rows: int, folder: Path) -> Features:
+    made = blobs(rows, 4.0, classes=20, dim=256)
+    return Features(extraction.mapped(made.x.shape, folder).copy_(made.x), made.labels)
+
+
+def peak_of(probe: FeatureProbe, train: Features, test: Features, trace: Path) -> int:
+    """Return the bytes of tensors that a probe has at most at a time; those in files are not among them."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        probe(train, test)
+    profiled.export_chrome_trace(str(trace))
+    events = json.loads(trace.read_text())["traceEvents"]
+    held = [event["args"]["Total Allocated"] for event in events if event["name"] == "[memory]"]
+    return max(held) - min(held)
+
+
+def test_peak_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, value in (
+        (regression, "KEPT", 2**17),  # less than the rows' features and probabilities
+        (lloyd, "SAMPLE", 2**12),
+        (lloyd, "SAMPLE_OF_EACH", 1),
+        (lloyd, "_MAX_PASSES", 2),
+    ):
+        monkeypatch.setattr(module, name, value)
+    few, many, test = (on_disk(rows, tmp_path / "work") for rows in (10_000, 40_000, 500))
+    added = many.x.nbytes - few.x.nbytes
+    for probe in (Linear(max_iterations=2), KNN(), KMeans(num_starts=1)):
+        at_first, later = (peak_of(probe, train, test, tmp_path / "trace.json") for train in (few, many))
+        assert at_first > 2**20, "what it allocates is seen"
+        assert later < at_first + 0.1 * added, f"{probe.name} copies the rows"
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("kept", [0, 2**30])
@@ -231,6 +257,9 @@ def test_the_linear_probe_in_blocks_solves_the_same(kept: int, monkeypatch: pyte
     assert in_blocks.steepest <= tolerance
     torch.testing.assert_close(in_blocks.weight, whole.weight, rtol=0.0, atol=2 * tolerance / 1e-3)
     assert Linear()(train, test)["converged"] == 1.0
+    in_float64 = Features(train.x.double(), train.labels)
+    assert Linear()(in_float64, test)["converged"] == 1.0
+    assert torch.equal(in_float64.x, train.x.double()), "features stay as they are"
     assert Linear().tolerance_of(len(train), 7) == tolerance
 
 
@@ -262,6 +291,7 @@ def test_detection_with_a_tuned_encoder_is_better_than_with_an_untrained_one(pro
         method=SimCLRConfig(views=two_views(Policy(ops=(Crop(size=PX),)))),
         encoder=ConvNetConfig(width=4),
         precision="fp32",
+        seed=1,
         evaluation=EvaluationConfig(final=(small, tuned), splits=("test",)),
     )
     data = data_of(scenes())
@@ -270,7 +300,7 @@ def test_detection_with_a_tuned_encoder_is_better_than_with_an_untrained_one(pro
     evaluation = Evaluation(run, data, processor)
     found = evaluation.final(method)
     assert not list(evaluation.notes)
-    assert found["test/detect-tuned/ap50"] > found["test/detect/ap50"] + 0.03
+    assert found["test/detect-tuned/ap50"] > found["test/detect/ap50"] + 0.1
     assert evaluation.final(method) == found, "it repeats"
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items()), "a copy is trained"
     assert {name for name in protocols(run.evaluation, data) if "detect" in name} >= set(found)
