@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from benchmarks.compare import Row, cpu_in_turns, one_thread, paired_ratio
-from unlabeled.platform.augment import SIMCLR_SMALL, ColorDrop, ColorJitter, Crop, Flip, Op, two_views
+from unlabeled.platform.augment import SIMCLR_SMALL, ColorDrop, ColorJitter, Crop, Flip, two_views
 from unlabeled.platform.draws import Draws
 
 IMAGES = 256
@@ -54,13 +54,12 @@ def _rows(what: str, channels: int, px: int) -> Iterator[Row]:
             yield Row(f"two views, {what} {px} px", f"{speed['ours']:,.0f} views/s", absent[name])
             continue
         ratio = paired_ratio(seconds[name], seconds["ours"])
-        yield Row(
+        yield Row.of_ratio(
             what=f"two views, {what} {px} px",
             ours=f"{speed['ours']:,.0f} views/s",
             reference=f"{speed[name]:,.0f} views/s, {name}",
             ratio=ratio,
-            target=f"at least {target:g}",
-            met=ratio >= target,
+            least=target,
         )
 
 
@@ -101,8 +100,7 @@ def one_by_one(transform: Callable[[Tensor], Tensor], pictures: Tensor) -> list[
 
 def operations() -> tuple[Crop, Flip, ColorJitter, ColorDrop]:
     """Return the policy's operations, so that all sides take their settings from one place."""
-    ops: tuple[Op, ...] = SIMCLR_SMALL.ops
-    crop, flip, jitter, drop = ops
+    crop, flip, jitter, drop = SIMCLR_SMALL.ops
     assert isinstance(crop, Crop)
     assert isinstance(flip, Flip)
     assert isinstance(jitter, ColorJitter)

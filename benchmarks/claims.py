@@ -81,7 +81,7 @@ def tested(values: Array, present: np.ndarray[Any, np.dtype[np.bool_]]) -> Teste
         nums.append(int(both.sum()))
     estimate, error, freedom = (np.stack(part, axis=1) for part in zip(*found, strict=True))
     half = error * stats.t.isf(0.025, freedom)
-    p = 2 * stats.t.sf(np.abs(estimate) / error, freedom)
+    p = np.asarray(2 * stats.t.sf(np.abs(estimate) / error, freedom))
     return Tested(p, nums, estimate - half, estimate + half, estimate, error, freedom)
 
 
@@ -118,19 +118,19 @@ def ever(values: Array, design: Design, most: int, every_run: bool = False) -> A
     for mask in masks(design.first, most, every_run, values.shape[1]):
         seeds = mask.any(0)
         fall(tested(values[..., seeds], np.ascontiguousarray(mask[:, seeds])), design, rates, standing)
-    return np.asarray(~standing, dtype=float)
+    return np.asarray(~standing, dtype=np.float64)
 
 
 def holm_of_pairs(values: Array) -> Array:
     """Return which claims Holm's correction of paired t tests decides, [studies, claims]: each pair by its own."""
     differences = values[:, 1:] - values[:, :1]
-    p = stats.ttest_1samp(differences, 0.0, axis=2).pvalue
+    p = np.asarray(stats.ttest_1samp(differences, 0.0, axis=2).pvalue)
     ordered = np.sort(p, axis=1)
     passes = np.cumprod(ordered < RATE / np.arange(p.shape[1], 0, -1), axis=1).sum(1)
-    return np.asarray(p.argsort(1).argsort(1) < passes[:, None], dtype=float)
+    return np.asarray(p.argsort(1).argsort(1) < passes[:, None], dtype=np.float64)
 
 
-def bound(falsely: Array) -> float:
+def bound(falsely: Any) -> float:
     """Return the lower end of a share's 95 % interval: what is above 5 % there is too much."""
     return float(stats.binomtest(int(falsely.sum()), len(falsely)).proportion_ci(0.95).low)
 
@@ -196,7 +196,10 @@ def _zeros() -> Iterator[Row]:
                 test = tested(values[..., :num], np.ones((ROWS, num), dtype=bool))
                 by_open = np.array([2 * rate for rate in [0.0, *each]])
                 cut = np.array([design.level(min(1.0, rate), num, patient=True) for rate in by_open])[standing.sum(1)]
-                half = test.error[:, :claims] * stats.t.isf(np.maximum(cut, 1e-12) / 2, test.freedom[:, :claims].T).T
+                half = (
+                    test.error[:, :claims]
+                    * np.asarray(stats.t.isf(np.maximum(cut, 1e-12) / 2, test.freedom[:, :claims].T)).T
+                )
                 standing &= ~(np.abs(test.estimate[:, :claims]) + half < 1 / spread)
             found = 1 - standing.mean()
             yield Row(

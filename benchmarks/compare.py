@@ -34,6 +34,24 @@ class Row:
     target: str = ""
     met: bool | None = None
 
+    @classmethod
+    def of_ratio(
+        cls,
+        what: str,
+        ours: str,
+        reference: str,
+        ratio: float,
+        *,
+        least: float | None = None,
+        most: float | None = None,
+    ) -> "Row":
+        """Say how a ratio stands to the least, or the most, that is asked of it; neither asks nothing."""
+        if least is not None:
+            return cls(what, ours, reference, ratio, f"at least {least:g}", ratio >= least)
+        if most is not None:
+            return cls(what, ours, reference, ratio, f"at most {most:g}", ratio <= most)
+        return cls(what, ours, reference, ratio)
+
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:

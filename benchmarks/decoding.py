@@ -66,13 +66,12 @@ def _rows(files: list[Path], px: int, boxes: list[Boxes]) -> Iterator[Row]:
     ):
         ratio = paired_ratio(seconds[reference], seconds[name])
         is_asked = target is not None and len(boxes) == 1
-        yield Row(
+        yield Row.of_ratio(
             what=f"{what}: decoding alone" if "decoding" in name else f"{what}: from file to window",
             ours=f"{_milliseconds(seconds[name]):.2f} ms",
             reference=f"{_milliseconds(seconds[reference]):.2f} ms, {reference.split(',')[0]}",
             ratio=ratio,
-            target=f"at least {target:g}" if is_asked else "",
-            met=ratio >= target if is_asked and target is not None else None,
+            least=target if is_asked else None,
         )
 
 

@@ -19,7 +19,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -82,18 +82,17 @@ def rows() -> Iterator[Row]:
     yield from _mechanisms(turns)
 
 
-def _large_batch(turns: list[Mapping[Case, Measured]]) -> Iterator[Row]:
+def _large_batch(turns: Sequence[Mapping[Case, Measured]]) -> Iterator[Row]:
     what = f"SimCLR, batch {LARGE} in parts of {SMALL}"
     shown = {case: _median(turns, case) for case in (CUT, WHOLE)}
     memory = shown[CUT].process_mb / shown[WHOLE].process_mb
     speed = statistics.median(turn[CUT].images_per_second / turn[WHOLE].images_per_second for turn in turns)
-    yield Row(
+    yield Row.of_ratio(
         what=f"{what}: peak memory",
         ours=f"{shown[CUT].process_mb:.0f} MB",
         reference=f"{shown[WHOLE].process_mb:.0f} MB, batch {SMALL}",
         ratio=memory,
-        target=f"at most {MAX_MEMORY}",
-        met=memory <= MAX_MEMORY,
+        most=MAX_MEMORY,
     )
     yield Row(
         what="  of it the training's own",
@@ -101,13 +100,12 @@ def _large_batch(turns: list[Mapping[Case, Measured]]) -> Iterator[Row]:
         reference=f"{shown[WHOLE].training_mb:.0f} MB, batch {SMALL}",
         ratio=shown[CUT].training_mb / shown[WHOLE].training_mb,
     )
-    yield Row(
+    yield Row.of_ratio(
         what=f"{what}: speed",
         ours=f"{shown[CUT].images_per_second:,.0f} images/s",
         reference=f"{shown[WHOLE].images_per_second:,.0f} images/s, batch {SMALL}",
         ratio=speed,
-        target=f"at least {LEAST_SPEED}",
-        met=speed >= LEAST_SPEED,
+        least=LEAST_SPEED,
     )
 
 
@@ -136,7 +134,7 @@ def _first_gradients(run: RunConfig) -> dict[str, Tensor]:
     return {name: p.grad for name, p in training.method.named_parameters() if p.grad is not None and p.grad.any()}
 
 
-def _mechanisms(turns: list[Mapping[Case, Measured]]) -> Iterator[Row]:
+def _mechanisms(turns: Sequence[Mapping[Case, Measured]]) -> Iterator[Row]:
     with open(ROOT / "studies" / "published" / "mechanism_cost.csv") as file:
         table = {(line["mechanism"], int(line["batch"])): line for line in csv.DictReader(file)}
 
@@ -164,7 +162,7 @@ def _mechanisms(turns: list[Mapping[Case, Measured]]) -> Iterator[Row]:
         )
 
 
-def _median(turns: list[Mapping[Case, Measured]], case: Case) -> Measured:
+def _median(turns: Sequence[Mapping[Case, Measured]], case: Case) -> Measured:
     return Measured(*(statistics.median(turn[case][field] for turn in turns) for field in range(3)))
 
 

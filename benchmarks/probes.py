@@ -92,6 +92,7 @@ def _linear(train: Features, what: str) -> Iterator[Row]:
         return loss(weight, bias)
 
     def ours(tolerance: float) -> float:
+        assert train.labels is not None
         return loss(*Linear(tolerance=tolerance).solve(x.float(), train.labels)[:2])
 
     best = ours(Linear().tolerance)
@@ -144,13 +145,12 @@ def _clusters(train: Features, what: str) -> Row:
 
 def _beside(what: str, seconds: list[float], slow: list[float], where: str = "", target: float | None = None) -> Row:
     ratio = paired_ratio(slow, seconds)
-    return Row(
+    return Row.of_ratio(
         what=what,
         ours=f"{statistics.median(seconds):.2f} s",
         reference=f"{statistics.median(slow):.2f} s, scikit-learn's{where}",
         ratio=ratio,
-        target=f"at least {target:g}" if target else "",
-        met=ratio >= target if target else None,
+        least=target,
     )
 
 

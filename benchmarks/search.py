@@ -32,7 +32,7 @@ def rows() -> Iterator[Row]:
             home = Path(folder, pruner)
             home.mkdir()
             started = perf_counter()
-            course = run(home, pruner)  # type: ignore[arg-type]
+            course = run(home, pruner)
             seconds[pruner] = perf_counter() - started
             runs = frames.runs(course.search.name, home)
             images[pruner] = float(runs.loc[runs["search.stage"] == "trial", "search/images_seen"].sum())

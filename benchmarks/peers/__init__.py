@@ -75,14 +75,12 @@ def compared(python: Path, method: str, px: int) -> Iterator[Row]:
     targets = TARGETS_BF16 if precision == "bf16" else TARGETS
     for peer in PEERS:
         ratio = paired_ratio(seconds[peer], seconds["ours"])
-        target = targets.get((method, px, peer))
-        yield Row(
+        yield Row.of_ratio(
             what=f"{method}, {px} px, {precision}",
             ours=f"{speeds['ours']:,.0f} images/s",
             reference=f"{speeds[peer]:,.0f} images/s, {peer}",
             ratio=ratio,
-            target="" if target is None else f"at least {target}",
-            met=None if target is None else ratio >= target,
+            least=targets.get((method, px, peer)),
         )
 
 

@@ -66,7 +66,8 @@ class Contrastive(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return projections."""
-        return self.head(self.backbone(x))
+        projections: Tensor = self.head(self.backbone(x))
+        return projections
 
 
 class MAE(nn.Module):
@@ -124,7 +125,7 @@ def main() -> None:
         for views in loader:
             with processor.autocast():
                 loss = loss_of([processor.layout(view) if tuned else view for view in views])
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
             loss.detach().item()
@@ -150,7 +151,8 @@ def simclr(task: Task, tuned: bool) -> Training:
 
     def loss(views: list[Tensor]) -> Tensor:
         z0, z1 = model(torch.cat(views)).chunk(2) if tuned else map(model, views)
-        return criterion(z0, z1)
+        loss: Tensor = criterion(z0, z1)
+        return loss
 
     return sgd(model), loss
 
@@ -167,7 +169,8 @@ def moco(task: Task, tuned: bool) -> Training:
         query = model(views[0])
         with torch.no_grad():
             key = keys(views[1])
-        return criterion(query, key)
+        loss: Tensor = criterion(query, key)
+        return loss
 
     return sgd(model), loss
 
