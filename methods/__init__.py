@@ -19,6 +19,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "cross_channel.colorization:ColorizationConfig",
     "cross_channel.split_brain:SplitBrainConfig",
     "masked.mae:MAEConfig",
+    "generative.vae:VAEConfig",
     "autoregressive.cpc:CPCConfig",
     "autoregressive.cpc_sound:CPCSoundConfig",
     "contrastive.simclr:SimCLRConfig",

@@ -1,4 +1,4 @@
-"""Parts that several methods need: small views, classification, heads, momentum copies, queues, squares, a shuffle.
+"""Parts that several methods need: small views, classification, heads, a decoder, momentum copies, queues, squares.
 
 Shapes: B rows on each worker, N rows of the global batch, C channels, D width, K keys in a queue.
 """
@@ -66,6 +66,22 @@ def projection_head(
         layers.append(nn.BatchNorm1d(dims[-1]))
         layers[-1].bias.requires_grad_(False)
     return nn.Sequential(*layers)
+
+
+def decoder(code: int, channels: int, px: int, width: int) -> nn.Module:
+    """Make the way from codes [B, code] to [B, channels, side, side]: side is px, or the next that doubling comes to.
+
+    A linear layer to a grid of 4 to 7 px, and transposed convolutions that double its side and halve its channels.
+    """
+    doublings = max(0, (px // 4).bit_length() - 1)
+    start = -(-px // 2**doublings)
+    layers: list[nn.Module] = [nn.Linear(code, width * start**2, bias=False), nn.Unflatten(1, (width, start, start))]
+    layers += [nn.BatchNorm2d(width), nn.ReLU()]
+    for _ in range(doublings):
+        layers.append(nn.ConvTranspose2d(width, max(width // 2, 8), 4, stride=2, padding=1, bias=False))
+        width = max(width // 2, 8)
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
 
 
 class MomentumCopy(nn.Module):

@@ -130,6 +130,13 @@ _METRICS: dict[str, Metric] = {
             "How often the positive is nearest among all keys: how well the pretext task is solved, not how good the "
             "features are.",
         ),
+        Metric("nats", NATS, meaning="What it costs to tell it."),
+        Metric(
+            "bits_per_dim",
+            Unit("bits", "bits"),
+            "lower",
+            "A bound on what one number of a picture costs under the model, of 256 levels; 8 is to know nothing.",
+        ),
         Metric("entropy", NATS, meaning="The entropy of a choice."),
         Metric("mutual_information_bound", NATS, meaning="A lower bound of the information that two views share."),
         Metric(

@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import one_view
+from unlabeled.methods.parts import decoder, one_view
 from unlabeled.platform.augment import PLAIN, ViewPlan
 from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data
@@ -131,19 +131,3 @@ class Autoencoder(Method):
         seen = self.corrupt(images, batch.draws)
         noisy = {} if self.config.noise == "none" else {"corrupted": seen}
         return {"reconstruction": Figure({"picture": images, **noisy, "reconstruction": self.pixels(self.paint(seen))})}
-
-
-def decoder(code: int, channels: int, px: int, width: int) -> nn.Module:
-    """Make the way from codes [B, code] to [B, channels, side, side]: side is px, or the next that doubling comes to.
-
-    A linear layer to a grid of 4 to 7 px, and transposed convolutions that double its side and halve its channels.
-    """
-    doublings = max(0, (px // 4).bit_length() - 1)
-    start = -(-px // 2**doublings)
-    layers: list[nn.Module] = [nn.Linear(code, width * start**2, bias=False), nn.Unflatten(1, (width, start, start))]
-    layers += [nn.BatchNorm2d(width), nn.ReLU()]
-    for _ in range(doublings):
-        layers.append(nn.ConvTranspose2d(width, max(width // 2, 8), 4, stride=2, padding=1, bias=False))
-        width = max(width // 2, 8)
-        layers += [nn.BatchNorm2d(width), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))

@@ -10,7 +10,8 @@ from formats import by_hand, format_of
 from torch import Tensor
 from torch.testing import assert_close
 
-from unlabeled.methods.masked.autoencoder import Autoencoder, AutoencoderConfig, decoder
+from unlabeled.methods.masked.autoencoder import Autoencoder, AutoencoderConfig
+from unlabeled.methods.parts import decoder
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig

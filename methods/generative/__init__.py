@@ -1,0 +1,1 @@
+"""Pretext tasks that model how likely a picture is."""
