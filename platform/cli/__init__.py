@@ -5,26 +5,45 @@ Every import of weight stands inside the command that needs it, so that ``--help
 
 import sys
 import traceback
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from unlabeled.platform.addresses import scrub
-from unlabeled.platform.cli import data, look, run, search, send, study, submit
+from unlabeled.platform.cli import data, fields, look, run, search, send, study, submit
 from unlabeled.platform.errors import UserError
 
 _MISUSE: Any = typer.BadParameter.__base__  # click's UsageError, which typer has from click or a copy, by its version
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from unlabeled import __version__
+
+        print(f"unlabeled {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
-    help="Self-supervised learning experiments on Ray, with reports that judge published claims.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def unlabeled(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Self-supervised learning experiments on Ray, with reports that judge published claims."""
+
+
 app.add_typer(study.app, name="study")
 app.add_typer(search.app, name="search")
 app.add_typer(data.app, name="data")
-for command in (run.run, look.report, look.ui, send.send, look.augment, look.methods):
+for command in (run.run, look.report, look.ui, send.send, look.augment, fields.methods, fields.fields):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(submit.submit)
 

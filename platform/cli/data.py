@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from unlabeled.platform.cli.options import DataRoot, check_png, from_here, parse_changes, save_png, use_data_root
+from unlabeled.platform.cli.declared import say_json, say_list
+from unlabeled.platform.cli.index import index
+from unlabeled.platform.cli.options import DataRoot, Json, check_png, from_here, parse_changes, save_png, use_data_root
 from unlabeled.platform.errors import lookup
 
 app = typer.Typer(help="List, show and download data sets.", no_args_is_help=True)
@@ -13,12 +15,13 @@ SPLITS = ("pretrain", "train", "validation", "test")
 
 
 @app.command("list")
-def data_list() -> None:
+def data_list(json_: Json = False) -> None:
     """List the data sets."""
-    from unlabeled.platform.data.catalogue import datasets
-
-    for name, entry in datasets().items():
-        print(f"{name:24} {entry.description}\n{'':24} {entry.size}; {entry.licence}")
+    sets = index()["data"]
+    if json_:
+        say_json([{"name": name, **entry} for name, entry in sets.items()])
+        return
+    say_list((name, entry["description"], f"{entry['size']}; {entry['licence']}") for name, entry in sets.items())
 
 
 @app.command("show")

@@ -1,4 +1,4 @@
-"""Commands that show: reports, the MLflow UI, views, methods."""
+"""Commands that show: reports, the MLflow UI, views."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unlabeled.platform.cli.index import index
 from unlabeled.platform.cli.options import DataRoot, Home, check_png, from_here, save_png, use_data_root
 from unlabeled.platform.errors import UserError, lookup
 
@@ -47,17 +48,9 @@ def report(
 
 def _methods_say() -> "list[About]":
     """Return what each method's file says on top: the idea, the paper, what differs from it."""
-    import inspect
-
     from unlabeled.dashboards.website import About
-    from unlabeled.methods import METHODS
 
-    found = []
-    for name, config in METHODS.items():
-        text = inspect.cleandoc(sys.modules[config.__module__].__doc__ or name)
-        head, *paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
-        found.append(About(name, head, tuple(words for words in paragraphs if not words.startswith("Shapes"))))
-    return found
+    return [About(name, method["idea"], tuple(method["said"])) for name, method in index()["methods"].items()]
 
 
 def ui(
@@ -105,21 +98,6 @@ def augment(
     index = items.rows[items.known(field)][:images]
     save_png(draw_views({field: items.tensor(index, field)}, plan, seed=seed), out)
     print(f"{out}: {views_policy.summary}")
-
-
-def methods() -> None:
-    """List the methods with family, cost and paper.
-
-    The cost is that of a training step beside its encoder's alone on each item, counted of the method's own example.
-    """
-    from unlabeled.methods import METHODS
-
-    width = max(map(len, METHODS))
-    print(f"{'method':{width}} {'family':15} {'cost':>5}  paper")
-    for name, config in METHODS.items():
-        cost = "?" if config.cost is None else f"{config.cost:.2f}"
-        family = config.__module__.removeprefix("unlabeled.methods.").partition(".")[0].replace("_", "-")
-        print(f"{name:{width}} {family:15} {cost:>5}  {config.paper}", flush=True)
 
 
 def _check_port(port: int) -> None:

@@ -24,6 +24,7 @@ StudyName = Annotated[
     str,
     typer.Argument(help="Study's name, as `unlabeled study list` lists them, or a Python file that declares STUDY."),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
 Profile = Annotated[str, typer.Option(help="Scale: laptop, workstation or cluster.")]
 Set = Annotated[
     list[str] | None,

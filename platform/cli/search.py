@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from unlabeled.platform.cli.declared import say_base, say_question, say_questions
+from unlabeled.platform.cli.declared import check_profile, say_json, say_list, say_search
+from unlabeled.platform.cli.index import index
 from unlabeled.platform.cli.launch import Launch, starts_runs
-from unlabeled.platform.cli.options import Profile
-from unlabeled.platform.cli.sweeping import leave_if_stopped
+from unlabeled.platform.cli.options import Json, Profile
+from unlabeled.platform.cli.sweeping import check_name, leave_if_stopped
 from unlabeled.platform.errors import lookup, unknown
 
 if TYPE_CHECKING:
@@ -25,28 +26,24 @@ app = typer.Typer(help="List, show and run searches over hyperparameters and aug
 
 
 @app.command("list")
-def search_list() -> None:
-    """List the searches and their questions."""
-    from unlabeled.studies.searches import SEARCHES
-
-    say_questions(SEARCHES)
+def search_list(json_: Json = False) -> None:
+    """List the searches, their questions and what they cost."""
+    searches = index()["searches"]
+    if json_:
+        say_json([{name: search[name] for name in ("name", "question", "cost")} for search in searches.values()])
+        return
+    say_list((name, search["question"], search["cost"]) for name, search in searches.items())
 
 
 @app.command("show")
-def search_show(name: SearchName, profile: Profile = "laptop") -> None:
+def search_show(name: SearchName, profile: Profile = "laptop", json_: Json = False) -> None:
     """Show what a search asks, its space, and the run around which it searches."""
-    search = find_search(name)
-    say_question(search)
-    aims = ", ".join(f"{objective.direction} {objective.metric}" for objective in search.objectives)
-    print(f"objective {aims}; trials {search.trials}, pruned on {search.prune_on}")
-    print(f"winner    the best {search.best} over {search.further_seeds} further seeds, then test against the base\n")
-    print("space")
-    for path, dimension in search.space.items():
-        print(f"  {path:32} {dimension.summary}")
-    print("\nconstraints")
-    for constraint in search.constraints:
-        print(f"  {constraint.sentence}")
-    say_base(search.base(profile), profile, "what is not searched", search.space)
+    search = lookup("search", name, index()["searches"])
+    check_profile(search, profile)
+    if json_:
+        say_json(search)
+    else:
+        say_search(search, profile)
 
 
 @app.command("run")
@@ -96,6 +93,7 @@ def search_run(
 
 def find_search(name: str) -> "Search":
     """Return the search of that name, or say which there are."""
+    check_name("search", "searches", name)
     from unlabeled.studies.searches import SEARCHES
 
     return lookup("search", name, SEARCHES)

@@ -4,49 +4,49 @@ from typing import Annotated
 
 import typer
 
-from unlabeled.platform.cli.declared import as_set, say_base, say_question, say_questions
+from unlabeled.platform.cli.declared import check_profile, say_json, say_list, say_study
+from unlabeled.platform.cli.index import index, remembered
 from unlabeled.platform.cli.launch import Launch, starts_runs
-from unlabeled.platform.cli.options import Home, Profile, StudyName, parse_seeds
+from unlabeled.platform.cli.options import Home, Json, Profile, StudyName, parse_seeds
 from unlabeled.platform.cli.sweeping import find_study, finish, say_plan, seeds_show, sweep
+from unlabeled.platform.drive.home import find_home, has_store
+from unlabeled.platform.errors import lookup
+
+LISTED = ("name", "question", "cost")  # of what is declared, in lists for programs
 
 app = typer.Typer(help="List, show and run studies.", no_args_is_help=True)
 
 
 @app.command("list")
-def study_list() -> None:
-    """List the studies and their questions."""
-    from unlabeled.studies import STUDIES
-
-    say_questions(STUDIES)
+def study_list(json_: Json = False) -> None:
+    """List the studies, their questions and what they cost."""
+    studies = index()["studies"]
+    if json_:
+        say_json([{name: study[name] for name in LISTED} for study in studies.values()])
+        return
+    say_list((name, study["question"], study["cost"]) for name, study in studies.items())
 
 
 @app.command("show")
-def study_show(name: StudyName, profile: Profile = "laptop", home: Home = None) -> None:
+def study_show(name: StudyName, profile: Profile = "laptop", home: Home = None, json_: Json = False) -> None:
     """Show what a study asks, runs and claims, and how small a difference its seeds can show."""
-    from unlabeled.platform.config import plain
-    from unlabeled.platform.metrics import OURS
+    is_file = name.endswith(".py")
+    if is_file:
+        from unlabeled.platform.cli.gathered import of_study
 
-    study = find_study(name)
-    say_question(study)
-    print(
-        f"measure   {study.measure}, seeds {', '.join(map(str, study.seeds))}, profiles {', '.join(study.profiles)}\n"
-    )
-    rows = study.row_settings(profile)
-    width = max(map(len, rows))
-    print("rows")
-    for row, fields in rows.items():
-        shown = [f"{path}={as_set(value, otherwise=plain(value))}" for path, value in fields.items()]
-        print(f"  {row:{width}}  {', '.join(shown)}")
-    print("\nclaims")
-    for claim in study.claims:
-        published = f" Published: {claim.published}." if claim.published else " Ours." if claim.source == OURS else ""
-        print(f"  {claim.statement}{published}")
-    if can := seeds_show(study, profile, home):
-        print("\nwhat its seeds can show")
-        for sentence in can:
-            print(f"  {sentence}")
-    varied = dict.fromkeys(path for fields in rows.values() for path in fields)
-    say_base(study.base(profile), profile, "all but the seed", varied)
+        study = of_study(find_study(name))
+    else:
+        study = lookup("study", name, index()["studies"])
+    check_profile(study, profile)
+    record = study["profiles"][profile]["record"]
+    if is_file or has_store(find_home(home)):
+        can = seeds_show(study["name"], record, home)
+    else:
+        can = remembered(f"shows {name} {profile}", lambda: seeds_show(name, record, home))
+    if json_:
+        say_json({**study, "seeds_show": can})
+    else:
+        say_study(study, profile, can)
 
 
 @app.command("run")

@@ -1,9 +1,11 @@
 """What every command that runs a study does: find it, check it, run what is unfinished, say how it ended."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlabeled.platform.cli.index import peek
 from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
@@ -15,12 +17,13 @@ if TYPE_CHECKING:
 
 def find_study(name: str) -> "Study":
     """Return the study of that name, or the ``STUDY`` of a Python file; or say which there are."""
-    from unlabeled.studies import STUDIES
-
     if name.endswith(".py"):
         from unlabeled.platform.cli.studyfile import load_study
 
         return load_study(Path(name).expanduser())
+    check_name("study", "studies", name)
+    from unlabeled.studies import STUDIES
+
     return lookup("study", name, STUDIES)
 
 
@@ -63,28 +66,39 @@ def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None,
         max_concurrent = given.places(nodes())
     plan = Plan.of(planned, logged_runs(place, study.name), max_concurrent)
     print(f"{study.name}: {plan.summary}; home {place}")
-    for line in [*plan.lines(), *seeds_show(study, profile, home)]:
+    for line in [*plan.lines(), *seeds_show(study.name, study.record(profile), home)]:
         print(line)
     print("nothing was started")
 
 
-def seeds_show(study: "Study", profile: str, home: Path | None) -> list[str]:
-    """Say the smallest differences that a study's seeds are likely to decide, by what is logged of it at that scale."""
+def seeds_show(name: str, record: Mapping[str, Any], home: Path | None) -> list[str]:
+    """Say the smallest differences that a study's seeds are likely to decide, by what is logged of it at that scale.
+
+    Args:
+        name: the study's.
+        record: of the study at a scale.
+        home: where its runs are, if there are any.
+    """
     from contextlib import suppress
 
     from unlabeled.dashboards.detectable import detectable
-    from unlabeled.platform.drive.home import find_home
-    from unlabeled.platform.drive.plan import has_store
-    from unlabeled.platform.track import Store, frame
+    from unlabeled.platform.drive.home import find_home, has_store
 
-    record = study.record(profile)
     if has_store(find_home(home)):
+        from unlabeled.platform.track import Store, frame
+
         with suppress(UserError):  # the store is away, has no runs of it, or they can't be compared: said without them
-            runs = frame(Store(find_home(home)).runs(study.name))
+            runs = frame(Store(find_home(home)).runs(name))
             if len(runs):
-                runs = runs[(runs["profile"] == profile) & (runs["base"] == runs["base"].iloc[-1])]
+                runs = runs[(runs["profile"] == record["profile"]) & (runs["base"] == runs["base"].iloc[-1])]
             return detectable(record, runs)
     return detectable(record)
+
+
+def check_name(what: str, among: str, name: str) -> None:
+    """Refuse a name that nothing has, before anything is imported, where it is known which there are."""
+    if (known := peek()) is not None:
+        lookup(what, name, known[among])
 
 
 def finish(name: str, outcome: "Outcome", home: Path | None) -> None:

@@ -21,6 +21,11 @@ def find_home(home: str | Path | None = None) -> Path:
     return Path(home or os.environ.get("UNLABELED_HOME") or "runs").expanduser().absolute()
 
 
+def has_store(home: Path) -> bool:
+    """Tell whether there is a store to read; opening one that is not there would make it."""
+    return "MLFLOW_TRACKING_URI" in os.environ or (home / "mlflow.db").is_file()
+
+
 def make_home(home: str | Path | None = None) -> Path:
     """Return the home, made where it is missing.
 

@@ -1,13 +1,13 @@
 """What running a study would do: which runs are done, which would be run, how many at once, and for how long."""
 
 import heapq
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Self
 
+from unlabeled.platform.drive.home import has_store
 from unlabeled.platform.metrics import duration
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.loaded import identify
@@ -123,11 +123,6 @@ class Plan:
                 f"{self.max_concurrent} at once; how long can't be known: no finished run here is like "
                 f"{', '.join(unknown)} in all but the seed"
             )
-
-
-def has_store(home: Path) -> bool:
-    """Tell whether there is a store to read; opening one that is not there would make it."""
-    return "MLFLOW_TRACKING_URI" in os.environ or (home / "mlflow.db").is_file()
 
 
 def logged_runs(home: Path, study: str) -> dict[str, LoggedRun]:

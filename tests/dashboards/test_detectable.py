@@ -78,14 +78,15 @@ def test_every_study_can_say_it(study):
 
 
 def test_the_commands_read_the_spread_off_the_home_and_make_none(logged, runs, tmp_path):
-    study = STUDIES["projection-head"]
+    study, momentum = STUDIES["projection-head"], STUDIES["momentum"]
+    laptop, cluster = study.record("laptop"), study.record("cluster")
     means = dict(zip(study.row_settings("laptop"), (0.79, 0.81, 0.82), strict=True))
-    home = logged(study.record("laptop"), runs(means, seeds=(0, 1, 2)))
-    assert "from the finished runs of 3 claims" in seeds_show(study, "laptop", home)[0]
-    assert seeds_show(study, "cluster", home) == detectable(study.record("cluster")), "its runs are of another scale"
-    assert seeds_show(study, "laptop", tmp_path / "none") == detectable(study.record("laptop"))
+    home = logged(laptop, runs(means, seeds=(0, 1, 2)))
+    assert "from the finished runs of 3 claims" in seeds_show(study.name, laptop, home)[0]
+    assert seeds_show(study.name, cluster, home) == detectable(cluster), "its runs are of another scale"
+    assert seeds_show(study.name, laptop, tmp_path / "none") == detectable(laptop)
     assert not (tmp_path / "none").exists()
-    assert "typical of a linear probe" in seeds_show(STUDIES["momentum"], "laptop", home)[0], "it has no runs there"
+    assert "typical of a linear probe" in seeds_show(momentum.name, momentum.record("laptop"), home)[0], "no runs there"
 
 
 def test_what_is_open_says_the_runs_and_the_time_that_decide_it(record, runs, claim):

@@ -1,0 +1,119 @@
+"""Everything that is declared, read off the declarations themselves, as plain values. Importing them takes seconds."""
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from unlabeled.platform.cli.declared import as_set
+
+if TYPE_CHECKING:
+    from unlabeled.platform.config import RunConfig
+    from unlabeled.platform.method import MethodConfig
+    from unlabeled.platform.search import Search
+    from unlabeled.platform.study import Study
+
+
+def gather() -> dict[str, Any]:
+    """Return all that has a name, with what there is to say of it.
+
+    ``studies``, ``searches``, ``methods``, ``data`` and ``policies`` by name; ``settings``, the fields of a run (see
+    :func:`~unlabeled.platform.cli.described.described`); and ``others``, the files of other packages that some of it
+    comes from.
+    """
+    from unlabeled.methods import METHODS
+    from unlabeled.platform.augment import POLICIES
+    from unlabeled.platform.cli.described import described
+    from unlabeled.platform.config import RunConfig
+    from unlabeled.platform.data.catalogue import datasets
+    from unlabeled.studies import STUDIES
+    from unlabeled.studies.searches import SEARCHES
+
+    brought = [*METHODS.values(), *(entry.read for entry in datasets().values())]
+    return {
+        "studies": {name: of_study(study) for name, study in STUDIES.items()},
+        "searches": {name: of_search(search) for name, search in SEARCHES.items()},
+        "methods": {name: _of_method(config) for name, config in METHODS.items()},
+        "data": {
+            name: {"description": one.description, "size": one.size, "licence": one.licence, "source": one.source}
+            for name, one in datasets().items()
+        },
+        "policies": {name: policy.summary for name, policy in POLICIES.items()},
+        "settings": described(RunConfig),
+        "others": _others(of.__module__ for of in brought),
+    }
+
+
+def of_study(study: "Study") -> dict[str, Any]:
+    """Return what a study asks, runs and claims, at each scale."""
+    from unlabeled.platform.config import plain
+
+    profiles = {}
+    for profile in study.profiles:
+        rows = study.row_settings(profile)
+        varied = dict.fromkeys(path for fields in rows.values() for path in fields)
+        profiles[profile] = {
+            "rows": {
+                row: {path: as_set(value, otherwise=plain(value)) for path, value in fields.items()}
+                for row, fields in rows.items()
+            },
+            "base": _settable(study.base(profile), varied),
+            "record": study.record(profile),
+        }
+    claims = [
+        {"statement": claim.statement, "source": claim.source, "published": claim.published} for claim in study.claims
+    ]
+    return {
+        **{name: getattr(study, name) for name in ("name", "question", "source", "expected", "cost", "measure")},
+        "seeds": list(study.seeds),
+        "claims": claims,
+        "profiles": profiles,
+    }
+
+
+def of_search(search: "Search") -> dict[str, Any]:
+    """Return what a search asks, and where it looks."""
+    return {
+        **{name: getattr(search, name) for name in ("name", "question", "source", "expected", "cost")},
+        **{name: getattr(search, name) for name in ("trials", "best", "further_seeds", "prune_on")},
+        "objectives": [f"{objective.direction} {objective.metric}" for objective in search.objectives],
+        "space": {path: dimension.summary for path, dimension in search.space.items()},
+        "constraints": [constraint.sentence for constraint in search.constraints],
+        "profiles": {name: {"base": _settable(search.base(name), search.space)} for name in search.profiles},
+    }
+
+
+def _of_method(config: "type[MethodConfig]") -> dict[str, Any]:
+    """Return a method's family, cost, paper, what its file says on top, and the name of its settings' class."""
+    said = inspect.cleandoc(sys.modules[config.__module__].__doc__ or config.name)
+    head, *paragraphs = [" ".join(paragraph.split()) for paragraph in said.split("\n\n")]
+    is_ours = config.__module__.startswith("unlabeled.methods.")
+    place = config.__module__.removeprefix("unlabeled.methods.").partition(".")[0]
+    return {
+        "family": place.replace("_", "-"),
+        "cost": config.cost,
+        "paper": config.paper,
+        "idea": head,
+        "said": [words for words in paragraphs if not words.startswith("Shapes")] if is_ours else [],
+        "settings": config.__name__,
+    }
+
+
+def _settable(base: "RunConfig", elsewhere: Iterable[str] | Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of a base run as ``--set`` takes them, without those set ``elsewhere``, and their parts.
+
+    Args:
+        base: the run.
+        elsewhere: dotted paths.
+    """
+    own, whole = tuple(elsewhere), base.parameters()
+    return {
+        path: as_set(value, otherwise=whole[path])
+        for path, value in base.flat().items()
+        if not any(path == other or path.startswith(f"{other}.") for other in own)
+    }
+
+
+def _others(modules: Iterable[str]) -> list[str]:
+    files = {getattr(sys.modules[name], "__file__", None) for name in modules if not name.startswith("unlabeled.")}
+    return sorted(file for file in files if file)
