@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,9 @@ def _key() -> str:
     )
     sources = sorted(f"{path} {_stat(path)}" for folder in folders for path in _sources(folder))
     brought = sorted(
-        f"{point.group} {point.name} {point.value} {point.dist.version if point.dist else ''}"
-        for point in entry_points()
+        f"{package.version} {point.group} {point.name} {point.value}"
+        for package in distributions()
+        for point in package.entry_points
         if point.group.startswith("unlabeled.")
     )
     return _digest([sys.version, unlabeled.__version__, *sources, *brought])
