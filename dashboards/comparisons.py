@@ -18,7 +18,7 @@ from scipy import stats
 
 from unlabeled.dashboards.inference import EQUAL_WITHIN, Interval
 from unlabeled.dashboards.spread import contrast_error, spreads
-from unlabeled.platform.metrics import ORDER
+from unlabeled.platform.metrics import BEST, ORDER
 
 ROWS_AND_SEEDS, PAIRS = "rows and seeds", "pairs"
 
@@ -66,11 +66,25 @@ class Comparison:
         return float(2 * stats.t.sf(abs(self.estimate - bound) / self.error, self.freedom))
 
 
-def identity(claim: Mapping[str, Any]) -> str:
-    """Return what tells claims apart whatever their words are: what is compared, and against what."""
+def identity(claim: Mapping[str, Any], digests: Mapping[str, str] | None = None) -> str:
+    """Return what tells claims apart whatever their words are: what is compared, and against what.
+
+    Args:
+        claim: as recorded.
+        digests: row -> what tells its settings and data apart; a row that is declared otherwise is another claim's.
+    """
     names = ("kind", "higher", "lower", "than", "order", "best", "among", "measure", "lower_measure")
     parts = [claim.get(name) or None for name in names] + [claim["at_least"], claim.get("negligible") or 0.0]
+    if digests:
+        parts.append([digests.get(row, "") for row in rows_of(claim)])
     return hashlib.sha256(json.dumps(parts, default=list).encode()).hexdigest()[:12]
+
+
+def rows_of(claim: Mapping[str, Any]) -> list[str]:
+    """List the rows that a claim needs runs of."""
+    given = [claim["higher"], claim["lower"], *(claim.get("than") or ())]
+    named = claim.get("order") or (claim.get("among") if claim.get("kind") == BEST else None) or given
+    return [row for row in dict.fromkeys(named) if row]
 
 
 def weights_of(claim: Mapping[str, Any]) -> dict[str, float]:

@@ -8,7 +8,15 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.dashboards import counted
-from unlabeled.dashboards.comparisons import PAIRS, Comparison, compare, correlations, tables_of, weights_of
+from unlabeled.dashboards.comparisons import (
+    PAIRS,
+    Comparison,
+    compare,
+    correlations,
+    rows_of,
+    tables_of,
+    weights_of,
+)
 from unlabeled.dashboards.inference import LEVEL
 from unlabeled.dashboards.power import CHANCES, TYPICAL_SPREAD, pooled, smallest_effect
 from unlabeled.dashboards.rates import Design, rate_of_each
@@ -91,8 +99,6 @@ class Need:
 def needs(judged: Sequence[Verdict], runs: pd.DataFrame, most: int) -> list[Need]:
     """Say of each open claim how many more runs of its rows decide it, and how long those take.
 
-    For a study that runs until its claims are decided; no command asks yet.
-
     Args:
         judged: verdicts of the study.
         runs: one row per run.
@@ -113,13 +119,6 @@ def needs(judged: Sequence[Verdict], runs: pd.DataFrame, most: int) -> list[Need
             Need(verdict, seeds, more, sum(num * float(seconds.get(row, math.nan)) for row, num in more.items()))
         )
     return found
-
-
-def rows_of(claim: Mapping[str, Any]) -> list[str]:
-    """List the rows that a claim needs runs of."""
-    given = [claim["higher"], claim["lower"], *(claim.get("than") or ())]
-    named = claim.get("order") or (claim.get("among") if claim.get("kind") == BEST else None) or given
-    return [row for row in dict.fromkeys(named) if row]
 
 
 def _planned(claim: Mapping[str, Any], n: int) -> Comparison:

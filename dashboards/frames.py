@@ -83,12 +83,17 @@ def _store(home: str | Path | None) -> Store:
     return Store(find_home(home), own=home is not None)
 
 
-def _runs(store: Store, study: str, every: bool = False) -> pd.DataFrame:
+def of_base(store: Store, study: str, base: str) -> pd.DataFrame:
+    """Return a study's runs as :func:`runs` does, of the base that is named instead of the newest."""
+    return _runs(store, study, base=base)
+
+
+def _runs(store: Store, study: str, every: bool = False, base: str = "") -> pd.DataFrame:
     table = frame(store.runs(study))
     if table.empty:
         return table
     if not every:
-        table = table[table["base"] == table["base"].iloc[-1]]
+        table = table[table["base"] == (base or table["base"].iloc[-1])]
         newest = table.groupby("row", sort=False)["row_digest"].transform("last")
         table = table[table["row_digest"] == newest].reset_index(drop=True).dropna(axis="columns", how="all")
     table["link"] = [store.link(*ids) for ids in table[["experiment_id", "run_id"]].itertuples(index=False)]

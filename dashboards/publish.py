@@ -15,6 +15,7 @@ from pathlib import Path
 from unlabeled.dashboards import frames
 from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.folder import check_record, written_in
+from unlabeled.dashboards.looking import looked
 from unlabeled.dashboards.measured import slug
 from unlabeled.dashboards.pages import Around, Reported
 from unlabeled.dashboards.reading import read_report
@@ -61,13 +62,12 @@ def publish(
     Raises:
         UserError: the study has no runs there, or its runs can't be compared.
     """
-    report = _read(study, home)
+    report, unrecorded = _read(study, home)
     if report is None:
         raise UserError(f"no run of {study!r} has begun in {find_home(home)}; start with `unlabeled study run {study}`")
     folder = Path(out) if out else make_home(home) / "reports" / study
     page = report.write(folder, _around(report, written_in(folder.parent)))
-    problem = _log(Store(find_home(home)), study, report)
-    if problem:
+    for problem in filter(None, (unrecorded, _log(Store(find_home(home)), study, report))):
         say(problem) if say else print(problem, file=sys.stderr)
     return page
 
@@ -91,10 +91,11 @@ def publish_all(
     names = sorted(_names(store), key=lambda name: (order.get(name, len(order)), name))
     found: dict[str, Reported] = {}
     failed: dict[str, str] = {}
+    unrecorded: dict[str, str] = {}
     folder = Path(out) if out else make_home(home) / "reports"
     for name in names:
         try:
-            report = _read(name, home)
+            report, unrecorded[name] = _read(name, home)
             if report is not None:
                 check_record(folder / name, report.has_record)
                 found[name] = report
@@ -114,22 +115,26 @@ def publish_all(
     page = write_site(folder, reports, studies, methods, listed, failed, beside)
     published = Published(page, [*reports, *searches], failed)
     for name, report in {**reports, **searches}.items():
-        problem = _log(store, name, report)
+        problem = "; ".join(filter(None, (unrecorded[name], _log(store, name, report))))
         if problem:
             published.not_logged[name] = problem
     return published
 
 
-def _read(name: str, home: str | Path | None) -> Reported | None:
-    """Read a study or a search, told by its record, or by its runs' stages where the record is lost; None is no run."""
+def _read(name: str, home: str | Path | None) -> tuple[Reported | None, str]:
+    """Read a study or a search, told by its record, or by its runs' stages where the record is lost; None is no run.
+
+    To read a study's claims is to look at them, which is recorded; why it could not be is returned, too.
+    """
     logged = frames.read(name, home)
     if logged is None:
-        return None
+        return None, ""
     if logged.record.get("kind") == "search" or (not logged.record and "search.stage" in logged.runs):
         from unlabeled.dashboards.search_reading import read_search  # which takes Optuna: a second that studies spare
 
-        return read_search(logged, Store(find_home(home)), find_home(home), name)
-    return read_report(logged.record, logged.runs, logged.epochs, logged.pictures, name)
+        return read_search(logged, Store(find_home(home)), find_home(home), name), ""
+    looks, problem = looked(Store(find_home(home)), name, logged.record, logged.runs)
+    return read_report(logged.record, logged.runs, logged.epochs, logged.pictures, name, looks), problem
 
 
 def _names(store: Store) -> list[str]:

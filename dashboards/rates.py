@@ -66,19 +66,26 @@ class Design:
 
 @dataclass(frozen=True)
 class Look:
-    """What was looked at, once: enough to go on from. Nothing keeps it yet: every report is a first look.
+    """What was looked at, once: enough to go on from.
 
     Attributes:
         when: in UTC, as ISO 8601; empty where nobody said.
         first: the declared seeds of the design at the first look of all; later looks keep it.
         seeds: the seeds that had finished runs.
         claims: the claim's identity -> seeds that its rows had, the level that it was tested at, and its decision.
+        fixed: whether the design has one look; as it was at the first.
     """
 
     when: str
     first: int
     seeds: tuple[int, ...]
     claims: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fixed: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The claim's identity -> seeds that its rows had."""
+        return {identity: int(said["n"]) for identity, said in self.claims.items()}
 
     def as_record(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -92,7 +99,22 @@ class Look:
             KeyError: the record lacks a part.
         """
         seeds = tuple(int(seed) for seed in record["seeds"])
-        return cls(str(record["when"]), int(record["first"]), seeds, dict(record["claims"]))
+        fixed = bool(record.get("fixed"))
+        return cls(str(record["when"]), int(record["first"]), seeds, dict(record["claims"]), fixed)
+
+
+def is_new(look: Look, looks: Sequence[Look]) -> bool:
+    """Tell whether a look says more than those before: to look at the same runs again is none.
+
+    The first is one as soon as any claim has an interval, decided or not: whoever has seen it may declare the seeds
+    anew, and must not choose when to have looked first. Later ones are where a claim has more seeds, or is decided.
+    """
+    if look.first < 1 or max(look.counts.values(), default=0) < 2:
+        return False
+    if not looks or look.counts != looks[-1].counts:
+        return True
+    before = decided_before(looks)
+    return any(name not in before for name in decided_before([look]))
 
 
 def decided_before(looks: Sequence[Look]) -> dict[str, Mapping[str, Any]]:

@@ -34,7 +34,7 @@ def read_report(
         epochs: long frame of metrics over epochs.
         artifacts: row -> its pictures (PNG) by name, as far as there are any.
         name: the study's, where the record has none.
-        looks: what was decided before, the oldest first.
+        looks: those that are recorded, this one among them, the oldest first.
 
     Raises:
         UserError: the rows were measured by different protocols.
@@ -46,14 +46,14 @@ def read_report(
     if read["rows"] and others:
         gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
     parts = [measured(read, runs, measure) for measure in (read["measure"], *read["also"]) if measure]
-    judged, look = judge(read, runs, looks)
+    judged, _ = judge(read, runs, looks)
     return Report(
         record=read,
         gaps=gaps,
         runs=runs,
         parts=parts,
         judged=judged,
-        look=look,
+        looks=list(looks),
         shows=detectable(read, runs),
         curves=_curves(runs, epochs, list(dict.fromkeys([*read["rows"], *others]))),
         curves_left_out=sections.curves(epochs, counted.counted(runs))[1],

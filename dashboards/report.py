@@ -33,7 +33,7 @@ class Report(Reported):
         runs: every run.
         parts: one per measure, the one that answers the question first.
         judged: a verdict for each claim that is judged.
-        look: what to write down of this look at the claims, for the next one; nothing does yet.
+        looks: at the claims, as they are recorded, the oldest first.
         shows: of each measure with claims, what a study of its seeds can show, in a sentence.
         curves: name, SVG and caption of each figure over epochs.
         curves_left_out: metrics over epochs that are not drawn.
@@ -46,7 +46,7 @@ class Report(Reported):
     runs: pd.DataFrame
     parts: list[Measured]
     judged: list[Verdict]
-    look: Look
+    looks: list[Look]
     shows: list[str]
     curves: list[Drawn]
     curves_left_out: list[str]
@@ -87,8 +87,10 @@ class Report(Reported):
 
     @property
     def num_planned(self) -> int:
-        """How many runs the record asks for; 0 where it doesn't say."""
-        return len(self.record["rows"]) * len(self.record["seeds"])
+        """How many runs the record asks for, and those beside that have begun; 0 where it doesn't say."""
+        asked = {(row, seed) for row in self.record["rows"] for seed in self.record["seeds"]}
+        begun = zip(self.runs["row"], self.runs["seed"], strict=True)
+        return len(asked.union(begun)) if asked else 0
 
     @property
     def decisions(self) -> Mapping[str, int]:
@@ -130,6 +132,7 @@ class Report(Reported):
             forests=answers,
             first_share=FIRST_SHARE,
             most_seeds=MOST_SEEDS,
+            looks=self.looks,
             decisions=self.decisions,
             curves=self.curves,
             curves_left_out=self.curves_left_out,

@@ -140,28 +140,36 @@ def judge(
 ) -> tuple[list[Verdict], Look]:
     """Judge a study's claims, and say what to write down of this look, so that the next one knows of it.
 
-    With earlier looks, the first one's seeds stay the design's (:class:`unlabeled.dashboards.rates.Design`), and what a
-    look has decided stays decided. Reports hand none in yet: without them the verdicts are as safe only where the same
-    seeds were declared at every look. More of them declared each time decide falsely more often.
+    With earlier looks, the first one's design stays (:class:`unlabeled.dashboards.rates.Design`), and what a look has
+    decided stays decided. Where the last look was at as many seeds of every claim, it is this one, made again.
 
     Args:
         record: of the study, as :func:`unlabeled.dashboards.declared.declared` reads it.
         runs: one row per run.
-        looks: those before, the oldest first.
+        looks: those before, the oldest first; :mod:`unlabeled.dashboards.looking` knows them.
         when: this look's time in UTC, as ISO 8601; now, where none is given.
 
     Raises:
         UserError: the rows were measured by different protocols.
     """
     first = looks[0].first if looks else len(record["seeds"])
-    design = Design(first, fixed=bool(record.get("fixed"))) if first else None
+    fixed = looks[0].fixed if looks else bool(record.get("fixed"))
+    design = Design(first, fixed=fixed) if first else None
     found = verdicts(record["claims"], runs, design=design, looks=looks)
     seeds = tuple(sorted({int(seed) for seed in counted.counted(runs)["seed"].dropna()}))
+    digests = _digests(runs)
     said = {
-        identity(one.claim): {"n": one.decided_earlier or one.n, "level": one.level, "decision": one.decision}
+        identity(one.claim, digests): {"n": one.n, "level": float(f"{one.level:.4g}"), "decision": one.decision}
         for one in found
     }
-    return found, Look(when or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", first, seeds, said)
+    return found, Look(when or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", first, seeds, said, fixed)
+
+
+def _digests(runs: pd.DataFrame) -> dict[str, str]:
+    """Return row -> what tells its settings apart from those that it had under the same name."""
+    done = counted.counted(runs)
+    known = done[done["row_digest"].notna()]
+    return {str(row): str(digest) for row, digest in zip(known["row"], known["row_digest"], strict=True)}
 
 
 def verdict(claim: Mapping[str, Any], runs: pd.DataFrame, level: float = LEVEL) -> Verdict:
@@ -199,16 +207,21 @@ def verdicts(
         UserError: the rows were measured by different protocols.
     """
     tables = {measure: counted.scores(runs, measure) for measure in tables_of(claims)}
-    before, judged = decided_before(looks), []
+    judged = []
     for claim in claims:
         pairs = pairs_of(claim, tables) if claim["kind"] == BEST else {}
         compared = best_in_set(claim, pairs) if pairs else compare(claim, tables)
         judged.append(Judged(claim, compared, pairs, design or Design(compared.n, fixed=True)))
+    digests = _digests(runs)
+    names = [identity(claim, digests) for claim in claims]
+    counts = {name: one.compared.n for name, one in zip(names, judged, strict=True)}
+    is_again = bool(looks) and looks[-1].counts == counts
+    before, older = decided_before(looks), decided_before(looks[:-1] if is_again else looks)
     rate = 1 - level
     side = [place for place, one in enumerate(judged) if has_side(one.claim)]
     split = len(judged) > 1 and bool(side)
     correlation = correlations([one.compared for one in judged])
-    earlier = [place for place, one in enumerate(judged) if identity(one.claim) in before]
+    earlier = [place for place, name in enumerate(names) if name in older]
     main_rates = step_down(
         [_falls(main_decision, one) for one in judged], correlation, rate * (1 - SIDE_SHARE * split), earlier
     )
@@ -220,7 +233,16 @@ def verdicts(
     )
     side_rates = dict(zip(side, of_side, strict=True))
     return [
-        _verdict(one, main_rates[place], side_rates.get(place, 0.0), len(judged), level, tables, before)
+        _verdict(
+            one,
+            main_rates[place],
+            side_rates.get(place, 0.0),
+            len(judged),
+            level,
+            tables,
+            before.get(names[place]),
+            is_older=names[place] in older,
+        )
         for place, one in enumerate(judged)
     ]
 
@@ -236,11 +258,12 @@ def _verdict(
     num_claims: int,
     level: float,
     tables: Tables,
-    before: Mapping[str, Mapping[str, Any]],
+    said: Mapping[str, Any] | None,
+    is_older: bool,
 ) -> Verdict:
     claim, compared = one.claim, one.compared
     decision, earlier = both(one, main_rate, side_rate), 0
-    if (said := before.get(identity(claim))) is not None:
+    if said is not None and (is_older or said["decision"] != decision):
         decision, earlier = said["decision"], int(said["n"])
     alone, now = compared.interval(1 - level), one.design.level(main_rate, compared.n)
     tau, more = rising(claim, tables), None

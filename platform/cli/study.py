@@ -1,16 +1,18 @@
 """``unlabeled study``: list, show and run studies."""
 
+import math
 from typing import Annotated
 
 import typer
 
+from unlabeled.platform.cli.deciding import MAX_SEEDS, check_decidable, parse_budget, run_until_decided
 from unlabeled.platform.cli.declared import check_profile, say_json, say_list, say_study
 from unlabeled.platform.cli.index import index, remembered
 from unlabeled.platform.cli.launch import Launch, starts_runs
 from unlabeled.platform.cli.options import Home, Json, Profile, StudyName, parse_seeds
 from unlabeled.platform.cli.sweeping import find_study, finish, say_plan, seeds_show, sweep
 from unlabeled.platform.drive.home import find_home, has_store
-from unlabeled.platform.errors import lookup
+from unlabeled.platform.errors import UserError, lookup
 
 LISTED = ("name", "question", "cost")  # of what is declared, in lists for programs
 
@@ -56,6 +58,16 @@ def study_run(
     name: StudyName,
     profile: Profile = "laptop",
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.", show_default="the study's own")] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds to rows of open claims until all claims are decided.")
+    ] = False,
+    max_seeds: Annotated[
+        int | None, typer.Option(help="Most seeds of a row, with --until-decided.", show_default="20")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time that --until-decided may take, such as 45m or 2h.", show_default="no bound"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and for how long.")] = False,
 ) -> None:
     """Run what is unfinished of a study, and write its report."""
@@ -65,9 +77,20 @@ def study_run(
     study = find_study(name)
     if seeds is not None:
         study = study.with_field("seeds", parse_seeds(seeds))
+    if not until_decided and (max_seeds is not None or budget is not None):
+        named = "--max-seeds" if max_seeds is not None else "--budget"
+        raise UserError(f"{named} bounds a study that runs until it is decided; give --until-decided, too")
+    seconds = math.inf if budget is None else parse_budget(budget)
+    most = MAX_SEEDS if max_seeds is None else max_seeds
+    if until_decided:
+        check_decidable(study, most)
     base = study.base(profile, launch.changes)
     if dry_run:
         say_plan(study, base, profile, launch.home, launch.resources)
+        return
+    if until_decided:
+        outcome = run_until_decided(study, base, profile, launch.home, launch.resources, most, seconds)
+        finish(study.name, outcome, launch.home)
         return
     from unlabeled.platform.drive.sweep import run_on_tune
 

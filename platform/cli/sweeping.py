@@ -1,7 +1,7 @@
 """What every command that runs a study does: find it, check it, run what is unfinished, say how it ended."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
-    from unlabeled.platform.drive.recorder import Outcome
+    from unlabeled.platform.drive.display import Display
+    from unlabeled.platform.drive.recorder import Outcome, Recorder
     from unlabeled.platform.drive.resources import Resources
-    from unlabeled.platform.study import Study
+    from unlabeled.platform.study import PlannedRun, Study
 
 
 def find_study(name: str) -> "Study":
@@ -29,25 +30,52 @@ def find_study(name: str) -> "Study":
 
 def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, how: Any) -> "Outcome":
     """Check a study's runs, do what is unfinished of them, and say what was done before."""
+    base, planned, place = start(study, base, profile, home, resources)
+    recorder, display = recording(study, planned, base, place, profile)
+    say_done(recorder, place)
+    outcome: Outcome = how(recorder, display, resources)
+    return outcome
+
+
+def start(
+    study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any
+) -> "tuple[RunConfig, list[PlannedRun], Path]":
+    """Check a study's runs and make its home; return the base as it is run, the runs, and the home.
+
+    Raises:
+        UserError: a run doesn't fit, or the home can't be made.
+    """
     from unlabeled.platform.drive.cluster import take_sigterm_as_ctrl_c
-    from unlabeled.platform.drive.display import Display
     from unlabeled.platform.drive.home import make_home
     from unlabeled.platform.drive.precision import resolved
-    from unlabeled.platform.drive.recorder import Recorder
     from unlabeled.platform.drive.sweep import check_runs
-    from unlabeled.platform.track import Store
 
     take_sigterm_as_ctrl_c()
     base = resolved(base, resources)
     planned = study.runs(base, profile)
     check_runs(planned, resources)
-    place = make_home(home)
-    recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)))
-    waiting = len(recorder.unfinished())
-    done = recorder.outcome.skipped
-    print(f"{study.name}: {done} of {len(planned)} runs are done, {waiting} to do; home {place}", flush=True)
-    outcome: Outcome = how(recorder, Display(waiting, study.measure), resources)
-    return outcome
+    return base, planned, make_home(home)
+
+
+def recording(
+    study: "Study", planned: "Sequence[PlannedRun]", base: "RunConfig", place: Path, profile: str, budget: Any = None
+) -> "tuple[Recorder, Display]":
+    """Return what takes down a study's runs, and what shows them."""
+    from unlabeled.platform.drive.display import Display
+    from unlabeled.platform.drive.recorder import Recorder
+    from unlabeled.platform.track import Store
+
+    recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)), budget)
+    return recorder, Display(len(recorder.unfinished()), study.measure)
+
+
+def say_done(recorder: "Recorder", place: Path) -> None:
+    """Say how many runs were done before, and where they are."""
+    done, planned = recorder.outcome.skipped, len(recorder.planned)
+    print(
+        f"{recorder.log.record['name']}: {done} of {planned} runs are done, {planned - done} to do; home {place}",
+        flush=True,
+    )
 
 
 def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: "Resources") -> None:

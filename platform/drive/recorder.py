@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.drive.budget import Budget
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.study import PlannedRun
@@ -25,13 +26,15 @@ _NAMED = 3  # runs that are named of those that others have
 class Outcome:
     """How a sweep ended: how many runs were there before, how many ended how, and how many others did meanwhile.
 
-    ``notes`` say what is missing of finished runs, each with its run's name.
+    ``left_out`` are those for which there was no time; ``notes`` say what is missing of finished runs, each with its
+    run's name.
     """
 
     skipped: int = 0
     finished: int = 0
     failed: int = 0
     elsewhere: int = 0
+    left_out: int = 0
     interrupted: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -45,10 +48,13 @@ class Recorder:
     """Takes each event of each run to the MLflow store and to the display.
 
     As a context it holds leases, so that other drivers on the same store leave its runs alone; leaving it waits until
-    the store has everything.
+    the store has everything. Runs that can't be expected to end within ``budget`` are not begun.
     """
 
-    def __init__(self, planned: Sequence[PlannedRun], base: RunConfig, home: Path, log: StudyLog) -> None:
+    def __init__(
+        self, planned: Sequence[PlannedRun], base: RunConfig, home: Path, log: StudyLog, budget: Budget | None = None
+    ) -> None:
+        self.budget = budget or Budget()
         self.planned, self.base, self.home, self.log = list(planned), base, home, log
         self.data = {run.config.data: load_cached(run.config.data) for run in planned}
         self._names: dict[int, Identity] = {}
@@ -110,6 +116,10 @@ class Recorder:
         others: list[int] = []
         away: list[int] = []
         for number in list(self._waiting):
+            if not self.budget.allows(self.planned[number].row):
+                del self._waiting[number]
+                self.outcome.left_out += 1
+                continue
             claim = self.log.claim(self.fingerprint(number))
             if claim == "ours":
                 del self._waiting[number]
@@ -153,6 +163,7 @@ class Recorder:
             elif isinstance(event, Finished):
                 self.log.finished(run_id, event)
                 self.outcome.finished += 1
+                self.budget.note(planned.row, event.metrics["system/wall_seconds"])
                 self.outcome.notes += [f"{planned.name}: {note}" for note in event.notes]
                 self._let_go(number)
             elif isinstance(event, Failed):
@@ -190,7 +201,7 @@ class Recorder:
             return False
         data = self.data[planned.config.data]
         how = protocols(planned.config.evaluation, data)
-        self.log.begin(planned, self._identity(number), self._base(), data, how)
+        self.log.begin(planned, self._identity(number), self.base_identity, data, how)
         if more := self.parameters(number):
             self.log.add(fingerprint, params=more)
         self._run_ids[number] = fingerprint
@@ -202,8 +213,9 @@ class Recorder:
             self._names[number] = identify(self.planned[number].config)
         return self._names[number]
 
-    def _base(self) -> str:
-        """Return the identity of what the rows are made from; its data is not loaded where no row takes it."""
+    @property
+    def base_identity(self) -> str:
+        """The identity of what the rows are made from; its data is not loaded where no row takes it."""
         data = self.data.get(self.base.data)
         return self.base.row(data.checksum if data is not None else "")
 

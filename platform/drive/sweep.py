@@ -10,7 +10,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -20,7 +20,7 @@ from unlabeled.platform.drive.display import Display
 from unlabeled.platform.drive.loaders import reading
 from unlabeled.platform.drive.recorder import Outcome, Recorder
 from unlabeled.platform.drive.resources import Resources
-from unlabeled.platform.drive.room import growing
+from unlabeled.platform.drive.room import growing, nodes
 from unlabeled.platform.drive.trial import packed, trial
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.errors import UserError
@@ -92,13 +92,48 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
 
 def run_on_tune(recorder: Recorder, display: Display, resources: Resources) -> Outcome:
     """Do the unfinished runs as trials of one Ray Tune sweep."""
-    if not recorder.unfinished():
+    with Sweeps(resources) as run:
+        return run(recorder, display)
+
+
+class Sweeps:
+    """Does recorders' unfinished runs on Ray Tune, one sweep after the other in one cluster.
+
+    As a context it holds the cluster, started or joined by the first sweep that has something to do.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self._stack = contextlib.ExitStack()
+        self._joined: Resources | None = None
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def at_once(self) -> int:
+        """How many runs go at the same time; of this machine's cores, while no cluster is joined."""
+        if self._joined is None:
+            return max(1, self.resources.places([{"CPU": float(usable_cores())}]))
+        return max(1, self._joined.places(nodes()))
+
+    def __call__(self, recorder: Recorder, display: Display) -> Outcome:
+        """Do the runs."""
+        if not recorder.unfinished():
+            return recorder.outcome
+        if self._joined is None:
+            self._joined = self._stack.enter_context(cluster(self.resources))
+        self._number += 1
+        ask, take = functools.partial(_next, recorder, display), functools.partial(recorder.take, display)
+        with recorder, display:
+            fit(recorder, self._joined, ask, take, name=f"{os.getpid()}-{self._number}")
+            if not recorder.is_over:
+                recorder.interrupt()
         return recorder.outcome
-    with cluster(resources) as given, recorder, display:
-        fit(recorder, given, functools.partial(_next, recorder, display), functools.partial(recorder.take, display))
-        if not recorder.is_over:
-            recorder.interrupt()
-    return recorder.outcome
 
 
 def _next(recorder: Recorder, display: Display) -> int | None:
@@ -125,6 +160,7 @@ def fit(
     *,
     lost: Take | None = None,
     scheduler: Any = None,
+    name: str = "",
 ) -> None:
     """Let Tune do runs in a cluster until there are no more, or Ctrl-C.
 
@@ -135,6 +171,7 @@ def fit(
         take: gets each event with its run's number.
         lost: gets the failure of a run whose process was lost too often; ``take`` where it is None.
         scheduler: a Tune scheduler that says which runs stop.
+        name: what tells these runs apart from others of the study, on disk.
     """
     from ray import tune
 
@@ -155,7 +192,7 @@ def fit(
             trial_dirname_creator=_directory,
         ),
         run_config=tune.RunConfig(
-            name=f"{recorder.log.record['name']}-{os.getpid()}",
+            name=f"{recorder.log.record['name']}-{name or os.getpid()}",
             storage_path=str(recorder.home / "tune"),
             callbacks=[_listener(take, lost or take)],
             failure_config=tune.FailureConfig(max_failures=resources.retries),

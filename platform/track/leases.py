@@ -30,6 +30,7 @@ from unlabeled.platform.track.driver import SOMEBODY, Driver
 from unlabeled.platform.track.faults import AwayError, RefusedError, translated_errors
 
 LEDGERS = "unlabeled-ledgers"  # the experiment that ledgers are in
+LOOK = "look"  # the first word of parameters that are looks at claims, see :mod:`.looks`
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 60.0
 _NOTE = "Which driver does which run of which study. Unlabeled keeps it; please leave it."
@@ -82,6 +83,8 @@ class Leases:
         holders: dict[str, dict[int, str]] = {}
         ends = {}
         for key, value in ledger.params.items():
+            if key.startswith(f"{LOOK}."):
+                continue
             if key.endswith(".end"):
                 ends[key.removesuffix(".end")] = value
             else:
@@ -202,15 +205,19 @@ class Leases:
             self._held.discard(fingerprint)
 
     def _write(self, key: str, value: str) -> bool:
-        """Write a parameter of the ledger; False where it has another value. Writing it again changes nothing."""
-        try:
-            with translated_errors():
-                self._client.log_param(self._ledger, key, value, synchronous=True)
-        except RefusedError as error:
-            if "Changing param" in str(error.__cause__) or "already" in str(error.__cause__):
-                return False
-            raise
-        return True
+        return write_once(self._client, self._ledger, key, value)
+
+
+def write_once(client: MlflowClient, ledger: str, key: str, value: str) -> bool:
+    """Write a parameter of a ledger; False where it has another value. Writing it again changes nothing."""
+    try:
+        with translated_errors():
+            client.log_param(ledger, key, value, synchronous=True)
+    except RefusedError as error:
+        if "Changing param" in str(error.__cause__) or "already" in str(error.__cause__):
+            return False
+        raise
+    return True
 
 
 @dataclass(frozen=True)
