@@ -5,5 +5,5 @@
 Every number is a ratio of two things that were measured side by side, in turns, in one run: seconds of one machine say
 little about another, and a busy machine slows both sides alike. Reading order: ``compare`` (how two things are
 measured), then one file per question: ``training``, ``memory``, ``augmentation``, ``large`` (views), ``orchestration``,
-``startup``, ``demo``, ``workers``.
+``startup``, ``demo``, ``workers``. ``python -m benchmarks.history`` draws what ``peers`` measured over time.
 """
