@@ -5,61 +5,128 @@ from unlabeled.dashboards import frames
 runs = frames.runs("projection-head")
 runs.groupby("row")["test/linear/top1"].describe()
 ```
+``home`` is the folder that the store is in, or a server's address, whatever the environment says. Without it that is
+the server that ``MLFLOW_TRACKING_URI`` names, else the folder ``UNLABELED_HOME``, else ``runs/`` in the current folder.
+A study runs around a base; where it was run around several (``--set epochs=16``), ``base`` names one by its digest, or
+by how that begins, and the newest is meant without it. :func:`studies` lists them.
 """
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from unlabeled.platform.addresses import tracking_at
 from unlabeled.platform.drive.home import find_home
+from unlabeled.platform.errors import UserError
 from unlabeled.platform.metrics import ONCE
 from unlabeled.platform.track import Store, frame
+
+if TYPE_CHECKING:  # it takes torch: two seconds that reading runs does not need
+    from unlabeled.platform.encoder import Encoder
 
 _ONCE = tuple(f"{area}/" for area in ONCE)
 
 
-def runs(study: str, home: str | Path | None = None, *, every: bool = False) -> pd.DataFrame:
+def studies(home: str | Path | None = None) -> pd.DataFrame:
+    """Return what was run, one row for each base of each study, a study's newest base last.
+
+    Columns: ``study, base, question, profile, rows, seeds, runs, finished, failed, started`` (its first run's start),
+    ``last`` (its last one's) and ``link``, the study's page in the UI of a server.
+
+    Raises:
+        UserError: there is no such home, or the server does not answer.
+    """
+    columns = ("study", "base", "question", "profile", "rows", "seeds", "runs", "finished", "failed", "started", "last")
+    lines = []
+    with _store(home) as store:
+        has_ui = store.uri.startswith("http")
+        for study, link in store.pages(store.address):
+            found = store.runs(study)
+            first = next(found, None)  # a server may hold others' experiments, and large ones
+            if first is None or "unlabeled.study" not in first.data.tags:
+                continue
+            table = frame(chain([first], found))
+            question = store.experiment(study).tags.get("mlflow.note.content", "").partition("\n")[0].strip("* ")
+            for base, of_base in table.groupby("base", sort=False):
+                status, started = of_base["status"], of_base["started"]
+                words = (study, base, question, of_base["profile"].iloc[-1])
+                counts = (of_base["row"].nunique(), of_base["seed"].nunique(), len(of_base))
+                ends = ((status == "FINISHED").sum(), (status == "FAILED").sum())
+                lines.append((*words, *counts, *ends, started.min(), started.max(), link if has_ui else ""))
+    found_all = pd.DataFrame(lines, columns=[*columns, "link"])
+    return found_all.sort_values(["study", "last"], kind="stable", ignore_index=True)
+
+
+def runs(study: str, home: str | Path | None = None, *, base: str = "", every: bool = False) -> pd.DataFrame:
     """Return the runs of a study, one row each.
 
     Args:
         study: the study's name.
-        home: where its store is, whatever the environment says; by default the server that ``MLFLOW_TRACKING_URI``
-            names, else ``UNLABELED_HOME``, or ``runs/`` in the current folder.
-        every: all runs that were ever logged. By default only those of the newest base, and of each row those that are
-            as its newest run is: runs that differ by row and seed, and in nothing else, so that their means may be
-            compared.
+        home: a folder, or a server's address.
+        base: which of its bases, as the column ``base`` has it, or how it begins; by default the newest.
+        every: all runs that were ever logged. By default only those of one base, and of each row those that are as its
+            newest run is: runs that differ by row and seed, and in nothing else, so that their means may be compared.
 
     Returns:
-        Columns as in :func:`unlabeled.platform.track.frame`, and ``link``, the run's page in the MLflow UI.
+        Columns as in :func:`unlabeled.platform.track.frame`, lists as tuples, and ``link``, the run's page in the UI of
+        a server.
 
     Raises:
-        UserError: the study has no runs there.
+        UserError: the study has no runs there, or none around that base.
     """
-    return _runs(_store(home), study, every)
+    with _store(home) as store:
+        return _runs(store, study, base, every, lists=True)
 
 
-def epochs(study: str, home: str | Path | None = None, *, every: bool = False) -> pd.DataFrame:
-    """Return every metric of every epoch of a study's runs, long: ``run_id, row, seed, epoch, metric, value``."""
-    store = _store(home)
-    return _epochs(store, _runs(store, study, every))
+def epochs(study: str, home: str | Path | None = None, *, base: str = "", every: bool = False) -> pd.DataFrame:
+    """Return every metric of every epoch of a study's runs, long: ``run_id, row, seed, epoch, metric, value``.
+
+    Arguments and errors as in :func:`runs`. What a run has one value of (``test/``, ``system/``) is not among them.
+    """
+    with _store(home) as store:
+        return _epochs(store, _runs(store, study, base, every))
 
 
-def record(study: str, home: str | Path | None = None) -> dict[str, Any]:
+def record(study: str, home: str | Path | None = None, *, base: str = "") -> dict[str, Any]:
     """Return the study as it was declared when its newest run was logged; nothing where that is not logged."""
-    store = _store(home)
-    return _record(store, _runs(store, study))
+    with _store(home) as store:
+        return _record(store, _runs(store, study, base))
+
+
+def encoder(run_id: str, home: str | Path | None = None) -> "Encoder":
+    """Return a finished run's encoder with its weights, on the CPU and ready to use: pixels in [0, 1] in, features out.
+
+    It is built as its method builds it, so ``import unlabeled.methods`` comes first, or the file that has the method.
+
+    Raises:
+        UserError: the run has no encoder there, or its method is not known.
+    """
+    from unlabeled.platform.train.export import load_encoder
+
+    with _store(home) as store:
+        folder = store.artifact(run_id, "encoder")
+        if folder is None:
+            raise UserError(
+                f"no encoder is logged with the run {run_id!r} in {store.address}; give the run_id of a finished run, "
+                "as frames.runs has it"
+            )
+        return load_encoder(folder)
 
 
 @dataclass(frozen=True)
 class Logged:
-    """All that is logged of a study's newest base, read at once: what a report is made from.
+    """All that is logged of one base of a study, read at once: what a report is made from.
 
     Attributes:
         record: the study as it was declared.
-        runs: as :func:`runs` gives them.
+        runs: as :func:`runs` gives them, lists as text.
         epochs: as :func:`epochs` gives them.
         pictures: row -> the PNGs of its first finished seed by name: ``views``, ``tsne``, and those of its method.
     """
@@ -70,34 +137,72 @@ class Logged:
     pictures: dict[str, dict[str, Path]]
 
 
-def read(study: str, home: str | Path | None = None) -> Logged | None:
-    """Read a study's newest base, from ``MLFLOW_TRACKING_URI`` where that is set; None where no run has begun."""
-    store = Store(find_home(home))
-    table = _runs(store, study)
+def read(study: str, home: str | Path | None = None, *, base: str = "") -> Logged | None:
+    """Read one base of a study, arguments and errors as in :func:`runs`; None where no run has begun."""
+    with _store(home) as store:
+        return read_from(store, study, base)
+
+
+def read_from(store: Store, study: str, base: str = "") -> Logged | None:
+    """Read one base of a study from an opened store; None where no run has begun."""
+    table = _runs(store, study, base)
     if table.empty:
         return None
     return Logged(_record(store, table), table, _epochs(store, table), _pictures(store, table))
 
 
-def _store(home: str | Path | None) -> Store:
-    return Store(find_home(home), own=home is not None)
-
-
-def of_base(store: Store, study: str, base: str) -> pd.DataFrame:
-    """Return a study's runs as :func:`runs` does, of the base that is named instead of the newest."""
-    return _runs(store, study, base=base)
-
-
-def _runs(store: Store, study: str, every: bool = False, base: str = "") -> pd.DataFrame:
+def of_base(store: Store, study: str, digest: str) -> pd.DataFrame:
+    """Return a study's runs around one base, as :func:`read` does; a frame without rows where none has begun."""
     table = frame(store.runs(study))
+    if digest not in set(table.get("base", ())):
+        return table[:0]
+    return _linked(store, _of_base(table, digest))
+
+
+@contextmanager
+def _store(home: str | Path | None) -> Iterator[Store]:
+    """Open the store of a home, or of a server; a mistake is said in the words of Python, not of the command line."""
+    try:
+        if str(home or "").startswith(("http://", "https://")):
+            with tracking_at(str(home)):
+                yield Store(find_home())
+        else:
+            yield Store(find_home(home), own=home is not None)
+    except UserError as error:
+        said = re.sub(r"--([a-z-]+)", lambda option: f"{option[1].replace('-', '_')}=", str(error))
+        raise UserError(said.replace("MLFLOW_TRACKING_URI", "home=") if home else said) from None
+
+
+def _runs(store: Store, study: str, base: str = "", every: bool = False, lists: bool = False) -> pd.DataFrame:
+    if base and every:
+        raise UserError(f"base is {base!r} and every is True, which takes all bases; give one of them")
+    table = frame(store.runs(study), lists=lists)
     if table.empty:
         return table
-    if not every:
-        table = table[table["base"] == (base or table["base"].iloc[-1])]
-        newest = table.groupby("row", sort=False)["row_digest"].transform("last")
-        table = table[table["row_digest"] == newest].reset_index(drop=True).dropna(axis="columns", how="all")
-    table["link"] = [store.link(*ids) for ids in table[["experiment_id", "run_id"]].itertuples(index=False)]
-    return table
+    return _linked(store, table if every else _of_base(table, _chosen(table, study, base)))
+
+
+def _of_base(table: pd.DataFrame, digest: str) -> pd.DataFrame:
+    table = table[table["base"] == digest]
+    newest = table.groupby("row", sort=False)["row_digest"].transform("last")
+    return table[table["row_digest"] == newest].reset_index(drop=True).dropna(axis="columns", how="all")
+
+
+def _linked(store: Store, table: pd.DataFrame) -> pd.DataFrame:
+    links = [store.link(*ids) for ids in table[["experiment_id", "run_id"]].itertuples(index=False)]
+    return table.assign(link=links)
+
+
+def _chosen(table: pd.DataFrame, study: str, base: str) -> str:
+    """Return the digest of the base that is meant."""
+    known: list[str] = list(dict.fromkeys(reversed(table["base"].tolist())))
+    meant = [one for one in known if one.startswith(base)]
+    if base in meant or (meant and not base):
+        return base or known[0]
+    if len(meant) != 1:
+        many = f"begins like {len(meant)} of them" if meant else "is none of them"
+        raise UserError(f"{study!r} was run around the bases {', '.join(known)}, the newest first; {base!r} {many}")
+    return meant[0]
 
 
 def _epochs(store: Store, table: pd.DataFrame) -> pd.DataFrame:

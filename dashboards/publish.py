@@ -126,7 +126,7 @@ def _read(name: str, home: str | Path | None) -> tuple[Reported | None, str]:
 
     To read a study's claims is to look at them, which is recorded; why it could not be is returned, too.
     """
-    logged = frames.read(name, home)
+    logged = frames.read_from(Store(find_home(home)), name)
     if logged is None:
         return None, ""
     if logged.record.get("kind") == "search" or (not logged.record and "search.stage" in logged.runs):

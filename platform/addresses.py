@@ -6,6 +6,8 @@ there it would go into logs, journals, pages and tags.
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import unquote
 
 HIDDEN = "***"
@@ -69,6 +71,30 @@ def tracking_uri() -> str | None:
     }
     _taken = address, user, password
     return address
+
+
+@contextmanager
+def tracking_at(address: str) -> Iterator[None]:
+    """Let ``MLFLOW_TRACKING_URI`` be another server's for a while, whatever it is.
+
+    User, password and token in the environment are for the server that it names, and another one does not get them;
+    where it names none, they are for whoever is asked.
+    """
+    global _taken
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    named, taken = tracking_uri(), _taken
+    before = {name: os.environ.pop(name, None) for name in names}
+    if named is None or without_secrets(named).rstrip("/") == without_secrets(address).rstrip("/"):
+        os.environ |= {name: value for name, value in before.items() if value is not None}
+    os.environ["MLFLOW_TRACKING_URI"] = address
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        _taken = taken
 
 
 def _user(address: str) -> tuple[str, str]:

@@ -149,6 +149,12 @@ class RunConfig(Settings):
         """Return every field by dotted path as a plain value, for MLflow's parameters."""
         return {path: plain(value) for path, value in self.flat().items()}
 
+    def lists(self) -> dict[str, list[Any]]:
+        """Return the fields that are lists, each part as :func:`plain` writes it: as texts two lists may look alike."""
+        return {
+            path: [plain(part) for part in value] for path, value in self.flat().items() if isinstance(value, tuple)
+        }
+
 
 def plain(value: Any) -> Any:
     """Write a field's value as people read it; numbers and truth values stay what they are."""

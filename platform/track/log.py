@@ -22,6 +22,7 @@ from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.leases import LEDGERS, Leases
 from unlabeled.platform.track.left import line_of_waiting, send_waiting
 from unlabeled.platform.track.sender import Sender
+from unlabeled.platform.track.table import LISTS
 from unlabeled.platform.track.writer import Writer, find_run
 from unlabeled.platform.train.events import EpochDone, Failed, Finished, Metrics, Started
 from unlabeled.platform.train.loggable import loggable
@@ -172,6 +173,7 @@ class StudyLog:
             "unlabeled.training": identity.training,
             "unlabeled.row_digest": identity.row,
             "unlabeled.base": base,
+            LISTS: json.dumps(planned.config.lists()),
             "mlflow.source.name": "unlabeled",
             **{f"protocol:{metric}": how for metric, how in protocols.items()},
             **{f"environment:{name}": value for name, value in versions().items()},

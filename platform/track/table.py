@@ -1,27 +1,32 @@
 """Logged runs as one tidy frame."""
 
-from collections.abc import Iterable
+import functools
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 from mlflow.entities import Run, RunStatus
 
+LISTS = "unlabeled.lists"  # the tag of a run that has its parameters which are lists, as JSON
 _KEPT_TAGS = ("protocol:", "environment:")
 
 
-def frame(runs: Iterable[Run]) -> pd.DataFrame:
+def frame(runs: Iterable[Run], *, lists: bool = False) -> pd.DataFrame:
     """Lay runs out as one tidy frame, a row each, in the order given; one pass, so that pages need not be kept.
 
     Columns: ``run_id, name, study, row, row_digest, seed, profile, base, status, reason, notes, fingerprint, started,
     seconds, experiment_id``, parameters by their dotted path with their types restored, last metric values by their
-    slash name, and the tags ``protocol:...`` and ``environment:...``.
+    slash name, and the tags ``protocol:...`` and ``environment:...``. With ``lists`` a parameter that is a list is a
+    tuple, which can be compared and grouped by, instead of text; of runs that were logged without it it stays text.
     """
     columns: dict[str, list[Any]] = {}
     paths: set[str] = set()
     one: dict[str, str] = {}  # equal texts once: most runs of a study share most of theirs
     count = 0
     for run in runs:
-        for name, value in _row(run).items():
+        of_lists = _lists(run.data.tags.get(LISTS, "")) if lists else {}
+        for name, value in {**_row(run), **of_lists}.items():
             column = columns.setdefault(name, [])
             column.extend([None] * (count - len(column)))
             column.append(one.setdefault(value, value) if isinstance(value, str) else value)
@@ -58,6 +63,15 @@ def _row(run: Run) -> dict[str, Any]:
         **run.data.metrics,
         **{name: value for name, value in tags.items() if name.startswith(_KEPT_TAGS)},
     }
+
+
+@functools.lru_cache(maxsize=1000)
+def _lists(text: str) -> Mapping[str, tuple[Any, ...]]:
+    """Read the tag of lists; nothing where there is none, or one that was cut."""
+    try:
+        return {path: tuple(parts) for path, parts in json.loads(text).items()}
+    except ValueError:
+        return {}
 
 
 def _typed(column: "pd.Series[Any]") -> "pd.Series[Any]":

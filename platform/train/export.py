@@ -70,6 +70,11 @@ def load_encoder(folder: str | Path) -> Encoder:
         if not (folder / name).is_file():
             raise UserError(f"no {name} in {folder}; give the encoder folder among a run's artifacts")
     card = json.loads((folder / "encoder.json").read_text())
+    if (method := card["method"]["name"]) not in MethodConfig.kinds():
+        raise UserError(
+            f"{folder / 'encoder.json'} is of the method {method!r}, which is not known here; first "
+            "import unlabeled.methods, or the file that has it"
+        )
     with torch.random.fork_rng():
         try:
             kinds = _Card.checked(method=card["method"], encoder=card["encoder"])

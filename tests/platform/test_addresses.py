@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from unlabeled.platform.addresses import scrub, tracking_uri, without_secrets
+from unlabeled.platform.addresses import scrub, tracking_at, tracking_uri, without_secrets
 from unlabeled.platform.errors import UserError
 
 PASSWORDS = ["s3cret-w0rd", "p@ss w/o?r#d%", "a:b&c=d", "'quoted\"", "ü-wörd-日本"]
@@ -87,3 +87,29 @@ def test_a_password_that_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         assert tracking_uri() == address
         assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "mine"
+
+
+def test_what_opens_one_server_is_not_given_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+    def given() -> list[str | None]:
+        return [os.environ.get(name) or None for name in names]
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://anna:s3cret-w0rd@one:5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken-of-one")
+    with tracking_at("https://other:5000"):
+        assert tracking_uri() == "https://other:5000"
+        assert given() == [None, None, None]
+    with tracking_at("https://bob:an0ther@other:5000"):
+        assert tracking_uri() == "https://other:5000"
+        assert given() == ["bob", "an0ther", None]
+    with tracking_at("https://one:5000/"):
+        assert given() == ["anna", "s3cret-w0rd", "t0ken-of-one"]
+    assert tracking_uri() == "https://one:5000"
+    assert given() == ["anna", "s3cret-w0rd", "t0ken-of-one"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://third:5000")
+    assert tracking_uri() == "https://third:5000"
+    assert given() == [None, None, "t0ken-of-one"], "the first server's user and password are its own, as before"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    with tracking_at("https://other:5000"):
+        assert given() == [None, None, "t0ken-of-one"], "where no server is named, they are for whoever is asked"

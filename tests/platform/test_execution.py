@@ -200,6 +200,10 @@ def test_the_encoder_is_loaded_as_its_readme_says(
     (folder / "encoder.json").write_text(json.dumps(card))
     with pytest.raises(UserError, match=r"encoder\.json can't be read here: there is no field 'encoder\.depth' in "):
         load_encoder(folder)
+    card["method"]["name"] = "another"
+    (folder / "encoder.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"is of the method 'another', which is not known here; first import"):
+        load_encoder(folder)
     (folder / "encoder.safetensors").unlink()
     with pytest.raises(UserError, match=r"no encoder\.safetensors in .*encoder; give the encoder folder"):
         load_encoder(folder)

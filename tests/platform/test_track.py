@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from pydantic import Field
 
 from unlabeled.dashboards import frames
@@ -84,7 +85,9 @@ def test_the_frame_is_tidy_and_typed(runs: pd.DataFrame, small_run: RunConfig) -
     assert (runs["status"] == "FINISHED").all()
     assert runs["epochs"].tolist() == [2] * 4
     assert runs["method.temperature"].tolist() == [0.2] * 4
-    assert runs["method.head"].tolist() == ["none", "16"] * 2
+    assert runs["method.head"].tolist() == [(), (16,)] * 2, "lists are lists, and can be grouped by"
+    assert runs.groupby("method.head").size().tolist() == [2, 2]
+    assert runs["optimizer.betas"].tolist() == [small_run.optimizer.betas] * 4
     assert runs["test/linear/top1"].between(0, 1).all()
     assert runs["protocol:test/linear/top1"].str.startswith(f"linear@{Linear.version} (").all()
     assert set(small_run.parameters()) <= set(runs.columns)
@@ -147,7 +150,7 @@ def test_a_row_that_was_declared_anew_is_not_mixed_with_what_it_was(small_run: R
     do(study_of(small_run, rows={**ROWS, "linear": {"method.head": (8,)}}, seeds=(0,)), home)
     runs = frames.runs("heads", home)
     assert list(zip(runs["row"], runs["seed"], strict=True)) == [("none", 0), ("none", 1), ("linear", 0)]
-    assert runs["method.head"].tolist() == ["none", "none", "8"]
+    assert runs["method.head"].tolist() == [(), (), (8,)]
 
 
 def test_rows_may_differ_in_their_data(small_run: RunConfig, home: Path) -> None:
@@ -180,7 +183,26 @@ def test_another_base_is_kept_apart(finished_home: Path, small_run: RunConfig) -
     do(study, finished_home, epochs=1)
     newest = frames.runs("bases", finished_home)
     assert newest["epochs"].tolist() == [1]
-    assert frames.runs("bases", finished_home, every=True)["epochs"].tolist() == [2, 1]
+    every = frames.runs("bases", finished_home, every=True)
+    assert every["epochs"].tolist() == [2, 1]
+    older = every["base"].iloc[0]
+    assert frames.runs("bases", finished_home, base=older[:6])["run_id"].tolist() == every["run_id"].tolist()[:1]
+    assert set(frames.epochs("bases", finished_home, base=older)["epoch"]) == {1, 2}
+    listed = frames.studies(finished_home).query("study == 'bases'")
+    assert listed[["base", "rows", "seeds", "runs", "finished"]].values.tolist() == [
+        [base, 1, 1, 1, 1] for base in every["base"]
+    ]
+    assert set(listed["question"]) == {"Which head?"}
+    with pytest.raises(UserError, match=rf"bases {newest['base'].iloc[0]}, {older}.*; 'zz' is none of them"):
+        frames.runs("bases", finished_home, base="zz")
+
+
+def test_an_encoder_is_ready_to_use(finished_home: Path, runs: pd.DataFrame) -> None:
+    encoder = frames.encoder(runs["run_id"].iloc[0], finished_home)
+    features = encoder(torch.rand(2, 1, 28, 28))
+    assert features.shape == (2, encoder.dim)
+    with pytest.raises(UserError, match="no encoder is logged with the run 'nobody'"):
+        frames.encoder("nobody", finished_home)
 
 
 def test_an_interrupted_driver_goes_on_in_the_same_run(small_run: RunConfig, home: Path) -> None:

@@ -62,6 +62,23 @@ def test_a_study_on_a_server_reads_back_from_any_machine(server: Server, study: 
     assert FakeDriver(elsewhere, 3, study).go().skipped == 3
 
 
+def test_a_store_that_is_named_wins_over_the_environment(
+    server: Server, study: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    FakeDriver(home, 1, study).go()
+    with pytest.raises(UserError, match=f"no runs of '{study}' in {server.uri}"):
+        frames.runs(study, server.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    assert len(frames.runs(study, home)) == 1
+    assert study not in set(frames.studies()["study"])
+    assert set(frames.studies(home)["study"]) == {study}
+    FakeDriver(home, 2, study).go()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert [len(frames.runs(study, place)) for place in (home, server.uri)] == [1, 2]
+    assert set(frames.studies(server.uri).query("study == @study")["link"].str.startswith(server.uri)) == {True}
+
+
 def test_two_drivers_without_a_shared_disk_share_the_runs(server: Server, study: str, tmp_path: Path) -> None:
     homes = [tmp_path / "one", tmp_path / "other"]
     for home in homes:
