@@ -14,6 +14,7 @@ from benchmarks import (
     claims,
     decoding,
     demo,
+    evaluating,
     large,
     loading,
     memory,
@@ -47,6 +48,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "claims": claims.rows,
     "studies": studies.rows,
     "workers": workers.rows,
+    "evaluating": evaluating.rows,
     "checkpoints": checkpoints.rows,
     "peers": peers.rows,
 }
@@ -54,6 +56,7 @@ MINUTES = (
     "checkpoints",
     "claims",
     "demo",
+    "evaluating",
     "loading",
     "peers",
     "probes",

@@ -16,6 +16,7 @@ from unlabeled.platform.data import Source
 from unlabeled.platform.evaluate.corruptions import Corruption
 from unlabeled.platform.evaluate.features import CHUNK, Features, check_finite, encode, in_eval_mode, on_frames
 from unlabeled.platform.evaluate.pixels import pixels
+from unlabeled.platform.evaluate.sharing import Shares, sharing
 from unlabeled.platform.processor import Processor
 
 IN_MEMORY = 2**30  # bytes of features; more are kept in a file, where there is a folder for it
@@ -70,6 +71,7 @@ def collect(
     field: str = "image",
     folder: Path | None = None,
     guard: Callable[[Key], AbstractContextManager[Any]] = lambda _: contextlib.nullcontext(),
+    shared: bool = False,
 ) -> dict[Key, Features]:
     """Embed the items, or the first ``max_items`` of them (splits are shuffled, so these are a fair sample).
 
@@ -85,6 +87,8 @@ def collect(
         folder: on a disk with room. Features of more than 1 GiB are kept there, in a file that has no name and goes
             when they go; without a folder, or of less, they are kept in memory.
         guard: around all that is done for one look; if it swallows an error, the look's features are left out.
+        shared: whether all workers do this together, each with its own equal modules: a chunk goes to each in turn, and
+            the features to the first. The others get the same looks, without items; an error of one is every one's.
 
     Raises:
         NotFiniteError: a feature is NaN or infinite.
@@ -93,21 +97,22 @@ def collect(
     shape = source.fields[field].shape
     for index, keys in _by_items(looks, source, max_items):
         parts = torch.split(index, max(1, CHUNK // (shape[0] if len(shape) == 4 else 1)))
-        takers = {key: _Taker(looks[key], index, source, field, processor, folder) for key in keys}
         with ExitStack() as stack:
+            shares = stack.enter_context(sharing(parts, alone=not shared))
+            takers = {key: _Taker(looks[key], index, source, field, processor, folder, shares) for key in keys}
             for key in keys:
                 stack.enter_context(in_eval_mode(looks[key].module))
-            read = stack.enter_context(contextlib.closing(pixels(source, parts, processor, field)))
-            for rows, x in zip(parts, read, strict=True):
-                shown = _Shown(x, rows)
+            read = stack.enter_context(contextlib.closing(pixels(source, shares.own, processor, field)))
+            for turn, rows in enumerate(shares.own):
+                shown = _Shown(shares.agreed(next, read), rows)
                 for key in list(takers):
-                    if not _done(guard(key), takers[key].take, shown):
+                    if not _done(guard(key), takers[key].take, turn, shown):
                         del takers[key]
                 if not takers:
                     break
-        for key, taker in takers.items():
-            with guard(key):
-                found[key] = taker.features()
+            for key, taker in takers.items():
+                with guard(key):
+                    found[key] = taker.features()
     return found
 
 
@@ -159,44 +164,61 @@ class _Taker:
     """Takes one look at items, part after part, and keeps the features where they will stay."""
 
     def __init__(
-        self, look: Look, index: Tensor, source: Source, field: str, processor: Processor, folder: Path | None
+        self,
+        look: Look,
+        index: Tensor,
+        source: Source,
+        field: str,
+        processor: Processor,
+        folder: Path | None,
+        shares: Shares,
     ) -> None:
-        self.look, self.processor, self.folder = look, processor, folder
+        self.look, self.processor, self.folder, self.shares = look, processor, folder, shares
         self.index, self.source = index, source
         shape = source.fields[field].shape
         self.size = shape[-2:] if len(shape) > 2 else shape[-1:]
         self.x: Tensor | None = None
-        self.ways: list[Tensor] = []
-        self.taken = 0
+        self.ways: Tensor | None = None
 
-    def take(self, shown: _Shown) -> None:
-        """Embed some items."""
+    def take(self, turn: int, shown: _Shown) -> None:
+        """Embed some items, each worker its own."""
+        made, ways = self.shares.agreed(self._made, shown)
+        assert self.x is not None
+        for at, some in self.shares.every(turn, made):
+            self.x[at : at + len(some)] = some
+        if ways is not None:
+            assert self.ways is not None
+            for at, some in self.shares.every(turn, ways):
+                self.ways[at : at + len(some)] = some
+
+    def features(self) -> Features:
+        """Return what was taken."""
+        return self.shares.agreed(self._features)
+
+    def _made(self, shown: _Shown) -> tuple[Tensor, Tensor | None]:
         pixels, ways = shown.as_in(self.look)
         with self.processor.autocast():
             made = encode(self.look.module, pixels, self.processor).float()
         check_finite(made)
         if self.x is None:
             self.x = self._room(made)
-        self.x[self.taken : self.taken + len(made)] = made
-        self.taken += len(made)
-        if ways is not None:
-            self.ways.append(ways)
+            self.ways = None if ways is None else ways.new_empty(len(self.x))
+        return made, ways
 
-    def features(self) -> Features:
-        """Return what was taken."""
+    def _features(self) -> Features:
         if self.x is None:
             raise ValueError("there are no pictures")
-        if self.ways:
-            return Features(self.x, torch.cat(self.ways), self.size)
-        is_told = self.look.told in self.source.fields
-        labels = self.processor.put(self.source.tensor(self.index, self.look.told)) if is_told else None
+        labels = self.ways
+        if labels is None and self.shares.is_first and self.look.told in self.source.fields:
+            labels = self.processor.put(self.source.tensor(self.index, self.look.told))
         return Features(self.x, labels, self.size)
 
     def _room(self, made: Tensor) -> Tensor:
-        """Return room for the features of all items, like those of some."""
-        shape = (len(self.index), *made.shape[1:])
-        needed = made[:1].numel() * len(self.index)
+        """Return room for the features of all items, like those of some; where they don't come here, for none."""
+        count = len(self.index) if self.shares.is_first else 0
+        needed = made[:1].numel() * count
         on_disk = self.folder is not None and needed * 4 > IN_MEMORY and (made.device.type == "cpu" or made.ndim == 2)
+        shape = (count, *made.shape[1:])
         return mapped(shape, self.folder) if on_disk and self.folder is not None else made.new_empty(shape)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from unlabeled.platform import collective
-from unlabeled.platform.collective.waiting import by_first
+from unlabeled.platform.collective.waiting import by_first, together
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
@@ -90,7 +90,7 @@ def execute(
 
 
 class _Execution:
-    """A run on its way. Of several workers, the first evaluates, saves and reports."""
+    """A run on its way. Several workers train and evaluate together; the first one saves and reports."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class _Execution:
         self.folder = home / "work" / identify(run).fingerprint
         self.is_first = collective.rank() == 0
         self.evaluation = Evaluation(run, data, processor, load_other(run, data), self.folder)
-        self.untrained = by_first(lambda: _untrained(run, data, home, processor, self.evaluation)) or {}
+        self.untrained = _untrained(run, data, home, processor, self.evaluation)
         self.training = Training(run, data, processor)
         self.saver = Saver(self.folder, self._note_unsaved) if self.is_first else None
         self.epochs: list[Metrics] = []
@@ -130,8 +130,7 @@ class _Execution:
         with self.saver or contextlib.nullcontext():
             with contextlib.closing(self.training.steps()) as steps:
                 self._train(steps)
-            if self.is_first:
-                self._finish()
+            self._finish()
 
     def _train(self, steps: Iterator[int]) -> None:
         stop = Stop()
@@ -169,14 +168,14 @@ class _Execution:
             self.evaluation.notes.extend(history.notes)
             return
         self.epochs = [{k: v for k, v in epoch.items() if k not in self.followed} for epoch in self.epochs]
-        found = self._follow(" after the last epoch")
+        found = self.evaluation.follow(self.training.method, " after the last epoch")
         self.epochs[-1] |= found
         self.followed = set(found)
 
     def _end_epoch(self, *, saves: bool) -> None:
         metrics = self.training.end_epoch()
         if self.evaluation.due(self.training.epoch):
-            found = self._follow(f" in epoch {self.training.epoch}")
+            found = self.evaluation.follow(self.training.method, f" in epoch {self.training.epoch}")
             metrics |= found
             self.followed |= found.keys()
         metrics = self.evaluation.notes.measured(metrics, f" in epoch {self.training.epoch}")
@@ -184,9 +183,6 @@ class _Execution:
         if saves:
             self._save()
         self.report(EpochDone(self.training.epoch, metrics))
-
-    def _follow(self, when: str) -> Metrics:
-        return by_first(lambda: self.evaluation.follow(self.training.method, when)) or {}
 
     def _save(self) -> None:
         if self.saver is not None:
@@ -214,18 +210,11 @@ class _Execution:
         self.spoke_at = time.monotonic()
 
     def _finish(self) -> None:
-        encoder, notes = self.training.method.encoder, self.evaluation.notes
-        assert self.saver is not None
-        history = trained.History(
-            self.epochs,
-            sorted(self.followed),
-            self.run.evaluation.following(),
-            list(notes),
-            self.clock.read(),
-            self.memory.training_mb,
-        )
-        trained.save(self.training.method, self.run, self.data.format, history, self.folder / "files")
+        by_first(self._keep)
         final = self.evaluation.final(self.training.method)
+        if not self.is_first:
+            return
+        encoder, notes = self.training.method.encoder, self.evaluation.notes
         draw_all(self.training.method, self.run, self.data, self.folder / "files", self.processor, notes)
         wall_seconds, cpu_seconds = self.clock.read()
         system = {
@@ -237,8 +226,20 @@ class _Execution:
         }
         if self.memory.training_mb is not None:
             system["system/training_memory_mb"] = self.memory.training_mb
+        assert self.saver is not None
         self.saver.close()  # whoever hears that it is finished may remove its folder
         self.report(Finished({**final, **self.untrained, **system}, self.folder / "files", tuple(notes)))
+
+    def _keep(self) -> None:
+        history = trained.History(
+            self.epochs,
+            sorted(self.followed),
+            self.run.evaluation.following(),
+            list(self.evaluation.notes),
+            self.clock.read(),
+            self.memory.training_mb,
+        )
+        trained.save(self.training.method, self.run, self.data.format, history, self.folder / "files")
 
 
 def _load_together(folder: Path, processor: Processor) -> checkpoint.State | None:
@@ -273,13 +274,15 @@ def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, eva
         *(other.checksum for other in evaluation.other.values()),
     )
     path = home / "work" / "untrained" / f"{run.evaluation.digest(*what)}.json"
-    if path.is_file():
-        found: Metrics = json.loads(path.read_text())
-        return found
+    is_first = collective.rank() == 0
+    with together() as meeting:
+        known: Metrics | None = meeting(json.loads(path.read_text()) if is_first and path.is_file() else None)[0]
+    if known is not None:
+        return known
     method = build_method(run, data, processor)
     check_measurements(method, run, data, evaluation.other)
     found = evaluation.untrained(method)
-    if not evaluation.notes:  # what is missing is found out anew, so that each run says why
+    if is_first and not evaluation.notes:  # what is missing is found out anew, so each run says why
         checkpoint.write_atomically(path, json.dumps(found).encode())
     return found
 

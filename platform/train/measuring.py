@@ -1,10 +1,12 @@
 """What a run is measured by, and when: followed on validation while it trains, probed once at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from unlabeled.platform.collective.waiting import by_first
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.encoder import Encoder
@@ -24,6 +26,7 @@ from unlabeled.platform.evaluate import (
 from unlabeled.platform.evaluate.features import CHUNK, encode, in_eval_mode
 from unlabeled.platform.evaluate.measurement import Reading
 from unlabeled.platform.evaluate.probe import Score, share_of_labels
+from unlabeled.platform.evaluate.sharing import sharing
 from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.loggable import metric_name
@@ -32,9 +35,14 @@ from unlabeled.platform.train.protocols import is_told, measured
 from unlabeled.platform.train.readings import Readings
 from unlabeled.platform.train.views import views_of
 
+_PLAIN = Reading(layer="", data=None, told="class", places=False)
+
 
 class Evaluation:
     """The measurements of one run. One that fails is left out, and the others are made.
+
+    Workers that train together measure together: all call the same, each reads a share of what is measured, and the
+    first one measures it and is told what was found.
 
     Attributes:
         notes: what could not be measured, and why.
@@ -60,38 +68,55 @@ class Evaluation:
 
     def follow(self, method: Method, when: str = "") -> dict[str, float]:
         """Measure health, and what is followed, on the validation split; ``when`` tells notes: " in epoch 3"."""
-        config, guard = self.run.evaluation, self.notes.guard
+        config = self.run.evaluation
         found: dict[str, float] = {}
-        plain = Reading(layer="", data=None, told="class", places=False)
         called = {each: name for each, name in names(config.follow).items() if is_told(each, self.data)}
-        missing = {plain: ["health was not measured" + when]}  # first, and for all that reads the same
+        missing = {_PLAIN: ["health was not measured" + when]}  # first, and for all that reads the same
         for each, name in called.items():
-            if each.reading != plain:
+            if each.reading != _PLAIN:
                 missing.setdefault(each.reading, []).append(f"{name} was not measured{when}")
         read = self.readings.read(method, self.data, "validation", missing, max_items=config.follow_images)
-        if plain in read:
-            with guard(f"health was not measured{when}"):
-                found |= {
-                    "health/rankme": rankme(read[plain].x),
-                    "health/uniformity": uniformity(read[plain].x),
-                    "health/deviation": deviation(read[plain].x),
-                }
-        with guard(f"health/alignment was not measured{when}"):
+        views: list[torch.Tensor] = []
+        with self.notes.guard(f"health/alignment was not measured{when}"):
             if len(self.run.method.views.views) > 1:
-                found["health/alignment"] = alignment(*self._views(method.encoder))
+                views = self._views(method.encoder)
         banks = {
             reading: [f"{name} was not measured{when}" for each, name in called.items() if each.reading == reading]
             for reading in dict.fromkeys(each.reading for each in called)
             if reading in read
         }
         train = self.readings.read(method, self.data, "train", banks, max_items=2 * config.follow_images)
+
+        by_first(partial(self._followed, found, called, read, train, views, when))
+        return self.notes.measured(found, when)
+
+    def _followed(
+        self,
+        found: dict[str, float],
+        called: Mapping[Measurement, str],
+        read: Mapping[Reading, Features],
+        train: Mapping[Reading, Features],
+        views: Sequence[torch.Tensor],
+        when: str,
+    ) -> None:
+        """Measure what was read while a run trains."""
+        if _PLAIN in read:
+            with self.notes.guard(f"health was not measured{when}"):
+                x = read[_PLAIN].x
+                found |= {
+                    "health/rankme": rankme(x),
+                    "health/uniformity": uniformity(x),
+                    "health/deviation": deviation(x),
+                }
+        if views:
+            with self.notes.guard(f"health/alignment was not measured{when}"):
+                found["health/alignment"] = alignment(*views)
         for each, name in called.items():
             if each.reading in train:
-                with guard(f"{name} was not measured{when}"):
+                with self.notes.guard(f"{name} was not measured{when}"):
                     assert isinstance(each.probe, FeatureProbe)
                     bank = _with_labels_of(each.probe, train[each.reading])
                     found |= prefixed(name, each.probe(bank, read[each.reading]))
-        return self.notes.measured(found, when)
 
     def final(self, method: Method) -> dict[str, float]:
         """Measure every final probe on the run's splits."""
@@ -115,7 +140,7 @@ class Evaluation:
         for data in dict.fromkeys(each.data for each in called):
             group = {each: name for each, name in called.items() if each.data == data}
             self._of_features(method, self._data(data), group, areas, refuses, found)
-            self._of_method(method, group, areas, refuses, found)
+            by_first(partial(self._of_method, method, group, areas, refuses, found))
         by_reading = [
             values
             for reading in dict.fromkeys(each.reading for each in called)
@@ -138,27 +163,50 @@ class Evaluation:
         The training split is read once, and each probe fitted once, however it is scored; then each split is read once
         for each way to show it, and its features go before the next are made.
         """
-        scores: dict[tuple[Reading, ProbeConfig], Score] = {}
         asked = {each: name for each, name in group.items() if each.probe.is_frozen}
         if not asked:
             return
         train = self.readings.read(method, data, "train", _unread(asked, "train", clean=True), refuses=refuses)
-        for each, name in asked.items():
-            if each.reading in train and (each.reading, each.probe) not in scores:
-                with self.notes.guard(_unmeasured(areas, name), refuses=refuses):
-                    assert isinstance(each.probe, FeatureProbe)
-                    scores[each.reading, each.probe] = each.probe.fit(_with_labels_of(each.probe, train[each.reading]))
+        scores = by_first(partial(self._fitted, asked, train, areas, refuses)) or {}
         del train
         for shown in dict.fromkeys(each.shown for each in asked):
             alike = {each: name for each, name in asked.items() if each.shown == shown}
             for split, area in areas.items():
                 missing = _unread(alike, area)
                 read = self.readings.read(method, data, split, missing, shown=shown, refuses=refuses)
-                for each, name in alike.items():
-                    if each.reading in read and (each.reading, each.probe) in scores:
-                        with self.notes.guard(f"{area}/{name} was not measured", refuses=refuses):
-                            score = scores[each.reading, each.probe]
-                            found[each].update(prefixed(f"{area}/{name}", score(read[each.reading])))
+                by_first(partial(self._scored, alike, read, scores, area, refuses, found))
+
+    def _fitted(
+        self,
+        asked: Mapping[Measurement, str],
+        train: Mapping[Reading, Features],
+        areas: Mapping[str, str],
+        refuses: bool,
+    ) -> dict[tuple[Reading, ProbeConfig], Score]:
+        """Fit each probe once."""
+        scores: dict[tuple[Reading, ProbeConfig], Score] = {}
+        for each, name in asked.items():
+            if each.reading in train and (each.reading, each.probe) not in scores:
+                with self.notes.guard(_unmeasured(areas, name), refuses=refuses):
+                    assert isinstance(each.probe, FeatureProbe)
+                    scores[each.reading, each.probe] = each.probe.fit(_with_labels_of(each.probe, train[each.reading]))
+        return scores
+
+    def _scored(
+        self,
+        alike: Mapping[Measurement, str],
+        read: Mapping[Reading, Features],
+        scores: Mapping[tuple[Reading, ProbeConfig], Score],
+        area: str,
+        refuses: bool,
+        found: Mapping[Measurement, dict[str, float]],
+    ) -> None:
+        """Score what was read of a split."""
+        for each, name in alike.items():
+            if each.reading in read and (each.reading, each.probe) in scores:
+                with self.notes.guard(f"{area}/{name} was not measured", refuses=refuses):
+                    score = scores[each.reading, each.probe]
+                    found[each].update(prefixed(f"{area}/{name}", score(read[each.reading])))
 
     def _of_method(
         self,
@@ -201,14 +249,20 @@ class Evaluation:
 
     @torch.no_grad()
     def _views(self, encoder: Encoder) -> list[torch.Tensor]:
-        """Return the features of two views of the items that are followed, [N, D] each."""
+        """Return the features of two views of the items that are followed, [N, D] each; nothing to other workers."""
         plan = self.run.method.views.model_copy(update={"views": self.run.method.views.views[:2]})
-        made: list[list[torch.Tensor]] = []
-        with in_eval_mode(encoder), self.processor.autocast():
-            for index in torch.split(self.data.validation.rows[: self.run.evaluation.follow_images], CHUNK):
-                views = views_of(plan, self.data.validation, index, (self.run.seed, "follow"), self.processor.put)
-                made.append([encode(encoder, view, self.processor).float() for view in views])
-        return [torch.cat(of_view) for of_view in zip(*made, strict=True)]
+
+        def make(index: torch.Tensor) -> list[torch.Tensor]:
+            views = views_of(plan, self.data.validation, index, (self.run.seed, "follow"), self.processor.put)
+            return [encode(encoder, view, self.processor).float() for view in views]
+
+        made: list[list[torch.Tensor]] = [[], []]
+        parts = torch.split(self.data.validation.rows[: self.run.evaluation.follow_images], CHUNK)
+        with sharing(parts) as shares, in_eval_mode(encoder), self.processor.autocast():
+            for turn, index in enumerate(shares.own):
+                for kept, view in zip(made, shares.agreed(make, index), strict=True):
+                    kept.extend(some for _, some in shares.every(turn, view))
+        return [torch.cat(kept) for kept in made if kept]
 
 
 def _with_labels_of(probe: ProbeConfig, train: Features) -> Features:

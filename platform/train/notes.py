@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
+from unlabeled.platform.collective.waiting import WorkerError
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import breaks_process
 
@@ -47,8 +48,9 @@ class Notes:
     def guard(self, what: str, *, refuses: bool = False) -> Iterator[None]:
         """Turn an error into a note that starts with ``what`` ("t-SNE was not drawn").
 
-        What is the machine's fault passes through (no memory, no room on disk, a GPU that failed): the next try may end
-        otherwise. So does a user's mistake where the guard ``refuses`` it, that is, before anything is trained.
+        What is the machine's fault passes through (no memory, no room on disk, a GPU or another worker that failed):
+        the next try may end otherwise. So does a user's mistake where the guard ``refuses`` it, that is, before
+        anything is trained.
         """
         try:
             yield
@@ -79,6 +81,6 @@ def of_the_machine(error: Exception) -> bool:
     """
     if isinstance(error, OSError):
         return error.errno in _OF_THE_DISK
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or breaks_process(error):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | WorkerError) or breaks_process(error):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)  # torch's on a CPU

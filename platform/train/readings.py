@@ -37,7 +37,9 @@ class Readings:
         max_items: int | None = None,
         refuses: bool = False,
     ) -> dict[Reading, Features]:
-        """Return the features of each reading; one that fails is left out, and noted.
+        """Return the features of each reading, to the first worker; one that fails is left out, and noted.
+
+        All workers have to call it, and each reads its share. The others get the same readings, without items.
 
         Args:
             method: whose.
@@ -63,6 +65,7 @@ class Readings:
                     field=field,
                     folder=self.folder,
                     guard=lambda reading: self._noting(missing[reading], refuses),
+                    shared=True,
                 )
         return found
 

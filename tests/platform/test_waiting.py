@@ -18,6 +18,6 @@ def test_the_others_wait_longer_than_collectives_do_and_learn_how_the_first_one_
     ]
     assert [line for line in second.splitlines() if line.startswith(("trains", "refused", "broken", "dies"))] == [
         "refused: UserError: temperature 0 must be above 0",
-        "broken: FirstWorkerError: worker 0 failed: ValueError: ours",
-        "dies: FirstWorkerError: worker 0 gave no sign of life for 3 s",
+        "broken: WorkerError: worker 0 failed: ValueError: ours",
+        "dies: WorkerError: worker 0 gave no sign of life for 3 s",
     ]
