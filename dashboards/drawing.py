@@ -48,7 +48,20 @@ STYLE: dict[Any, Any] = {
 TIGHT = {"handlelength": 1.3, "handletextpad": 0.5, "columnspacing": 1.3}
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 
-Drawn = tuple[str, str, str]
+
+class Svg(str):
+    """A figure as SVG text.
+
+    Attributes:
+        figure: the same as matplotlib has it, to be changed, shown in a notebook, or saved as PDF.
+    """
+
+    __slots__ = ("figure",)
+
+    figure: Figure
+
+
+Drawn = tuple[str, Svg, str]
 """A figure: its name, its SVG, its caption."""
 
 
@@ -80,7 +93,7 @@ def wrapped(name: str) -> str:
     return "\n".join(textwrap.wrap(short(name, 44), 24))
 
 
-def as_svg(figure: Figure, title: str, description: str) -> str:
+def as_svg(figure: Figure, title: str, description: str) -> Svg:
     """Write a figure as SVG with its title and what it shows in words, and nothing that changes from day to day."""
     text = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -94,4 +107,6 @@ def as_svg(figure: Figure, title: str, description: str) -> str:
     label = html.escape(f"{title}: {description}" if description else title)
     opening = f'<svg role="img" aria-label="{label}"'
     head, rest = svg.removeprefix("<svg").split(">", 1)
-    return f"{opening}{head}>\n <title>{html.escape(title)}</title>{rest}"
+    drawn = Svg(f"{opening}{head}>\n <title>{html.escape(title)}</title>{rest}")
+    drawn.figure = figure
+    return drawn

@@ -20,6 +20,7 @@ from unlabeled.dashboards.drawing import (
     SERIES,
     STYLE,
     TIGHT,
+    Svg,
     as_svg,
     short,
     with_unit,
@@ -30,7 +31,7 @@ from unlabeled.platform.metrics import number, unit_of
 MAX_NAMED = 12  # rows whose curves and points carry their names
 
 
-def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
+def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> Svg:
     """Draw each row's mean with its interval, its seeds, and the same encoder untrained.
 
     Args:
@@ -69,7 +70,7 @@ def rows_figure(table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
         return as_svg(figure, f"{measure} by row", "; ".join(sentences))
 
 
-def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
+def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> Svg:
     """Draw one metric over epochs: each row's mean, and the range of its seeds as a band.
 
     Of more rows than a reader tells apart, the highest, the middle and the lowest are named, the others grey.
@@ -115,7 +116,7 @@ def epochs_figure(curve: pd.DataFrame, metric: str, rows: Sequence[str]) -> str:
         return as_svg(figure, f"{metric} over epochs", "; ".join(sentences))
 
 
-def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> str:
+def published_figure(table: pd.DataFrame, measure: str, quantity: str) -> Svg:
     """Draw the measured rows against their published numbers, each on its own axis.
 
     Args:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from unlabeled.dashboards.drawing import GRID, INK, MUTED, PAPER, SERIES, STYLE, TIGHT, Drawn, as_svg
+from unlabeled.dashboards.drawing import GRID, INK, MUTED, PAPER, SERIES, STYLE, TIGHT, Drawn, Svg, as_svg
 from unlabeled.dashboards.verdicts import Verdict
 from unlabeled.dashboards.wording import count
 from unlabeled.platform.metrics import unit_of
@@ -37,7 +37,7 @@ def forests(judged: Sequence[Verdict]) -> list[Drawn]:
     return found
 
 
-def forest(claims: Sequence[tuple[int, Verdict]], unit: str) -> str:
+def forest(claims: Sequence[tuple[int, Verdict]], unit: str) -> Svg:
     """Draw claims of one unit, a line each.
 
     Thick is the 95 % interval of a claim by itself, thin the one that decides, in view of the study's other claims and

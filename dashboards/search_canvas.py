@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from optuna.exceptions import ExperimentalWarning
 
-from unlabeled.dashboards.drawing import GRID, MUTED, PAPER, SERIES, STYLE, TIGHT, as_svg, short, with_unit
+from unlabeled.dashboards.drawing import GRID, MUTED, PAPER, SERIES, STYLE, TIGHT, Svg, as_svg, short, with_unit
 from unlabeled.platform.metrics import unit_of
 
 BLUE, ORANGE, GREEN = SERIES[:3]
@@ -46,7 +46,7 @@ def canvas() -> Iterator[None]:
             pyplot.switch_backend(backend)
 
 
-def finish(axes: Axes, size: tuple[float, float], handles: Sequence[Line2D], title: str, words: Sequence[str]) -> str:
+def finish(axes: Axes, size: tuple[float, float], handles: Sequence[Line2D], title: str, words: Sequence[str]) -> Svg:
     """Give Optuna's figure the house's size and legend, take its title away, and write it as SVG."""
     figure = axes.figure
     assert isinstance(figure, Figure)

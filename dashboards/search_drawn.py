@@ -8,7 +8,7 @@ import optuna
 import pandas as pd
 
 from unlabeled.dashboards import search_figures, search_findings
-from unlabeled.dashboards.drawing import Drawn
+from unlabeled.dashboards.drawing import Drawn, Svg
 from unlabeled.dashboards.search_importance import Importance
 from unlabeled.dashboards.search_study import is_number, rebuilt
 from unlabeled.dashboards.search_trials import Parameter, objectives
@@ -26,7 +26,7 @@ class Drawing:
     figures: list[Drawn] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
-    def add(self, name: str, svg: str, caption: str) -> None:
+    def add(self, name: str, svg: Svg, caption: str) -> None:
         """Take in a figure."""
         self.figures.append((name, svg, caption))
 

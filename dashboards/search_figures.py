@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from optuna.importance import BaseImportanceEvaluator
 from optuna.visualization import matplotlib as theirs
 
-from unlabeled.dashboards.drawing import GRID, INK, MUTED, PAPER, short, with_unit
+from unlabeled.dashboards.drawing import GRID, INK, MUTED, PAPER, Svg, short, with_unit
 from unlabeled.dashboards.search_canvas import (
     BLUE,
     GREEN,
@@ -48,7 +48,7 @@ COLUMNS = 3  # of slices
 MAX_NUMBERED = 12  # trials on the front
 
 
-def history_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen: int | None) -> str:
+def history_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen: int | None) -> Svg:
     """Draw each trial's objective in the order of the trials, and the best so far; those without one stand below."""
     unit, places, done = unit_of(metric), dict(enumerate(table.index)), finished(table)
     with canvas():
@@ -73,7 +73,7 @@ def history_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen
         return finish(axes, (5.4, 3.5), handles, f"{metric} by trial", said)
 
 
-def importance_figure(study: optuna.Study, shares: dict[str, float]) -> str:
+def importance_figure(study: optuna.Study, shares: dict[str, float]) -> Svg:
     """Draw each parameter's share of all parameters' importance, the largest first."""
     with canvas():
         axes = theirs.plot_param_importances(study, _Known(shares), list(shares))
@@ -98,7 +98,7 @@ def parallel_figure(
     space: Sequence[Parameter],
     metric: str,
     chosen: int | None,
-) -> str:
+) -> Svg:
     """Draw every finished trial as a line over its objective and all parameters: the best quarter stands out."""
     values, by_name = finished(table)["value"], sorted(space, key=lambda one: one.name)  # Optuna's order
     is_most = study.direction == optuna.study.StudyDirection.MAXIMIZE
@@ -147,7 +147,7 @@ def parallel_figure(
 
 def slices_figure(
     study: optuna.Study, table: pd.DataFrame, space: Sequence[Parameter], metric: str, chosen: int | None
-) -> str:
+) -> Svg:
     """Draw the objective over each parameter by itself; axes are logarithmic where the space is."""
     done, numbered = finished(table), dict(zip(table.index, study.trials, strict=True))
     columns, lines = min(COLUMNS, len(space)), -(-len(space) // COLUMNS)
@@ -183,7 +183,7 @@ def slices_figure(
 
 def contour_figure(
     study: optuna.Study, table: pd.DataFrame, across: Parameter, up: Parameter, metric: str, chosen: int | None
-) -> str:
+) -> Svg:
     """Draw the objective over two parameters that are numbers, interpolated between the trials that have both."""
     across, up = sorted((across, up), key=lambda one: one.name)  # Optuna's order
     unit, names = unit_of(metric), [across.name, up.name]
@@ -222,7 +222,7 @@ def contour_figure(
         return finish(axes, (5.4, 4.2), handles, f"{metric} over {across.name} and {up.name}", [said])
 
 
-def front_figure(study: optuna.Study, table: pd.DataFrame, metrics: Sequence[str], chosen: int | None) -> str:
+def front_figure(study: optuna.Study, table: pd.DataFrame, metrics: Sequence[str], chosen: int | None) -> Svg:
     """Draw both objectives against each other, and the trials than which no other is better in both."""
     done, units = finished(table), [unit_of(metric) for metric in metrics]
     ahead = done.loc[[table.index[trial.number] for trial in study.best_trials]].sort_values(["value", "second"])
@@ -251,7 +251,7 @@ def front_figure(study: optuna.Study, table: pd.DataFrame, metrics: Sequence[str
         return finish(axes, (5.4, 3.8), handles, f"The front of {metrics[0]} and {metrics[1]}", said)
 
 
-def curves_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen: int | None) -> str:
+def curves_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen: int | None) -> Svg:
     """Draw the followed metric of every trial over its epochs; the pruned ones end early, in a cross."""
     unit = unit_of(metric)
     ends: dict[str, list[tuple[float, float]]] = {"finished": [], "pruned": []}

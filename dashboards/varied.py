@@ -13,7 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from unlabeled.dashboards.drawing import DASHES, GRID, INK, MUTED, PAPER, SERIES, STYLE, TIGHT, as_svg, short, with_unit
+from unlabeled.dashboards.drawing import (
+    DASHES,
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    STYLE,
+    TIGHT,
+    Svg,
+    as_svg,
+    short,
+    with_unit,
+)
 from unlabeled.dashboards.shape import Grid, Line
 from unlabeled.dashboards.wording import plain
 from unlabeled.platform.metrics import unit_of
@@ -31,7 +44,7 @@ SCALES: tuple[Scale, ...] = (
 MAX_TICKS = 10
 
 
-def line_figure(line: Line, table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> str:
+def line_figure(line: Line, table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> Svg:
     """Draw the means over the number that the rows vary, with intervals, seeds, and the untrained encoder.
 
     Args:
@@ -77,7 +90,7 @@ def line_figure(line: Line, table: pd.DataFrame, scores: pd.DataFrame, measure: 
         return as_svg(figure, f"{measure} over {_number(line)}", "; ".join(sentences))
 
 
-def heat_figure(grid: Grid, table: pd.DataFrame, measure: str) -> str:
+def heat_figure(grid: Grid, table: pd.DataFrame, measure: str) -> Svg:
     """Draw the means as a grid of cells with their numbers; the palest is the highest (cividis, Nuñez et al. 2018).
 
     That map rises evenly in lightness, so it reads alike in any colour vision and in print. Cells that nothing was
