@@ -45,7 +45,9 @@ def read_report(
     others = [str(row) for row in dict.fromkeys(runs["row"].dropna()) if row not in read["rows"]]
     if read["rows"] and others:
         gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
-    parts = [measured(read, runs, measure) for measure in (read["measure"], *read["also"]) if measure]
+    later = [str(name).removeprefix("probed:") for name in runs.columns if str(name).startswith("probed:")]
+    measures = dict.fromkeys([read["measure"], *read["also"], *later])
+    parts = [measured(read, runs, measure) for measure in measures if measure]
     judged, _ = judge(read, runs, looks)
     return Report(
         record=read,

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from unlabeled.platform.augment import ViewPlan
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig
+from unlabeled.platform.encoder import ConvNetConfig, EncoderConfig, Weights
 from unlabeled.platform.evaluate import KNN, Corruption, Linear, Measurement, ProbeConfig, names
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.metrics import AREAS
@@ -164,6 +164,8 @@ def plain(value: Any) -> Any:
         return value.summary
     if isinstance(value, Corruption):
         return value.key
+    if isinstance(value, Weights):
+        return str(value)
     if isinstance(value, Measurement):
         return f"{plain(value.probe)}{f' ({value.summary})' if value.summary else ''}"
     if isinstance(value, Settings):

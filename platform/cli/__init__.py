@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unlabeled.platform.addresses import scrub
-from unlabeled.platform.cli import data, fields, look, run, search, send, study, submit
+from unlabeled.platform.cli import data, fields, look, probe, run, search, send, study, submit
 from unlabeled.platform.errors import UserError
 
 _MISUSE: Any = typer.BadParameter.__base__  # click's UsageError, which typer has from click or a copy, by its version
@@ -43,7 +43,7 @@ def unlabeled(
 app.add_typer(study.app, name="study")
 app.add_typer(search.app, name="search")
 app.add_typer(data.app, name="data")
-for command in (run.run, look.report, look.ui, send.send, look.augment, fields.methods, fields.fields):
+for command in (run.run, probe.probe, look.report, look.ui, send.send, look.augment, fields.methods, fields.fields):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(submit.submit)
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from unlabeled.platform.cli.options import DataRoot, Home, Set, parse_changes, use_data_root
+from unlabeled.platform.cli.options import (
+    DataRoot,
+    Home,
+    Set,
+    parse_changes,
+    use_data_root,
+    weights_of_runs,
+)
 
 if TYPE_CHECKING:
     from unlabeled.platform.drive.resources import Resources
@@ -97,4 +104,5 @@ def launched(
     fields |= {"loader_threads": loader_threads, "loaders": loaders}
     if cpus_per_run is not None:
         fields["cpus_per_run"] = cpus_per_run
-    return Launch(parse_changes(set_, micro_batch), home, Resources.checked(**fields))
+    changes = weights_of_runs(parse_changes(set_, micro_batch), home)
+    return Launch(changes, home, Resources.checked(**fields))

@@ -43,6 +43,9 @@ def parse_changes(assignments: list[str] | None, micro_batch: int | None = None)
         path, equals, text = assignment.partition("=")
         if not equals or not path:
             raise UserError(f"--set takes PATH=VALUE, got {assignment!r}; for example --set batch_size=128")
+        if path.rpartition(".")[2] == "weights" and text != "null" and text[:1] not in ('"', "{"):
+            changes[path] = text  # digits alone are a run's too
+            continue
         try:
             changes[path] = _from_here(json.loads(text))
         except json.JSONDecodeError:
@@ -50,9 +53,25 @@ def parse_changes(assignments: list[str] | None, micro_batch: int | None = None)
     return changes
 
 
+def weights_of_runs(changes: dict[str, Any], home: Path | None) -> dict[str, Any]:
+    """Return changes in which ``encoder.weights`` of a run's id names that run's file of weights.
+
+    Raises:
+        UserError: there is no such run in the home's store, or it isn't finished.
+    """
+    name = changes.get("encoder.weights")
+    if not isinstance(name, str):
+        return changes
+    from unlabeled.platform.drive.finished import find_finished, is_id
+
+    return {**changes, "encoder.weights": str(find_finished(name, home).encoder)} if is_id(name) else changes
+
+
 def set_from_here(assignment: str) -> str:
     """Return a word of ``--set`` that means elsewhere what it means here: paths of folders are absolute in it."""
     path, equals, text = assignment.partition("=")
+    if path == "encoder.weights" and Path(text).expanduser().exists():
+        return f"{path}={Path(text).expanduser().absolute()}"
     try:
         value = json.loads(text)
     except json.JSONDecodeError:

@@ -12,7 +12,7 @@ from unlabeled.platform.data.source import Field, Source, Window
 
 
 def with_channels(data: Data, channels: int) -> Data:
-    """Show a data set to an encoder that takes other channels. Its statistics stay as they are: the encoder has others.
+    """Show a data set to an encoder that takes other channels; its statistics are of what is shown.
 
     Args:
         data: loaded at the encoder's size.
@@ -24,6 +24,7 @@ def with_channels(data: Data, channels: int) -> Data:
         train=InChannels(data.train, channels),
         validation=InChannels(data.validation, channels),
         test=InChannels(data.test, channels),
+        measured=InChannels(data.measured, channels),
     )
 
 

@@ -55,7 +55,8 @@ class Recorder:
         self, planned: Sequence[PlannedRun], base: RunConfig, home: Path, log: StudyLog, budget: Budget | None = None
     ) -> None:
         self.budget = budget or Budget()
-        self.planned, self.base, self.home, self.log = list(planned), base, home, log
+        self.base, self.home, self.log = base, home, log
+        self.planned = [_seen_by_all(run, home) for run in planned]
         self.data = {run.config.data: load_cached(run.config.data) for run in planned}
         self._names: dict[int, Identity] = {}
         self.outcome = Outcome()
@@ -87,7 +88,7 @@ class Recorder:
 
     def add(self, run: PlannedRun) -> int:
         """Take in one more run, of a search that plans as it goes, and return its number."""
-        self.planned.append(run)
+        self.planned.append(_seen_by_all(run, self.home))
         self.data.setdefault(run.config.data, load_cached(run.config.data))
         return len(self.planned) - 1
 
@@ -234,6 +235,15 @@ class Recorder:
     def _say(self, line: str) -> None:
         if self._display is not None:
             self._display.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _seen_by_all(run: PlannedRun, home: Path) -> PlannedRun:
+    """Return a run that finds the weights that it starts from in the home, which all nodes see."""
+    encoder = run.config.encoder
+    if encoder.weights is None:
+        return run
+    kept = encoder.model_copy(update={"weights": encoder.weights.kept_in(home / "weights")})
+    return run.model_copy(update={"config": run.config.model_copy(update={"encoder": kept})})
 
 
 @contextmanager

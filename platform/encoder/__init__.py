@@ -16,6 +16,7 @@ from unlabeled.platform.encoder.named import TimmConfig
 from unlabeled.platform.encoder.resnet import ResNet
 from unlabeled.platform.encoder.sound import WaveConfig, WaveConvNet
 from unlabeled.platform.encoder.vit import ViT, ViTConfig
+from unlabeled.platform.encoder.weights import Weights
 
 __all__ = [
     "MFCC",
@@ -32,4 +33,5 @@ __all__ = [
     "ViTConfig",
     "WaveConfig",
     "WaveConvNet",
+    "Weights",
 ]

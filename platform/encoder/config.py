@@ -8,6 +8,7 @@ from pydantic import ModelWrapValidatorHandler, model_validator
 
 from unlabeled.platform.data import Format
 from unlabeled.platform.encoder.encoder import StandardisingEncoder
+from unlabeled.platform.encoder.weights import Weights
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.settings import Variant
 
@@ -19,9 +20,13 @@ class EncoderConfig(Variant):
 
     A name alone stands for a kind with its defaults, and a name that no kind has for timm's model of that name:
     ``encoder=vit``, ``encoder=resnet18``, ``encoder.name=resnet18``.
+
+    Attributes:
+        weights: what it starts from; None starts from chance. It is part of a run's identity by its contents.
     """
 
     group = "unlabeled.encoders"
+    weights: Weights | None = None
 
     @property
     def called(self) -> str:

@@ -83,6 +83,17 @@ class Connection:
         address = moved.resolved(run.info.artifact_uri, self.home) if self.is_own else run.info.artifact_uri
         return get_artifact_repository(address, tracking_uri=self.uri)
 
+    def fetched(self, run: Run) -> Path | None:
+        """Return the folder of a run's files, fetched if the store is a server; None where they can't be had."""
+        place = None if self.is_embedded else self.home / "work" / "fetched" / run.info.run_id
+        try:
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)
+            files = self.artifacts(run)
+            return Path(files.download_artifacts("", None if place is None else str(place)))  # type: ignore[no-untyped-call]
+        except (MlflowException, OSError):
+            return None
+
     def open_experiment(self, record: Mapping[str, Any]) -> tuple[Experiment, str]:
         """Return a study's experiment, made where there is none, and the id of its ledger.
 

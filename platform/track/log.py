@@ -3,13 +3,12 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.errors import UserError
@@ -81,19 +80,11 @@ class StudyLog:
     def trained(self, training: str) -> Path | None:
         """Return where the files lie of a finished run of that training, fetched if the store is a server."""
         fingerprint = self._weights.get(training)
-        if fingerprint is None:
-            return None
         try:
-            run = self.logged(fingerprint)
-            if run is None:
-                return None
-            place = None if self.store.is_embedded else self.store.home / "work" / "fetched" / run.info.run_id
-            if place is not None:
-                place.mkdir(parents=True, exist_ok=True)
-            files = self.store.artifacts(run)
-            return Path(files.download_artifacts("", None if place is None else str(place)))  # type: ignore[no-untyped-call]
-        except (AwayError, DeniedError, RefusedError, MlflowException, OSError):
+            run = None if fingerprint is None else self.logged(fingerprint)
+        except (AwayError, DeniedError, RefusedError):
             return None  # it can be trained
+        return None if run is None else self.store.fetched(run)
 
     def open(self, say: Callable[[str], None]) -> None:
         """Begin to hold leases and to send; ``say`` takes lines for a person."""
@@ -161,9 +152,19 @@ class StudyLog:
         return said(holder) if holder else "another process"
 
     def begin(
-        self, planned: "PlannedRun", identity: "Identity", base: str, data: "Data", protocols: Mapping[str, str]
+        self,
+        planned: "PlannedRun",
+        identity: "Identity",
+        base: str,
+        data: "Data",
+        protocols: Mapping[str, str],
+        only: Collection[str] = (),
     ) -> None:
-        """Open the run's MLflow run, the same one as before where it has one."""
+        """Open the run's MLflow run, the same one as before where it has one; of its settings all, or ``only`` some."""
+
+        def of(path: str) -> bool:
+            return not only or path.partition(".")[0] in only
+
         tags = {
             "unlabeled.study": self.record["name"],
             "unlabeled.row": planned.row,
@@ -192,8 +193,8 @@ class StudyLog:
             "open",
             name=planned.name,
             tags=tags,
-            params={path: str(value) for path, value in planned.config.parameters().items()},
-            config=planned.config.model_dump(mode="json", serialize_as_any=True),
+            params={path: str(value) for path, value in planned.config.parameters().items() if of(path)},
+            config=planned.config.model_dump(mode="json", serialize_as_any=True, include=set(only) or None),
             dataset=dataset,
         )
 

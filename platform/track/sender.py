@@ -142,10 +142,11 @@ class Sender:
         self.journal.acknowledge(place)
         self._progress.clear()
         for run, of_run in by_run.items():
-            if of_run[-1]["do"] == "end":
+            if of_run[-1]["do"] in ("end", "add"):
                 self.writer.forget(run)
-                if of_run[-1]["status"] == "FINISHED" and self._is_whole(run):
-                    forget_work(self.journal.home, run)
+            is_finished = of_run[-1]["do"] == "end" and of_run[-1]["status"] == "FINISHED"
+            if is_finished and self._is_whole(run):
+                forget_work(self.journal.home, run)
         return True
 
     def _send_run(self, run: str, entries: list[Entry]) -> None:
@@ -163,6 +164,8 @@ class Sender:
             self.journal.keep(run, of_this)
         if entries[-1]["do"] == "end":
             self.leases.end(run, "FAILED" if run in self.refused else entries[-1]["status"])
+        elif entries[-1]["do"] == "add":
+            self.leases.end(run, "FINISHED")  # as it was, whatever became of what is added
 
     def _is_whole(self, run: str) -> bool:
         """Tell whether the store has everything of a run."""

@@ -9,7 +9,7 @@ import pandas as pd
 from mlflow.entities import Run, RunStatus
 
 LISTS = "unlabeled.lists"  # the tag of a run that has its parameters which are lists, as JSON
-_KEPT_TAGS = ("protocol:", "environment:")
+_KEPT_TAGS = ("protocol:", "environment:", "probed:")
 
 
 def frame(runs: Iterable[Run], *, lists: bool = False) -> pd.DataFrame:
@@ -17,7 +17,8 @@ def frame(runs: Iterable[Run], *, lists: bool = False) -> pd.DataFrame:
 
     Columns: ``run_id, name, study, row, row_digest, seed, profile, base, status, reason, notes, fingerprint, started,
     seconds, experiment_id``, parameters by their dotted path with their types restored, last metric values by their
-    slash name, and the tags ``protocol:...`` and ``environment:...``. With ``lists`` a parameter that is a list is a
+    slash name, and the tags ``protocol:...``, ``environment:...`` and ``probed:...``, when a metric was
+    measured that came after the run's end. With ``lists`` a parameter that is a list is a
     tuple, which can be compared and grouped by, instead of text; of runs that were logged without it it stays text.
     """
     columns: dict[str, list[Any]] = {}

@@ -66,7 +66,8 @@ class Writer:
         opened = next((entry for entry in entries if entry["do"] == "open"), None)
         ended = next((entry for entry in entries if entry["do"] == "end"), None)
         with translated_errors():
-            run = self._open.get(fingerprint) or self._find_or_make(fingerprint, opened)
+            is_over = entries[0]["do"] == "add"
+            run = self._open.get(fingerprint) or self._find_or_make(fingerprint, opened, is_over=is_over)
             self._open[fingerprint] = run
             describes = opened if run.is_new else None
             if describes is not None:
@@ -84,11 +85,11 @@ class Writer:
         """Let go of a run whose end is acknowledged."""
         self._open.pop(fingerprint, None)
 
-    def _find_or_make(self, fingerprint: str, opened: Entry | None) -> _Open:
+    def _find_or_make(self, fingerprint: str, opened: Entry | None, *, is_over: bool = False) -> _Open:
         looks = self._finds or opened is None or fingerprint in self.known | self._tried
         run = find_run(self._client, self._experiment, fingerprint) if looks else None
         if run is not None:
-            return self._go_on(run)
+            return self._known(run) if is_over else self._go_on(run)
         if opened is None:
             raise RefusedError("its MLflow run was deleted")
         try:
@@ -102,14 +103,19 @@ class Writer:
 
     def _go_on(self, run: Run) -> _Open:
         run_id = run.info.run_id
-        logged = self._client.get_metric_history(run_id, "train/loss")
+        known = self._known(run)
         if run.info.status != "RUNNING":
             self._client.update_run(run_id, status="RUNNING")
         for of_its_last_end in ("unlabeled.reason", "unlabeled.notes"):
             if of_its_last_end in run.data.tags:
                 self._client.delete_tag(run_id, of_its_last_end)
+        return known
+
+    def _known(self, run: Run) -> _Open:
+        logged = self._client.get_metric_history(run.info.run_id, "train/loss")
         last = max((metric.step for metric in logged), default=0)
-        return _Open(run_id, self._store.artifacts(run), last, set(run.data.params), is_new=_WHOLE not in run.data.tags)
+        is_new = _WHOLE not in run.data.tags
+        return _Open(run.info.run_id, self._store.artifacts(run), last, set(run.data.params), is_new=is_new)
 
     def _log(self, fingerprint: str, run: _Open, opened: Entry | None, entries: Sequence[Entry]) -> None:
         metrics: list[Metric] = []

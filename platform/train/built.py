@@ -34,6 +34,8 @@ def _encoder_of(run: RunConfig, data: Data) -> Encoder:
     encoder = run.method.make_encoder(run.encoder, data.format)
     if isinstance(data.format, PictureFormat):
         run.method.check_encoder(encoder, data.image_px)
+    if run.encoder.weights is not None:
+        run.encoder.weights.give(encoder, run.encoder.called)
     return encoder
 
 

@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import json
 import logging
 import socket
 import time
@@ -14,14 +13,12 @@ from pathlib import Path
 import torch
 
 from unlabeled.platform import collective
-from unlabeled.platform.collective.waiting import by_first, together
+from unlabeled.platform.collective.waiting import by_first
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.processor import Processor, breaks_process, forget_gpu_memory
 from unlabeled.platform.train import checkpoint, trained
-from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.clock import Clock
 from unlabeled.platform.train.events import (
     EpochDone,
@@ -36,13 +33,13 @@ from unlabeled.platform.train.events import (
 )
 from unlabeled.platform.train.loaded import data_of, identify, load_other
 from unlabeled.platform.train.loop import Training
-from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.memory import TrainingMemory
 from unlabeled.platform.train.pictures import draw_all
 from unlabeled.platform.train.profiled import as_asked
 from unlabeled.platform.train.saving import Saver
 from unlabeled.platform.train.stopping import Stop
+from unlabeled.platform.train.untrained import measure_untrained
 
 PROGRESS_SECONDS = 1.0
 
@@ -107,7 +104,7 @@ class _Execution:
         self.folder = home / "work" / identify(run).fingerprint
         self.is_first = collective.rank() == 0
         self.evaluation = Evaluation(run, data, processor, load_other(run, data), self.folder)
-        self.untrained = _untrained(run, data, home, processor, self.evaluation)
+        self.untrained = measure_untrained(run, data, home, processor, self.evaluation)
         self.training = Training(run, data, processor)
         self.saver = Saver(self.folder, self._note_unsaved) if self.is_first else None
         self.epochs: list[Metrics] = []
@@ -257,34 +254,6 @@ def _check_same(seen: float, what: str, processor: Processor) -> None:
     everywhere = collective.gather(torch.tensor([float(seen)], device=processor.device))
     if (everywhere != seen).any():
         raise UserError(f"workers see {what}: {[int(each) for each in everywhere]}; give a --home that all nodes share")
-
-
-def _untrained(run: RunConfig, data: Data, home: Path, processor: Processor, evaluation: Evaluation) -> Metrics:
-    """Measure the encoder before training, once for all runs that start from the same weights."""
-    own_eyes = type(run.method).make_encoder is not MethodConfig.make_encoder
-    asks_method = any(each.encoder or each.layer or each.probe.asks_method for each in run.evaluation.final)
-    what = (
-        run.method.digest() if own_eyes or asks_method else "",
-        run.encoder.digest(),
-        run.data.digest(),
-        data.checksum,
-        str(run.seed),
-        run.method.field,  # which the encoder sees
-        processor.precision,
-        *(other.checksum for other in evaluation.other.values()),
-    )
-    path = home / "work" / "untrained" / f"{run.evaluation.digest(*what)}.json"
-    is_first = collective.rank() == 0
-    with together() as meeting:
-        known: Metrics | None = meeting(json.loads(path.read_text()) if is_first and path.is_file() else None)[0]
-    if known is not None:
-        return known
-    method = build_method(run, data, processor)
-    check_measurements(method, run, data, evaluation.other)
-    found = evaluation.untrained(method)
-    if is_first and not evaluation.notes:  # what is missing is found out anew, so each run says why
-        checkpoint.write_atomically(path, json.dumps(found).encode())
-    return found
 
 
 def _environment(processor: Processor) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A pretrained encoder as files: weights as safetensors, and what it takes to use them."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -11,12 +11,12 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Format
 from unlabeled.platform.data.format import FORMATS
 from unlabeled.platform.encoder import Encoder, EncoderConfig
+from unlabeled.platform.encoder.weights import WEIGHTS
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.settings import Settings
 from unlabeled.platform.train.checkpoint import check_weights, write_atomically
 
-WEIGHTS = "encoder.safetensors"
 _README = """# A pretrained encoder
 
 ```python
@@ -38,13 +38,31 @@ class _Card(Settings):
     encoder: EncoderConfig
 
 
+@dataclass(frozen=True)
+class Card:
+    """What it takes to build an exported encoder.
+
+    Attributes:
+        method: which makes it.
+        encoder: the architecture.
+        shown: what it was made for.
+        data: the name of what it was trained on.
+    """
+
+    method: MethodConfig
+    encoder: EncoderConfig
+    shown: Format
+    data: str
+
+
 def save_encoder(encoder: Encoder, run: RunConfig, shown: Format, folder: Path) -> None:
     """Write ``encoder.safetensors``, ``encoder.json`` and a README of three lines of code."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
+    architecture = run.encoder.model_copy(update={"weights": None})  # it started from others, and is built without
     parts = {
-        name: json.loads(part.canonical_json()) for name, part in (("encoder", run.encoder), ("method", run.method))
+        name: json.loads(part.canonical_json()) for name, part in (("encoder", architecture), ("method", run.method))
     }
     card = {**parts, "data": run.data.name, "shown": shown.kind, **asdict(shown), "dim": encoder.dim}
     write_atomically(folder / "encoder.json", json.dumps(card, indent=2).encode())
@@ -65,26 +83,34 @@ def load_encoder(folder: str | Path) -> Encoder:
         UserError: the folder lacks one of the two files, another version wrote them, or the method is not known:
             ``import unlabeled.methods``.
     """
+    card = read_card(folder)
+    with torch.random.fork_rng():
+        encoder = card.method.make_encoder(card.encoder, card.shown)
+    weights = load_file(Path(folder) / WEIGHTS)
+    where = str(Path(folder) / WEIGHTS)
+    check_weights(weights, encoder.state_dict(), where, "load it by that one, or export the run again")
+    encoder.load_state_dict(weights)
+    return encoder.eval()
+
+
+def read_card(folder: str | Path) -> Card:
+    """Read what :func:`save_encoder` wrote beside the weights; raises what :func:`load_encoder` does."""
     folder = Path(folder)
     for name in ("encoder.json", WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"no {name} in {folder}; give the encoder folder among a run's artifacts")
-    card = json.loads((folder / "encoder.json").read_text())
-    if (method := card["method"]["name"]) not in MethodConfig.kinds():
-        raise UserError(
-            f"{folder / 'encoder.json'} is of the method {method!r}, which is not known here; first "
-            "import unlabeled.methods, or the file that has it"
-        )
-    with torch.random.fork_rng():
-        try:
-            kinds = _Card.checked(method=card["method"], encoder=card["encoder"])
-        except UserError as error:
-            raise UserError(f"{folder / 'encoder.json'} can't be read here: {error}") from None
+    try:
+        card = json.loads((folder / "encoder.json").read_text())
+        if (method := card["method"]["name"]) not in MethodConfig.kinds():
+            raise UserError(
+                f"it is of the method {method!r}, which is not known here; first import unlabeled.methods, or the file "
+                "that has it"
+            )
+        kinds = _Card.checked(method=card["method"], encoder=card["encoder"])
         kind = FORMATS[card["shown"]]
         given = {each.name: card[each.name] for each in fields(kind)}
         shown = kind(**{**given, "mean": tuple(card["mean"]), "std": tuple(card["std"])})
-        encoder = kinds.method.make_encoder(kinds.encoder, shown)
-    weights = load_file(folder / WEIGHTS)
-    check_weights(weights, encoder.state_dict(), str(folder / WEIGHTS), "load it by that one, or export the run again")
-    encoder.load_state_dict(weights)
-    return encoder.eval()
+    except (UserError, ValueError, KeyError, TypeError) as error:
+        lacks = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{folder / 'encoder.json'} can't be read here: {lacks}") from None
+    return Card(kinds.method, kinds.encoder, shown, str(card.get("data", "")))

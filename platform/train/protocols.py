@@ -25,8 +25,11 @@ def is_told(measurement: Measurement, data: Data) -> bool:
     return measurement.told != "class" or measurement.data is not None or "class" in data.train.fields
 
 
-def protocols(evaluation: EvaluationConfig, data: Data) -> dict[str, str]:
-    """Return metric -> how it is measured, for every score that a run can have, and for its costs."""
+def protocols(evaluation: EvaluationConfig, data: Data, when: str = "last epoch") -> dict[str, str]:
+    """Return metric -> how it is measured, for every score that a run can have, and for its costs.
+
+    ``when`` tells of which encoder the final measurements are.
+    """
     how = {name: metric_of(name).meaning for name in _COSTS}
     for each, name in names(evaluation.follow).items():
         count = evaluation.follow_images
@@ -38,7 +41,7 @@ def protocols(evaluation: EvaluationConfig, data: Data) -> dict[str, str]:
     for each, name in measured(evaluation, data).items():
         at_size = _at_size(each, data)
         for split in evaluation.splits:
-            text = each.protocol(split, "last epoch", at_size)
+            text = each.protocol(split, when, at_size)
             how |= {metric_name(f"{split}/{name}/{score}"): text for score in each.probe.scores}
         if "test" in evaluation.splits:
             text = each.protocol("test", "before training", at_size)

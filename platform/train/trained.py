@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Format
+from unlabeled.platform.encoder.weights import WEIGHTS
 from unlabeled.platform.method import Method
 from unlabeled.platform.train.checkpoint import write_atomically
 from unlabeled.platform.train.events import Metrics
-from unlabeled.platform.train.export import WEIGHTS, save_encoder
+from unlabeled.platform.train.export import save_encoder
 
 _REST, _HISTORY = "method.safetensors", "training.json"
 
