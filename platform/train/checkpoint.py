@@ -13,6 +13,8 @@ import logging
 import os
 import re
 import secrets
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -24,6 +26,7 @@ from unlabeled.platform.errors import UserError
 
 KEPT = 2  # the newest, and the one to fall back to
 _HALF = "."  # before the name of a file that is being written
+_STALE_SECONDS = 3600.0  # since something was written to it: then nobody writes it any more, on whatever host
 _NAME = re.compile(r"step-(\d{8})-([0-9a-f]{12})\.pt")
 _READ_BYTES = 2**22
 
@@ -146,7 +149,7 @@ class _Checked:
 def _beside(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """Open a file beside ``path`` that is renamed or goes away; locked, so that others see whether its writer lives."""
     while True:
-        beside = path.with_name(f"{_HALF}{path.name}.{secrets.token_hex(8)}")  # a process id is of one host only
+        beside = path.with_name(f"{_HALF}{path.name}.{secrets.token_hex(8)}@{socket.gethostname()}")
         try:
             with beside.open("wb") as file:
                 with contextlib.suppress(OSError):  # a file system without locks: nobody takes it away there
@@ -202,8 +205,13 @@ def _remove_old(folder: Path, written: Path) -> None:
 
 
 def _remove_halves(folder: Path) -> None:
-    """Remove what was being written when its writer was killed; not what is being written, here or on another host."""
+    """Remove what was being written when its writer was killed; not what is being written, here or on another host.
+
+    A lock tells of this host's writers only, on many file systems: what another host writes is left until it is old.
+    """
+    here = f"@{socket.gethostname()}"
     for half in folder.glob(f"{_HALF}step-*"):
         with contextlib.suppress(OSError), half.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            half.unlink()
+            if half.name.endswith(here) or time.time() - half.stat().st_mtime > _STALE_SECONDS:
+                half.unlink()

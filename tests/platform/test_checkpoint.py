@@ -138,9 +138,17 @@ def test_killed_at_any_moment_the_last_that_was_written_is_whole(tmp_path: Path)
     assert len(list(tmp_path.iterdir())) == KEPT, "what was half written is gone"
 
 
-def test_several_that_write_to_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_several_that_write_to_one_folder_leave_each_other_alone(
+    tmp_path: Path, hosts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if hosts == 2:  # as on a file system whose locks are each host's own
+        monkeypatch.setattr(checkpoint.fcntl, "flock", lambda *_: None)
+
     def saving(first: int) -> Callable[[], None]:
         def work() -> None:
+            if hosts == 2:
+                monkeypatch.setattr(checkpoint.socket, "gethostname", lambda: f"host{first}")
             for step in range(first, first + 60, 2):
                 save(tmp_path, step, whole(step))
             os._exit(0)
@@ -154,6 +162,15 @@ def test_several_that_write_to_one_folder_leave_each_other_alone(tmp_path: Path)
     assert state["step"] >= 58
     assert not list(tmp_path.glob(".*"))
     assert len(checkpoints(tmp_path)) <= KEPT + 1
+
+
+def test_what_another_host_left_half_written_goes_once_it_is_old(tmp_path: Path) -> None:
+    new, old = (tmp_path / f".step-00000001.{number}@elsewhere" for number in range(2))
+    for half in (new, old):
+        half.write_bytes(b"half")
+    os.utime(old, (0.0, time.time() - 4000.0))
+    save(tmp_path, 2, {"step": 2})
+    assert list(tmp_path.glob(".*")) == [new]
 
 
 class Clock:
