@@ -178,9 +178,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = self.core = 0.0
+        self.share = 1.0  # of a core that the process gets
 
     def monotonic(self) -> float:
         return self.now
+
+    def process_time(self) -> float:
+        return self.now * self.share
 
     perf_counter = monotonic
 
@@ -219,6 +223,12 @@ def test_checkpoints_are_as_far_apart_as_what_they_cost_asks_for(
     assert written == due
     assert saver.cost_seconds <= MOST_COST * 3000 + 3.0
     assert not saver.is_due(0.0), "nor is one where it would be a good moment"
+    clock.share = 0.25
+    saver.save(4000, {})
+    saver.close()
+    for passed, is_due in ((700.0, False), (900.0, True)):
+        clock.now = 3000.0 + passed
+        assert saver.is_due() is is_due, "where others have three quarters of the core, it pays four times as late"
 
 
 def test_a_state_is_saved_as_it_was_and_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
