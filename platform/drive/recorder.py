@@ -189,6 +189,12 @@ class Recorder:
             self._ours.clear()
             self.outcome.interrupted = True
 
+    def give_up(self, why: str) -> None:
+        """Begin no more runs, and note how many that leaves."""
+        if left := len(self._waiting):
+            self.outcome.notes.append(f"{left} {'run was' if left == 1 else 'runs were'} not begun: {why}")
+        self._waiting.clear()
+
     def parameters(self, number: int) -> Mapping[str, str]:
         """Return what is logged of a run as parameters beside its configuration."""
         return {}

@@ -83,7 +83,7 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
                     with reading(given):
                         is_whole = execute_safely(run, recorder.home, given.gpus_per_run, report, trained)
                     if not is_whole:
-                        break  # the same command does the others
+                        recorder.give_up("the GPU failed, and this process with it; the same command does the others")
             except KeyboardInterrupt:
                 recorder.interrupt()
                 break

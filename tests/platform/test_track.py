@@ -17,6 +17,7 @@ from unlabeled.dashboards import frames
 from unlabeled.platform.augment import Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
+from unlabeled.platform.drive import sweep
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.drive.home import find_home, make_home
 from unlabeled.platform.drive.recorder import Outcome, Recorder
@@ -28,7 +29,7 @@ from unlabeled.platform.evaluate import Linear
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.study import Study
 from unlabeled.platform.track import Store
-from unlabeled.platform.train.events import EpochDone, Event
+from unlabeled.platform.train.events import EpochDone, Event, Failed, Report
 from unlabeled.platform.train.loop import Training
 
 ROWS = {"none": {"method.head": ()}, "linear": {"method.head": (16,)}}
@@ -63,6 +64,18 @@ def do(study: Study, home: Path, stop_at: int = 0, **changes: Any) -> Outcome:
     display = Watching(len(recorder.planned), study.measure)
     display.stop_at = stop_at
     return run_here(recorder, display, Resources())
+
+
+def test_what_a_failed_gpu_leaves_is_said(small_run: RunConfig, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(run: RunConfig, home: Path, gpus: float | None, report: Report, trained: Path | None) -> bool:
+        report(Failed("CUDA error: unspecified launch failure", breaks_process=True))
+        return False
+
+    monkeypatch.setattr(sweep, "execute_safely", fails)
+    outcome = do(study_of(small_run), home)
+    assert (outcome.finished, outcome.failed) == (0, 1)
+    said = "the GPU failed, and this process with it; the same command does the others"
+    assert outcome.notes == [f"3 runs were not begun: {said}"]
 
 
 @pytest.fixture(scope="module")
