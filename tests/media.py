@@ -88,9 +88,11 @@ def film(
     return path
 
 
-def turned(path: Path, degrees: int) -> Path:
-    """Say in an mp4's head that its pictures are to be turned clockwise, as telephones do."""
-    matrix = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+def turned(path: Path, degrees: int, *, mirrored: bool = False) -> Path:
+    """Say in an mp4's head that its pictures are to be turned clockwise, as telephones do, and mirrored before that."""
+    matrix = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    if mirrored:
+        matrix = (-matrix[0], -matrix[1], matrix[2], matrix[3])
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 4 + 20 + 16  # version and flags; times, track, length; layer to volume
     a, b, c, d = (value * 2**16 for value in matrix)

@@ -87,17 +87,18 @@ def test_a_film_that_begins_late_is_read_from_its_beginning(tmp_path: Path) -> N
     assert np.abs(np.subtract(levels(path, [start, start + 1]), [grey(0), grey(10)])).max() <= CLOSE
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_turned_films_are_upright(tmp_path: Path, degrees: int) -> None:
+def test_turned_and_mirrored_films_are_upright(tmp_path: Path, degrees: int, mirrored: bool) -> None:
     pictures = np.full((6, 32, 48, 3), 30, np.uint8)
-    pictures[:, :16, :24] = 220  # at the upper left, as stored
+    pictures[:, :16, :24], pictures[:, :16, 24:] = 220, 130  # at the upper left and right, as stored
     path = film(tmp_path / "x.mp4", pictures=pictures)
-    if degrees:
-        turned(path, degrees)
+    if degrees or mirrored:
+        turned(path, degrees, mirrored=mirrored)
     x = frames_at(path, [0.0], 16)[0, 0]
-    corners = [x[2, 2], x[2, 13], x[13, 13], x[13, 2]]  # clockwise
-    light = degrees // 90
-    assert [level > 128 for level in corners] == [place == light for place in range(4)]
+    corners = np.array([x[2, 2], x[2, 13], x[13, 13], x[13, 2]], int)  # clockwise
+    stored = [130, 220, 30, 30] if mirrored else [220, 130, 30, 30]
+    assert np.abs(corners - np.roll(stored, degrees // 90)).max() <= 2 * CLOSE
 
 
 @pytest.mark.parametrize(

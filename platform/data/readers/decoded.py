@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _SOON = 1e-4  # seconds: a frame that comes by so much too late is there
 _BEFORE = 0.5  # seconds that are decoded before what is wanted: frames are stored in another order than they are shown
 _CUT_OFF = 1.0, 0.05  # seconds, and part of its length, that a film may end before its head says so
-_TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
 
 def span(path: Path) -> tuple[float, float, float]:
@@ -210,10 +209,25 @@ def _square(frame: "VideoFrame", px: int, aspect: float) -> npt.NDArray[np.uint8
     left, top, right, bottom = centre_box(max(1, round(picture.width * aspect)), picture.height)
     narrowed = picture.width / max(1, round(picture.width * aspect))
     box = (left * narrowed, top, right * narrowed, bottom)
-    small = picture.resize((px, px), Image.Resampling.BILINEAR, box=box)
-    turn = _TURNS.get(frame.rotation % 360)
-    upright = small if turn is None else small.transpose(turn)
-    return np.ascontiguousarray(np.asarray(upright).transpose(2, 0, 1))
+    small = np.asarray(picture.resize((px, px), Image.Resampling.BILINEAR, box=box))
+    return np.ascontiguousarray(_upright(small, frame).transpose(2, 0, 1))
+
+
+def _upright(pixels: npt.NDArray[np.uint8], frame: "VideoFrame") -> npt.NDArray[np.uint8]:
+    """Turn and mirror a square [px, px, 3] as the film says that it is to be shown.
+
+    What it says is a matrix [[a, b], [c, d]]: a pixel at x, y is shown at a x + c y, b x + d y. Only turns by right
+    angles are done.
+    """
+    said: Any = frame.side_data  # PyAV's own type for it names none of what there may be
+    if "DISPLAYMATRIX" not in said:
+        return pixels
+    (a, b), (c, d) = np.frombuffer(said["DISPLAYMATRIX"], np.int32).reshape(3, 3)[:2, :2].tolist()
+    if a == d == 0:
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    elif b or c:
+        return pixels
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _mono(frame: Any) -> Samples:
