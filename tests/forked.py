@@ -4,7 +4,6 @@ As a user's it can be signalled, killed and waited for; what a new interpreter w
 unlabeled`` shows in the tests of jobs and documents.
 """
 
-import atexit
 import importlib
 import multiprocessing
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from patience import HANG_SECONDS
 
-from unlabeled.platform.testing.processes import preload
+from unlabeled.platform.testing.processes import as_if_new, preload
 
 ROOT = Path(__file__).resolve().parent.parent
 # All but Ray, which reads variables as it is imported.
@@ -76,15 +75,6 @@ def run(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> "s
 def _command(words: list[str], out: str, err: str, environment: dict[str, str]) -> None:
     os.setsid()
     os.chdir(ROOT)
-    os.environ.clear()
-    os.environ.update(environment)
-    for path, descriptor in ((out, 1), (err, 2)):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(file, descriptor)
-        os.close(file)
     sys.argv = ["unlabeled", *words]
-    atexit.register(sys.stdout.flush)
-    try:
+    with as_if_new(environment, out, err):
         importlib.import_module("unlabeled.platform.cli").main()
-    finally:
-        atexit._run_exitfuncs()  # which multiprocessing leaves out

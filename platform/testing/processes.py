@@ -5,6 +5,7 @@ and waited for; options of Python other than ``-W ACTION`` need an interpreter o
 """
 
 import atexit
+import contextlib
 import multiprocessing
 import multiprocessing.process
 import os
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 HANG_SECONDS = 900.0  # a deadline for hangs, not for speed
@@ -72,26 +73,34 @@ def run_together(commands: Sequence[Sequence[object]]) -> None:
 
 def _run(words: list[str], said: str, environment: Mapping[str, str]) -> None:
     """Be the Python that is called with these words."""
-    os.environ.clear()
-    os.environ.update(environment)
-    file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(file, stream)
-    os.close(file)
-    actions = []
-    while words[0] == "-W" and words[1] in _ACTIONS:
-        actions.append(words[1])
-        del words[:2]
-    if words[0].startswith("-") and words[0] != "-c":
-        os.execv(sys.executable, [sys.executable, *(f"-W{action}" for action in actions), *words])
-    for action in actions:
-        warnings.simplefilter(action)  # type: ignore[arg-type]
-    code, sys.argv = (words[1], ["-c", *words[2:]]) if words[0] == "-c" else ("", words)
-    try:
+    with as_if_new(environment, said, said):
+        actions = []
+        while words[0] == "-W" and words[1] in _ACTIONS:
+            actions.append(words[1])
+            del words[:2]
+        if words[0].startswith("-") and words[0] != "-c":
+            os.execv(sys.executable, [sys.executable, *(f"-W{action}" for action in actions), *words])
+        for action in actions:
+            warnings.simplefilter(action)  # type: ignore[arg-type]
+        code, sys.argv = (words[1], ["-c", *words[2:]]) if words[0] == "-c" else ("", words)
         if code:
             exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
         else:
             sys.path.insert(0, str(Path(words[0]).resolve().parent))
             runpy.run_path(words[0], run_name="__main__")
+
+
+@contextlib.contextmanager
+def as_if_new(environment: Mapping[str, str], out: str, err: str) -> Iterator[None]:
+    """Let a forked process be as a new one: with an environment and an end of its own, and what it says in files."""
+    os.environ.clear()
+    os.environ.update(environment)
+    for path, stream in ((out, 1), (err, 2)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, stream)
+        os.close(file)
+    atexit.register(sys.stdout.flush)
+    try:
+        yield
     finally:
         atexit._run_exitfuncs()  # which multiprocessing leaves out
