@@ -11,13 +11,14 @@ Differs from FCOS: one grid instead of a pyramid, a head of one hidden layer, no
 
 import functools
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.platform.augment.op import as_float
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.evaluate.average_precision import Found, mean_average_precision
 from unlabeled.platform.evaluate.extraction import extract
@@ -25,7 +26,7 @@ from unlabeled.platform.evaluate.features import Features, encode
 from unlabeled.platform.evaluate.fitting import Fit, Loss
 from unlabeled.platform.evaluate.layers import Grid
 from unlabeled.platform.evaluate.places import flat_frames
-from unlabeled.platform.evaluate.probe import FeatureProbe, MethodProbe, Score, Subject, labelled_rows
+from unlabeled.platform.evaluate.probe import FeatureProbe, MethodProbe, ProbeConfig, Score, Subject, labelled_rows
 from unlabeled.platform.metrics import Metric, scores_of
 from unlabeled.platform.optim import AdamW, OptimizerConfig
 
@@ -56,6 +57,7 @@ class Detect(FeatureProbe, MethodProbe):
     target: ClassVar[str] = "boxes"
     sees: ClassVar[tuple[str, ...]] = ("image", "clip")
     scores: ClassVar[Mapping[str, Metric]] = scores_of("detect", "ap50")
+    unsaid: ClassVar[Mapping[str, Any]] = {**ProbeConfig.unsaid, "tuned": False}
     tuned: bool = False
     width: int = Field(default=128, ge=1)
     epochs: int = Field(default=20, ge=1)
@@ -97,8 +99,7 @@ class Detect(FeatureProbe, MethodProbe):
             del before
 
             def loss(some: Tensor, _: Draws) -> Tensor:
-                pixels = processor.put(source.tensor(some, subject.field))
-                pixels = pixels if pixels.is_floating_point() else pixels.float() / 255.0
+                pixels = as_float(processor.put(source.tensor(some, subject.field)))
                 with processor.autocast():
                     made = encode(grid, pixels, processor)
                 told = processor.put(source.tensor(some, subject.told))

@@ -11,10 +11,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unlabeled.platform.evaluate import regression
 from unlabeled.platform.evaluate.features import Features
 from unlabeled.platform.evaluate.linear import Linear
 from unlabeled.platform.evaluate.probe import FeatureProbe, Score
 from unlabeled.platform.metrics import Metric, scores_of
+
+_LONGEST = 2**14  # frames of a sound, almost three minutes of the usual hundred a second
 
 
 class Frames(FeatureProbe):
@@ -39,9 +42,20 @@ class Frames(FeatureProbe):
 
     def learn(self, train: Features) -> Score:
         """Solve the regression on all frames of ``train``."""
-        linear = Linear(l2=self.l2, tolerance=self.tolerance, max_iterations=self.max_iterations)
-        score = linear.learn(one_by_one(train))
+        score = self._linear.learn(one_by_one(train))
         return lambda test: score(one_by_one(test))
+
+    def at_size(self, items: int, classes: int) -> str:
+        """Say from how many frames on it is solved in float32, where sounds may have as many."""
+        exact = regression.KEPT // max(1, items * classes)  # frames of each
+        if exact >= _LONGEST:
+            return ""
+        said = self._linear.at_size(items * (exact + 1), classes)
+        return f"{said} where sounds have more than {exact} frames" if exact else said
+
+    @property
+    def _linear(self) -> Linear:
+        return Linear(l2=self.l2, tolerance=self.tolerance, max_iterations=self.max_iterations)
 
 
 def one_by_one(sounds: Features) -> Features:

@@ -5,6 +5,7 @@ from collections.abc import Generator, Sequence
 
 from torch import Tensor
 
+from unlabeled.platform.augment.op import as_float
 from unlabeled.platform.data import Source
 from unlabeled.platform.data.threads import read_ahead, threads_for
 from unlabeled.platform.processor import Processor
@@ -30,5 +31,4 @@ def pixels(source: Source, chunks: Sequence[Tensor], processor: Processor, field
         read_ahead(lambda rows: processor.pinned(source.tensor(rows, field)), chunks, threads)
     ) as found:
         for x in found:
-            shown = processor.put(x)
-            yield shown if shown.is_floating_point() else shown.float() / 255.0
+            yield as_float(processor.put(x))

@@ -42,6 +42,7 @@ class ProbeConfig(Variant):
         asks_method: whether it scores the whole method and not only its encoder, so that two methods may score
             differently before any training.
         scores: those of its values that reports compare, and what each is; they are logged with the probe's protocol.
+        unsaid: settings and the values at which the protocol leaves them out.
         labels: share of each class's training labels that it may see, at least one of each; a smaller share's pictures
             are among a larger one's.
     """
@@ -52,6 +53,7 @@ class ProbeConfig(Variant):
     sees: ClassVar[tuple[str, ...]] = ("image", "clip", "wave")
     asks_method: ClassVar[bool] = False
     scores: ClassVar[Mapping[str, Metric]] = scores_of("", "top1")
+    unsaid: ClassVar[Mapping[str, Any]] = {"labels": 1.0}
     labels: float = Field(default=1.0, gt=0.0, le=1.0)
 
     @classmethod
@@ -77,7 +79,7 @@ class ProbeConfig(Variant):
         settings = ", ".join(
             f"{name} {value}"
             for name, value in self.flat().items()
-            if name != "name" and (name, value) not in (("labels", 1.0), ("tuned", False))
+            if name != "name" and (name, value) not in self.unsaid.items()
         )
         return f"{self.name}@{self.version}" + (f" ({settings})" if settings else "")
 

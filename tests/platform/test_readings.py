@@ -23,6 +23,7 @@ from unlabeled.platform.evaluate import (
     Detect,
     FeatureProbe,
     Features,
+    Frames,
     KMeans,
     Linear,
     Look,
@@ -279,6 +280,15 @@ def test_what_is_done_otherwise_at_size_is_in_the_protocol(
     assert {name: text for name, text in after.items() if "linear" not in name and "kmeans" not in name} == {
         name: text for name, text in before.items() if "linear" not in name and "kmeans" not in name
     }
+
+
+def test_how_many_frames_are_solved_otherwise_is_in_the_protocol() -> None:
+    said = "solved with products in float32 to a gradient of 1e-06"
+    assert Frames().at_size(100, 10) == ""
+    assert Frames().at_size(2**20, 8) == f"{said} where sounds have more than 8 frames"
+    assert Frames().at_size(2**24, 8) == said
+    assert regression.is_exact(2**20 * 8, 8)
+    assert not regression.is_exact(2**20 * 9, 8)
 
 
 def test_detection_with_a_tuned_encoder_is_better_than_with_an_untrained_one(processor: Processor) -> None:
