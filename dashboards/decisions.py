@@ -13,7 +13,7 @@ from typing import Any, Literal
 from unlabeled.dashboards.comparisons import Comparison
 from unlabeled.dashboards.inference import Interval
 from unlabeled.dashboards.rates import Design
-from unlabeled.platform.metrics import BEST, COLLAPSE, NO_DIFFERENCE
+from unlabeled.platform.metrics import COLLAPSE, NO_DIFFERENCE
 
 Decision = Literal["held", "no difference", "smaller than claimed", "contradicted", "not decided"]
 Pairs = Mapping[tuple[str, str], Comparison]
@@ -44,8 +44,10 @@ class Judged:
 
     def of_none(self, rate: float) -> Interval:
         """Return the interval of two one-sided tests, each of ``rate`` over all looks, which shows an absence."""
-        # where a size is asked for, too large and too small could both be decided falsely, so they share the rate
-        return self.interval(rate if self.claim["at_least"] else 2 * rate, patient=True)
+        # where a size is asked for, too large and too small could both be decided falsely, so they share the rate;
+        # each end of an interval of the best has the whole rate already
+        shares = self.claim["at_least"] or self.pairs
+        return self.interval(rate if shares else 2 * rate, patient=True)
 
     def is_negligible(self, rate: float) -> bool:
         """Tell whether two one-sided tests, each of ``rate`` over all looks, show the contrast to be negligible."""
@@ -55,7 +57,7 @@ class Judged:
 
 def has_side(claim: Mapping[str, Any]) -> bool:
     """Tell whether a claim can be decided by more than what it asks."""
-    return bool(claim.get("negligible")) and claim["kind"] not in (BEST, COLLAPSE)
+    return bool(claim.get("negligible")) and claim["kind"] != COLLAPSE
 
 
 def main_decision(one: Judged, rate: float) -> Decision | None:
@@ -108,7 +110,8 @@ def _of_the_best(claim: Mapping[str, Any], pairs: Pairs, level: float) -> Interv
 
     A row is ruled out where one of the other side is shown to be higher, each by a one-sided test of ``level`` over
     the rows that the best is compared with. The true best is then ruled out at ``level`` at most. All others ruled out,
-    the best is in the set; all of the set ruled out, it is not.
+    the best is in the set; all of the set ruled out, it is not. Either end of the interval errs at ``level`` at most:
+    the best of one side is above the best of the other by no less than any row of it is.
     """
     best, others = claim["best"], [row for row in claim["among"] if row not in claim["best"]]
     each = 2 * level / (len(claim["among"]) - 1)  # pairs' intervals are two-sided

@@ -18,12 +18,12 @@ from unlabeled.dashboards.comparisons import (
     weights_of,
 )
 from unlabeled.dashboards.inference import LEVEL
-from unlabeled.dashboards.power import CHANCES, TYPICAL_SPREAD, pooled, smallest_effect
-from unlabeled.dashboards.rates import Design, rate_of_each
+from unlabeled.dashboards.power import CHANCES, TYPICAL_SPREAD, pooled, seeds_in_words, smallest_effect
+from unlabeled.dashboards.rates import MOST_SEEDS, Design, rate_of_each
 from unlabeled.dashboards.spread import LENT
 from unlabeled.dashboards.verdicts import SIDE_SHARE, Verdict
 from unlabeled.dashboards.wording import count
-from unlabeled.platform.metrics import BEST, DIFFERENCE, DOUBLE_DIFFERENCE, ORDER, unit_of
+from unlabeled.platform.metrics import BEST, DIFFERENCE, DOUBLE_DIFFERENCE, ORDER, duration, unit_of
 
 
 def detectable(record: Mapping[str, Any], runs: pd.DataFrame | None = None) -> list[str]:
@@ -106,7 +106,7 @@ def needs(judged: Sequence[Verdict], runs: pd.DataFrame, most: int) -> list[Need
     """
     done, found = counted.counted(runs), []
     have = done.groupby("row")["seed"].nunique()
-    seconds = pd.to_numeric(done["seconds"]).groupby(done["row"]).mean()
+    seconds = seconds_of(runs)
     for verdict in judged:
         if verdict.decision != "not decided":
             continue
@@ -115,10 +115,40 @@ def needs(judged: Sequence[Verdict], runs: pd.DataFrame, most: int) -> list[Need
             found.append(Need(verdict, None, {}, math.nan))
             continue
         more = {row: max(0, seeds - int(have.get(row, 0))) for row in rows_of(verdict.claim)}
-        found.append(
-            Need(verdict, seeds, more, sum(num * float(seconds.get(row, math.nan)) for row, num in more.items()))
-        )
+        found.append(Need(verdict, seeds, more, sum(num * seconds.get(row, math.nan) for row, num in more.items())))
     return found
+
+
+def seconds_of(runs: pd.DataFrame) -> dict[str, float]:
+    """Return row -> how long a run of it took on average, of rows with finished runs."""
+    done = counted.counted(runs)
+    means = pd.to_numeric(done["seconds"]).groupby(done["row"]).mean().dropna()
+    return {str(row): float(seconds) for row, seconds in means.items()}
+
+
+def open_in_words(judged: Sequence[Verdict], runs: pd.DataFrame) -> list[str]:
+    """Say how many claims are open, and which runs, and how much time of work, decide those that can be.
+
+    Args:
+        judged: verdicts of the study.
+        runs: one row per run.
+    """
+    found, seconds = needs(judged, runs, MOST_SEEDS), seconds_of(runs)
+    if not found:
+        return ["All of its claims are decided."] if judged else []
+    said = f"{len(found)} of {count(len(judged), 'claim')} {'is' if len(found) == 1 else 'are'} open"
+    can = [need for need in found if need.seeds is not None]
+    if not can:
+        return [f"{said}; as far as the runs can tell, to decide takes {seeds_in_words(None)}."]
+    more: dict[str, int] = {}  # rows that several claims need are run once
+    for need in can:
+        more |= {row: max(number, more.get(row, 0)) for row, number in need.runs.items()}
+    work = sum(number * seconds.get(row, math.nan) for row, number in more.items())
+    took = f", {duration(work)} of work," if math.isfinite(work) else ""
+    return [
+        f"{said}; about {count(sum(more.values()), 'more run')}{took} would decide {len(can)} in {CHANCES}, if "
+        "differences are what was measured: --until-decided does them."
+    ]
 
 
 def _planned(claim: Mapping[str, Any], n: int) -> Comparison:

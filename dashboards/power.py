@@ -61,7 +61,8 @@ def seeds_to_decide(
     """Return how many seeds decide a claim with ``POWER``, if the true contrast and spread are those measured.
 
     Whichever way: the contrast may be shown to lie on either side of what is asked for, or to be negligible. None where
-    no number of seeds that the design may decide with does, or where the seeds gave no spread.
+    no number of seeds that the design may decide with does, or where the seeds gave no spread. Of a claim on the best,
+    it is what tells the best of either side apart, which are the hardest to.
 
     Args:
         claim: as recorded.
@@ -70,7 +71,7 @@ def seeds_to_decide(
         main_rate: the claim's rate, over all looks, for what it asks.
         side_rate: the same for what it does not ask.
     """
-    if not compared.error > 0 or claim["kind"] == BEST:
+    if not compared.error > 0:
         return None
     mean, limit = compared.estimate / compared.spread, float(claim.get("negligible") or 0.0) / compared.spread
     bound = float(claim["at_least"]) / compared.spread
@@ -83,9 +84,12 @@ def seeds_to_decide(
         targets, one_sided = [limit], 0.0
     start = compared.n + 1 if design.fixed else max(compared.n + 1, design.first)
 
+    among = len(claim["among"]) - 1 if claim["kind"] == BEST else 0
+
     def level_of(rate: float, n: int, patient: bool = False) -> float:
         # a fixed design has no later look: what it takes is a study that declares so many seeds
-        return min(1.0, rate) if design.fixed else design.level(min(1.0, rate), n, patient)
+        level = min(1.0, rate) if design.fixed else design.level(min(1.0, rate), n, patient)
+        return min(1.0, 2 * level / among) if among else level
 
     for n in range(start, MOST_SEEDS + 1):
         freedom = max(1.0, compared.freedom * (n - 1) / max(1, compared.n - 1))
@@ -93,7 +97,7 @@ def seeds_to_decide(
         if any(power(abs(mean - target), n, level, freedom) >= POWER for target in targets):
             return n
         if limit and one_sided:
-            sided = 1 - level_of(2 * one_sided, n, True)
+            sided = 1 - level_of(one_sided if among else 2 * one_sided, n, True)
             if equivalence_power(abs(mean), limit, n, sided, freedom) >= POWER:
                 return n
     return None

@@ -91,7 +91,7 @@ def _clear_of(claim: Mapping[str, Any], decision: Decision, alone: Interval) -> 
     limit = _negligible(claim)
     if claim["kind"] == COLLAPSE:
         return f"all of it lies {'below' if decision == 'held' else 'above'} a gain of {limit}"
-    if claim["kind"] == BEST:
+    if claim["kind"] == BEST and decision != "no difference":
         return "every other row is shown to be lower" if decision == "held" else "another row is shown to be higher"
     if claim["kind"] == NO_DIFFERENCE and decision == "contradicted":
         return f"all of it lies more than {limit} from zero"
@@ -145,7 +145,7 @@ def _negligible(claim: Mapping[str, Any]) -> str:
 def _outlook(claim: Mapping[str, Any], mean: float, n: int, seeds: int | None) -> str:
     way = leaning(claim, mean)
     leans = f"the mean leans {way}" if way else "the mean leans neither way"
-    if claim["kind"] == BEST or not math.isfinite(mean):
+    if not math.isfinite(mean):
         return f"{leans.capitalize()}."
     return (
         f"{leans.capitalize()}; if the difference is what was measured, it takes {seeds_in_words(seeds)} to decide in "

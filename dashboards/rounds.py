@@ -13,7 +13,7 @@ import pandas as pd
 
 from unlabeled.dashboards import counted
 from unlabeled.dashboards.comparisons import rows_of
-from unlabeled.dashboards.detectable import Need, needs
+from unlabeled.dashboards.detectable import Need, needs, seconds_of
 from unlabeled.dashboards.verdicts import Verdict
 
 
@@ -123,10 +123,3 @@ def _seconds(found: Sequence[tuple[str, int]], runs: pd.DataFrame, at_once: int)
     typical = sum(of_row.values()) / len(of_row) if of_row else 0.0
     each = [of_row.get(row, typical) for row, _ in found]
     return max(sum(each) / max(1, min(at_once, len(each) or 1)), max(each, default=0.0))
-
-
-def seconds_of(runs: pd.DataFrame) -> dict[str, float]:
-    """Return row -> how long a run of it took on average, of rows with finished runs."""
-    done = counted.counted(runs)
-    means = pd.to_numeric(done["seconds"]).groupby(done["row"]).mean().dropna()
-    return {str(row): float(seconds) for row, seconds in means.items()}

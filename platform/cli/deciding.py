@@ -75,8 +75,9 @@ def run_until_decided(
         UserError: no claim can be decided by more seeds, a run doesn't fit, or a look can't be recorded.
     """
     from unlabeled.dashboards import frames
+    from unlabeled.dashboards.detectable import seconds_of
     from unlabeled.dashboards.looking import judged_on_record
-    from unlabeled.dashboards.rounds import next_round, seconds_of
+    from unlabeled.dashboards.rounds import next_round
     from unlabeled.platform.drive.budget import Budget
     from unlabeled.platform.drive.recorder import Outcome
     from unlabeled.platform.drive.sweep import Sweeps

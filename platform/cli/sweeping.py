@@ -100,7 +100,9 @@ def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None,
 
 
 def seeds_show(name: str, record: Mapping[str, Any], home: Path | None) -> list[str]:
-    """Say the smallest differences that a study's seeds are likely to decide, by what is logged of it at that scale.
+    """Say the smallest differences that a study's seeds are likely to decide, and what it takes to decide what is open.
+
+    Both are by what is logged of it at that scale.
 
     Args:
         name: the study's.
@@ -109,17 +111,26 @@ def seeds_show(name: str, record: Mapping[str, Any], home: Path | None) -> list[
     """
     from contextlib import suppress
 
-    from unlabeled.dashboards.detectable import detectable
+    from unlabeled.dashboards.declared import declared
+    from unlabeled.dashboards.detectable import detectable, open_in_words
     from unlabeled.platform.drive.home import find_home, has_store
 
     if has_store(find_home(home)):
-        from unlabeled.platform.track import Store, frame
+        from unlabeled.dashboards.frames import of_base
+        from unlabeled.dashboards.looking import looked
+        from unlabeled.dashboards.verdicts import judge
+        from unlabeled.platform.track import Store
 
         with suppress(UserError):  # the store is away, has no runs of it, or they can't be compared: said without them
-            runs = frame(Store(find_home(home)).runs(name))
+            store = Store(find_home(home))
+            runs = of_base(store, name, "")
             if len(runs):
-                runs = runs[(runs["profile"] == record["profile"]) & (runs["base"] == runs["base"].iloc[-1])]
-            return detectable(record, runs)
+                runs = runs[runs["profile"] == record["profile"]]
+            if runs.empty:
+                return detectable(record)
+            looks, _ = looked(store, name, record, runs)  # who is told how many are open has looked
+            judged, _ = judge(declared(record)[0], runs, looks)
+            return [*detectable(record, runs), *open_in_words(judged, runs)]
     return detectable(record)
 
 

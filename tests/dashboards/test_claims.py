@@ -89,14 +89,32 @@ def test_the_best_is_in_a_set(runs, claim, best, decision):
     assert found.decision == decision
     assert found.deciding.low < found.deciding.mean < found.deciding.high
     alike = {row: [0.80, 0.81, 0.79 + 0.001 * place] for place, row in enumerate(LOOSE)}
-    assert verdict(claim(best[0], "none", **fields), runs_with(runs, alike)).decision == "not decided"
+    for negligible, none in ((0.0, "not decided"), (0.01, "no difference")):
+        one = claim(best[0], "none", **fields, negligible=negligible)
+        assert verdict(one, runs_with(runs, alike)).decision == none
 
 
 def test_two_that_tie_for_the_best_are_not_told_apart_but_their_set_is(runs, claim):
     scores = LOOSE | {"b": [0.831, 0.844, 0.8255]}
-    for best, decision in ((["a"], "not decided"), (["a", "b"], "held"), (["none", "c"], "contradicted")):
+    for best, decision in ((["a"], "no difference"), (["a", "b"], "held"), (["none", "c"], "contradicted")):
         fields = {"kind": "best in a set", "best": best, "among": list(LOOSE)}
         assert verdict(claim(best[0], "none", **fields), runs_with(runs, scores)).decision == decision
+
+
+def test_two_that_tie_for_the_best_have_no_difference_once_that_is_shown(runs, claim):
+    random = np.random.default_rng(1)
+    values = {row: random.normal(0.8, 0.006, 12) for row in "abc"} | {"d": random.normal(0.7, 0.006, 12)}
+    fields = {"kind": "best in a set", "best": ["a"], "among": list("abcd")}
+    found = verdict(claim("a", "none", **fields), runs_with(runs, values))
+    assert found.decision == "no difference"
+    assert "two one-sided tests show it to be within 1.0 points of zero" in found.reason
+    assert verdict(claim("a", "none", **fields, negligible=0.0), runs_with(runs, values)).decision == "not decided"
+    few = verdict(claim("a", "none", **fields), runs_with(runs, {row: each[:3] for row, each in values.items()}))
+    assert few.decision == "not decided"
+    assert 3 < few.seeds_to_decide <= 12
+    assert "to decide in 4 chances in 5" in few.reason
+    better = values | {"a": values["a"] + 0.01}  # on the border of what is negligible
+    assert verdict(claim("a", "none", **fields), runs_with(runs, better)).decision != "no difference"
 
 
 @pytest.mark.parametrize(

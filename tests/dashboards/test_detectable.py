@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from unlabeled.dashboards.detectable import detectable, needs, smallest_of
+from unlabeled.dashboards.detectable import detectable, needs, open_in_words, smallest_of
 from unlabeled.dashboards.power import TYPICAL_SPREAD, pooled
 from unlabeled.dashboards.rates import rate_of_each
 from unlabeled.dashboards.verdicts import judge
 from unlabeled.platform.cli.sweeping import seeds_show
+from unlabeled.platform.metrics import duration
 from unlabeled.studies import STUDIES
 
 TOP1 = "test/linear/top1"
@@ -102,3 +103,22 @@ def test_what_is_open_says_the_runs_and_the_time_that_decide_it(record, runs, cl
             seconds = frame.groupby("row")["seconds"].mean()
             assert need.seconds == pytest.approx(sum(num * seconds[row] for row, num in need.runs.items()))
     assert all(need.seeds is None and not need.runs for need in needs(judged, frame, most=3))
+
+
+def test_what_is_open_is_said_with_its_runs_and_time_each_run_once(record, runs, claim):
+    frame = runs({"none": 0.80, "linear": 0.805, "mlp": 0.807}, spread=0.02, seconds=60.0)
+    claims = [claim(row, "none", negligible=0.0) for row in ("mlp", "linear")]
+    judged, _ = judge(record(claims=claims), frame)
+    found = needs(judged, frame, most=40)
+    assert all(need.seeds for need in found)
+    assert len(found) == 2
+    more = sum(need.runs[row] for need, row in zip(found, ("mlp", "linear"), strict=True))
+    more += max(need.runs["none"] for need in found)
+    (said,) = open_in_words(judged, frame)
+    assert said.startswith(f"2 of 2 claims are open; about {more} more runs, {duration(60.0 * more)} of work,")
+    assert "would decide 2 in 4 chances in 5" in said
+    apart = runs({"none": 0.80, "linear": 0.9, "mlp": 0.9})
+    assert open_in_words(judge(record(claims=claims), apart)[0], apart) == ["All of its claims are decided."]
+    alike = runs({"none": 0.80, "linear": 0.80, "mlp": 0.80}, spread=0.05)
+    (said,) = open_in_words(judge(record(claims=claims[:1]), alike)[0], alike)
+    assert said.startswith("1 of 1 claim is open; ")
