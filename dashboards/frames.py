@@ -151,12 +151,13 @@ def read_from(store: Store, study: str, base: str = "") -> Logged | None:
     return Logged(_record(store, table), table, _epochs(store, table), _pictures(store, table))
 
 
-def of_base(store: Store, study: str, digest: str) -> pd.DataFrame:
-    """Return a study's runs around one base, as :func:`read` does; a frame without rows where none has begun."""
+def of_base(store: Store, study: str, digest: str = "") -> pd.DataFrame:
+    """Return a study's runs around one base, by default the newest; a frame without rows where none has begun."""
     table = frame(store.runs(study))
-    if digest not in set(table.get("base", ())):
+    bases = table.get("base", pd.Series(dtype=object))
+    if table.empty or (digest and digest not in set(bases)):
         return table[:0]
-    return _linked(store, _of_base(table, digest))
+    return _linked(store, _of_base(table, digest or str(bases.iloc[-1])))
 
 
 @contextmanager

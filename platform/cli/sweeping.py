@@ -123,7 +123,7 @@ def seeds_show(name: str, record: Mapping[str, Any], home: Path | None) -> list[
 
         with suppress(UserError):  # the store is away, has no runs of it, or they can't be compared: said without them
             store = Store(find_home(home))
-            runs = of_base(store, name, "")
+            runs = of_base(store, name)
             if len(runs):
                 runs = runs[runs["profile"] == record["profile"]]
             if runs.empty:
