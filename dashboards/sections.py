@@ -23,7 +23,12 @@ SHOWN_SETTINGS = {
     "batch_size": "batch size",
     "precision": "precision",
 }
-COMPUTED = {"precision": "precisions", "device": "devices", "cpu_capability": "vector instructions"}
+COMPUTED = {
+    "precision": "precisions",
+    "device": "devices",
+    "cpu_capability": "vector instructions",
+    "compiler": "compilers",
+}
 """What was found on the machine, and can move a result: it is logged as ``environment:NAME``."""
 COSTS = {
     "train/images_per_second": "images per second",

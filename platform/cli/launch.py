@@ -88,6 +88,12 @@ def launched(
         typer.Option(help="Threads of a run or worker that read ahead; 0 none.", show_default="what does good"),
     ] = None,
     loaders: Annotated[int, typer.Option(help="Cores of other nodes that read for each run or worker.")] = 0,
+    compile_: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Train through encoders compiled by torch, for GPUs: same numbers but rounding."
+        ),
+    ] = False,
     retries: Annotated[int, typer.Option(help="Restarts of a run whose process or node was lost.")] = 2,
     address: Annotated[str | None, typer.Option(help="Ray cluster to use.", show_default="one of its own")] = None,
 ) -> Launch:
@@ -101,7 +107,7 @@ def launched(
     use_data_root(data_root)
     fields: dict[str, Any] = {"workers": workers, "min_workers": min_workers, "max_concurrent": max_concurrent}
     fields |= {"gpus_per_run": gpus_per_run, "retries": retries, "address": address}
-    fields |= {"loader_threads": loader_threads, "loaders": loaders}
+    fields |= {"loader_threads": loader_threads, "loaders": loaders, "compile": compile_}
     if cpus_per_run is not None:
         fields["cpus_per_run"] = cpus_per_run
     changes = weights_of_runs(parse_changes(set_, micro_batch), home)

@@ -5,14 +5,12 @@ is a function of (seed, step), so it is the same whoever reads it, and when one 
 """
 
 import contextlib
-import functools
 import itertools
 import logging
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,12 +18,9 @@ from torch import Tensor
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, data_root
-from unlabeled.platform.data.threads import loader_threads
 from unlabeled.platform.drive.parcel import packed, unpacked
-from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train.ahead import reading_elsewhere
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.stored import Stored
@@ -34,14 +29,6 @@ PATIENCE_SECONDS = 60.0  # that a batch may take elsewhere before it is read her
 REST_SECONDS = 30.0  # before a loader is started in the place of one that was lost
 
 logger = logging.getLogger(__name__)
-
-
-@contextlib.contextmanager
-def reading(resources: Resources) -> Iterator[None]:
-    """Let runs on this thread read ahead with a run's share of the resources."""
-    loaders = functools.partial(Loaders, count=resources.loaders) if resources.loaders else None
-    with loader_threads(resources.loader_threads), reading_elsewhere(loaders):
-        yield
 
 
 class Loaders:

@@ -24,6 +24,7 @@ class Resources(Settings):
         loader_threads: threads of a run or worker that read its batches ahead; 0 reads each when it is needed, None
             goes by its cores and by where the data lie.
         loaders: cores of other nodes that read batches for each run or worker, where its own can't keep up.
+        compile: whether to train through compiled encoders: the same numbers but for rounding.
         address: a Ray cluster to use; None is the one that this process was started in as a job, or one of its own.
         profile_steps: how many steps of a run to profile; None profiles none.
     """
@@ -36,6 +37,7 @@ class Resources(Settings):
     retries: int = Field(default=2, ge=0)
     loader_threads: int | None = Field(default=None, ge=0)
     loaders: int = Field(default=0, ge=0)
+    compile: bool = False
     address: str | None = None
     profile_steps: int | None = Field(default=None, ge=1)
 

@@ -17,10 +17,10 @@ import torch
 from unlabeled.platform.drive.cluster import cluster
 from unlabeled.platform.drive.cores import usable_cores
 from unlabeled.platform.drive.display import Display
-from unlabeled.platform.drive.loaders import reading
 from unlabeled.platform.drive.recorder import Outcome, Recorder
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.drive.room import growing, nodes
+from unlabeled.platform.drive.share import share_of
 from unlabeled.platform.drive.trial import packed, trial
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.errors import UserError
@@ -29,7 +29,6 @@ from unlabeled.platform.train.built import check_built
 from unlabeled.platform.train.events import Event, Failed
 from unlabeled.platform.train.execution import execute_safely
 from unlabeled.platform.train.loaded import data_of, load_other
-from unlabeled.platform.train.profiled import ask
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -71,7 +70,6 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
     is_given = "cpus_per_run" in resources.model_fields_set  # the default is a core of a cluster, not of this process
     threads = resources.cpus_per_run if is_given else torch.get_num_threads()
     torch.set_num_threads(min(threads, usable_cores()))
-    ask(resources.profile_steps)
     with cluster(resources) if several else contextlib.nullcontext(resources) as given, recorder, display:
         for number in _in_turn(recorder, display):
             run, trained = recorder.planned[number].config, recorder.trained(number)
@@ -80,7 +78,7 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
                 if several:
                     execute_on_workers(run, recorder.home, given, report, trained)
                 else:
-                    with reading(given):
+                    with share_of(given):
                         is_whole = execute_safely(run, recorder.home, given.gpus_per_run, report, trained)
                     if not is_whole:
                         recorder.give_up("the GPU failed, and this process with it; the same command does the others")

@@ -12,12 +12,11 @@ import torch
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive import parcel
-from unlabeled.platform.drive.loaders import reading
 from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.share import share_of
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.train.events import Event
 from unlabeled.platform.train.execution import execute_safely
-from unlabeled.platform.train.profiled import ask
 
 # A pruned run's checkpoint may still be on its way to the disk when Tune wants its thread to end; after 2 s it would
 # give up, and lose the trial that was to be next in this process.
@@ -53,8 +52,7 @@ def trial(config: Mapping[str, Any]) -> None:
         execute_on_workers(run, home, resources, report, trained)
     else:
         torch.set_num_threads(resources.cpus_per_run)
-        ask(resources.profile_steps)
-        with reading(resources):
+        with share_of(resources):
             is_whole = execute_safely(run, home, resources.gpus_per_run, report, trained)
         if not is_whole:
             os._exit(1)  # Tune has taken the report by then; ending in order would ask the GPU once more

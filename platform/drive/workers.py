@@ -22,9 +22,9 @@ import torch
 from unlabeled.platform import collective
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.drive.loaders import reading
 from unlabeled.platform.drive.parcel import packed, unpacked
 from unlabeled.platform.drive.resources import Resources
+from unlabeled.platform.drive.share import share_of
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import check_fits
@@ -32,7 +32,6 @@ from unlabeled.platform.train.events import Event, Failed, Finished, Noted, Repo
 from unlabeled.platform.train.execution import execute
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import NonFiniteLossError
-from unlabeled.platform.train.profiled import ask
 
 _QUICK = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -171,7 +170,6 @@ def _work(given: Mapping[str, Any]) -> None:
     run: RunConfig = config["run"]
     resources: Resources = config["resources"]
     torch.set_num_threads(resources.cpus_per_run)
-    ask(resources.profile_steps)
     own = _connect(config["inbox"]) if collective.rank() == 0 else _say_nothing
     with forwarding_warnings(own) as report:
         try:
@@ -181,7 +179,7 @@ def _work(given: Mapping[str, Any]) -> None:
                 report(Noted(f"{training} of {offered} workers train: the run can't be shared by {offered}"))
             if collective.go_on_with(training, _TIMEOUT):
                 processor = Processor.here(run.precision, resources.gpus_per_run)
-                with reading(resources):
+                with share_of(resources):
                     execute(run, data, config["home"], processor, report, config["trained"])
         except (NonFiniteLossError, UserError) as error:  # the same on all workers; another try would end the same way
             report(Failed(f"{type(error).__name__}: {error}"))

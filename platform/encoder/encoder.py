@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,10 @@ class Encoder(nn.Module, ABC):
     Attributes:
         dim: width of the feature vector.
         channels: of the grid and the tokens.
+        compiled: names of the methods from tensors to tensors that training goes through, and that may be compiled.
     """
+
+    compiled: ClassVar[tuple[str, ...]] = ("maps",)
 
     def __init__(self, dim: int, channels: int | None = None) -> None:
         super().__init__()

@@ -67,6 +67,8 @@ class ViT(StandardisingEncoder):
         shows_attention: whether :meth:`attention` can be taken, from a class token.
     """
 
+    compiled = ("maps", "visible")
+
     def __init__(
         self, pictures: PictureFormat, model: Any, fits: Callable[[int], object], dim: int | None = None
     ) -> None:

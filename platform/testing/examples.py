@@ -39,10 +39,10 @@ def settings_of(example: Example) -> dict[str, MethodConfig]:
 
 
 class Exact(Processor):
-    """A CPU that computes in float64: in float32, where sums are long, rounding would hide mistakes."""
+    """A device, by default the CPU, that computes in float64: in float32, where sums are long, rounding hides much."""
 
-    def __init__(self) -> None:
-        super().__init__(torch.device("cpu"), "fp32")
+    def __init__(self, device: torch.device | None = None) -> None:
+        super().__init__(device or torch.device("cpu"), "fp32")
 
     def layout(self, x: Tensor) -> Tensor:
         """Widen the views."""

@@ -16,6 +16,7 @@ from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive import parcel
 from unlabeled.platform.testing.examples import Exact
 from unlabeled.platform.testing.processes import run_together
+from unlabeled.platform.train.compiled import compiling
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import Training
 
@@ -45,26 +46,30 @@ def trained(run: RunConfig) -> dict[str, dict[str, Tensor]]:
     return {"first loss": loss, "first gradient": gradients, "first state": state, "last state": last, "logs": logs}
 
 
-def results(runs: Mapping[str, RunConfig]) -> Results:
-    """Train runs, by name."""
-    return {name: trained(run) for name, run in runs.items()}
+def results(runs: Mapping[str, RunConfig], backend: str | None = None) -> Results:
+    """Train runs, by name; through encoders that a backend of torch's compiler made, if one is named."""
+    with compiling(backend):
+        return {name: trained(run) for name, run in runs.items()}
 
 
-def results_of_two(runs: Mapping[str, RunConfig], folder: Path, options: Sequence[str] = ()) -> list[Results]:
+def results_of_two(
+    runs: Mapping[str, RunConfig], folder: Path, options: Sequence[str] = (), backend: str | None = None
+) -> list[Results]:
     """Train runs on two real gloo workers; return what each of them found.
 
     Args:
         runs: by name.
         folder: an empty one.
         options: of Python.
+        backend: as in :func:`results`.
     """
     (folder / "runs").write_text(parcel.packed(dict(runs)))
-    call = f"from {__name__} import main; main({{}}, 2, {str(folder)!r})"
+    call = f"from {__name__} import main; main({{}}, 2, {str(folder)!r}, {backend!r})"
     run_together([(*options, "-c", call.format(number)) for number in range(2)])
     return [torch.load(folder / f"{number}.pt") for number in range(2)]
 
 
-def main(own_rank: int, workers: int, place: str) -> None:
+def main(own_rank: int, workers: int, place: str, backend: str | None = None) -> None:
     """Train as one of the workers."""
     folder = Path(place)
     torch.set_num_threads(1)
@@ -76,5 +81,5 @@ def main(own_rank: int, workers: int, place: str) -> None:
         timeout=timedelta(minutes=10),  # a dead partner is noticed
     )
     runs: Mapping[str, RunConfig] = parcel.unpacked((folder / "runs").read_text())
-    torch.save(results(runs), folder / f"{own_rank}.pt")
+    torch.save(results(runs, backend), folder / f"{own_rank}.pt")
     dist.destroy_process_group()

@@ -121,7 +121,9 @@ class _Execution:
         elif kept is not None:
             self._take_over(kept)
         self.spoke_at = time.monotonic()
-        report(Started(_environment(processor), self.training.step, list(self.epochs)))
+        report(
+            Started(_environment(processor, self.training.compiler or "none"), self.training.step, list(self.epochs))
+        )
 
     def to_the_end(self) -> None:
         with self.saver or contextlib.nullcontext():
@@ -256,12 +258,13 @@ def _check_same(seen: float, what: str, processor: Processor) -> None:
         raise UserError(f"workers see {what}: {[int(each) for each in everywhere]}; give a --home that all nodes share")
 
 
-def _environment(processor: Processor) -> dict[str, str]:
+def _environment(processor: Processor, compiler: str) -> dict[str, str]:
     return {
         "processor": processor.name,
         "device": processor.device.type,
         "precision": processor.precision,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),  # rounding differs between them
+        "compiler": compiler,
         "threads": str(torch.get_num_threads()),
         "workers": str(collective.world_size()),
         "host": socket.gethostname(),

@@ -30,6 +30,7 @@ from unlabeled.platform.train.ahead import others_for, read_steps
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.built import build_method, check_fits, check_method
 from unlabeled.platform.train.checkpoint import State
+from unlabeled.platform.train.compiled import CompiledEncoders
 from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.meter import EpochMeter
 from unlabeled.platform.train.metric_names import of_logs
@@ -69,6 +70,7 @@ class Training:
         self._forward: nn.Module = self.method
         if collective.world_size() > 1:
             synchronise(self.method)
+        self._compiled = CompiledEncoders(self.method)
         if collective.world_size() > 1 and run.micro_batch is None:
             self._forward = DistributedDataParallel(self.method, gradient_as_bucket_view=True, **_OWN_BUFFERS)
         self.optimizer = run.optimizer.build(self.method, self.method.groups())
@@ -78,6 +80,11 @@ class Training:
         self.total_steps = run.epochs * self.steps_per_epoch
         self.step = 0
         self.meter = EpochMeter()
+
+    @property
+    def compiler(self) -> str | None:
+        """Which of torch's compilers made the encoders that it trains through; None where they are as they were."""
+        return self._compiled.backend
 
     @property
     def epoch(self) -> int:
@@ -166,7 +173,7 @@ class Training:
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = learning_rate * rate
         self.optimizer.zero_grad(set_to_none=True)
-        with keyed_only(run.method.name, self.processor.device):
+        with keyed_only(run.method.name, self.processor.device), self._compiled.in_use():
             result = self._gradients_of_parts(stored) if run.micro_batch else self._gradients_of_whole(stored)
         agree(self.method)
         self.method.before_step(self.step / self.total_steps)

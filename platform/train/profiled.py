@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,24 @@ COSTLIEST = 10  # operations that are listed
 TRACE, TABLE = "trace.json.gz", "profile.txt"
 
 _OFF = contextlib.nullcontext()
-_asked: int | None = None
+_asked: ContextVar[int | None] = ContextVar("asked", default=None)
 _now: "_Clock | None" = None
 
 
-def ask(count: int | None) -> None:
-    """Let runs of this process profile so many steps, or none."""
-    global _asked
-    _asked = count
+@contextlib.contextmanager
+def profiling(count: int | None) -> Iterator[None]:
+    """Let runs on this thread profile so many steps, or none."""
+    before = _asked.set(count)
+    try:
+        yield
+    finally:
+        _asked.reset(before)
 
 
 def as_asked(steps: Iterator[int], device: torch.device, folder: Path, say: Callable[[str], None]) -> Iterator[int]:
     """Yield what ``steps`` yields, :func:`profiled` where that was asked for."""
-    return steps if _asked is None else profiled(steps, _asked, device, folder, say)
+    asked = _asked.get()
+    return steps if asked is None else profiled(steps, asked, device, folder, say)
 
 
 def part(name: str) -> AbstractContextManager[object]:

@@ -18,7 +18,7 @@ from unlabeled.platform.train.events import Event, Finished, Noted
 from unlabeled.platform.train.execution import execute
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import Training
-from unlabeled.platform.train.profiled import PARTS, TABLE, TRACE, WARM_UP, as_asked, ask, part
+from unlabeled.platform.train.profiled import PARTS, TABLE, TRACE, WARM_UP, as_asked, part, profiling
 
 CPU = torch.device("cpu")
 
@@ -105,11 +105,8 @@ def test_parts_are_nothing_where_nobody_asks() -> None:
 def test_a_run_that_is_asked_to_says_it_and_keeps_it_among_its_files(tmp_path: Path) -> None:
     events: list[Event] = []
     quick = a_run().with_field("evaluation.final", []).with_field("evaluation.tsne_images", 0)
-    ask(2)
-    try:
+    with profiling(2):
         execute(quick, data_of(quick), tmp_path, Processor(CPU, "fp32"), events.append)
-    finally:
-        ask(None)
     (told,) = [event.text for event in events if isinstance(event, Noted)]
     assert "where the time of 2 steps went" in told
     assert isinstance(events[-1], Finished)
