@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unlabeled.platform.drive import awaited
 from unlabeled.platform.drive.address import asked, check_answers, make_token, remedy
 from unlabeled.platform.drive.cores import usable_cores
 from unlabeled.platform.drive.resources import Resources
@@ -51,6 +52,7 @@ def _interrupt(number: int, frame: Any) -> None:
 def _join(resources: Resources) -> Resources:
     address, named_by = asked(resources)
     own = address == "local"
+    awaited.awaits("starting Ray" if own else f"joining the Ray cluster{f' at {address}' if address else ''}")
     if own:
         settings: dict[str, Any] = {"include_dashboard": False, "num_cpus": usable_cores(), **_short_place()}
         make_token()
@@ -68,6 +70,7 @@ def _join(resources: Resources) -> Resources:
     there = nodes()
     resources = with_gpus(resources, there)
     check_room(resources, there)
+    awaited.awaits("waiting for the first worker, which loads PyTorch")
     return resources
 
 

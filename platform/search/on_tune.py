@@ -23,7 +23,7 @@ def search_on_tune(course: Course, resources: Resources) -> None:
         UserError: no point can be trained, or a run needs more than the cluster has.
     """
     lost = functools.partial(course.take, lost=True)
-    with cluster(resources) as given, course.recorder, course.display:
+    with course.display, cluster(resources) as given, course.recorder:
         try:
             fit(course.recorder, given, course.next, course.take, lost=lost, scheduler=_stopping(course))
         finally:

@@ -87,6 +87,7 @@ class SearchDisplay(Display):
     def pruned(self, name: str, epoch: int) -> None:
         """Say that a trial was stopped."""
         self._active.pop(name, None)
+        self._pace.ended(name, 0.0)  # as long as it was seen to go on
         self.done += 1
         self._say(f"{self._place()} {escape(name)} [dim]pruned after epoch {epoch}[/]{self._after()}")
 
@@ -98,7 +99,7 @@ class SearchDisplay(Display):
         self.done += 1
         if isinstance(event, Failed):
             self.failed += 1
-            self._say(f"{self._place()} {escape(name)} [red]failed[/]: {escape(event.reason)}")
+            self._say(f"{self._place()} {escape(name)} [red]failed[/]: {escape(event.reason)}", matters=True)
             return
         value = event.metrics.get(self.measure)
         score = "" if value is None else f" {self.measure} [bold]{unit_of(self.measure).value(value)}[/],"
@@ -109,4 +110,4 @@ class SearchDisplay(Display):
         return f"[dim]{self.done}/{self.total}[/]"
 
     def _after(self) -> str:
-        return f"; best so far {escape(self.best)}" if self.best else ""
+        return f"{f'; best so far {escape(self.best)}' if self.best else ''}{self._left()}"
