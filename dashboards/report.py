@@ -159,8 +159,9 @@ def verdict_frame(judged: list[Verdict]) -> pd.DataFrame:
     columns = ["statement", "source", "kind", "measure", "higher", "lower", "at_least", "negligible", "published"]
     columns += ["decision", "direction", "size", "reason", "n", "difference", "low", "high", "deciding_low"]
     columns += ["deciding_high", "level", "published_difference", "p", "effect_size", "spread", "freedom", "model"]
-    columns += ["seeds_to_decide"]
-    read = ("decision", "direction", "size", "reason", "level", "p", "effect_size", "spread", "freedom", "model")
+    columns += ["seeds_to_decide", "label"]
+    read = ["decision", "direction", "size", "reason", "level", "p", "effect_size", "spread", "freedom", "model"]
+    read += ["label"]
     lines = [
         {**verdict.claim, **asdict(verdict.difference), **{name: getattr(verdict, name) for name in read}}
         | {"difference": verdict.difference.mean, "seeds_to_decide": verdict.seeds_to_decide}

@@ -32,7 +32,7 @@ from unlabeled.platform import cli
 from unlabeled.platform.cli import launch, options, run, search, study
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DATASETS, DataConfig
-from unlabeled.platform.drive import sweep
+from unlabeled.platform.drive import awaited, sweep
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.search import strategy
@@ -63,6 +63,7 @@ def unlabeled(
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
     monkeypatch.setenv("UNLABELED_DATA", str(Path.cwd() / "data"))
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(awaited, "SAY_AFTER_SECONDS", float("inf"))  # it depends on how busy the machine is
 
     def call(*arguments: str | Path) -> Answer:
         monkeypatch.setattr(sys, "argv", ["unlabeled", *map(str, arguments)])
@@ -259,11 +260,13 @@ def test_a_run_ends_in_a_report_and_its_own_config_is_the_same_run(
     first = unlabeled("run", "simclr", "--config", write_config(small_run), "--home", home)
     assert first.code == 0, first
     page = home / "reports" / "runs" / "index.html"
-    assert first.out.splitlines() == [
+    *said, best = first.out.splitlines()
+    assert said == [
         f"runs: 0 of 1 runs are done, 1 to do; home {home}",
         "1 finished, 0 failed, 0 were done before",
-        f"report: {page}",
+        f"report    {page.as_uri()}",
     ]
+    assert re.fullmatch(r"best      simclr, test/linear/top1 \d+\.\d % of 1 seed; untrained \d+\.\d %", best)
     lines = r"simclr seed 0: started\n1/1 simclr seed 0 test/linear/top1 \d+\.\d %, \d+ s\n"
     assert re.fullmatch(lines, first.err), "no escape codes, no table"
     assert "What do single runs give?" in page.read_text()

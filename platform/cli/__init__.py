@@ -11,6 +11,7 @@ import typer
 
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.cli import data, fields, look, probe, run, search, send, study, submit
+from unlabeled.platform.drive import awaited
 from unlabeled.platform.errors import UserError
 
 _MISUSE: Any = typer.BadParameter.__base__  # click's UsageError, which typer has from click or a copy, by its version
@@ -51,7 +52,10 @@ app.command(context_settings={"ignore_unknown_options": True})(submit.submit)
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     try:
-        code = app(prog_name="unlabeled", standalone_mode=False)
+        try:
+            code = app(prog_name="unlabeled", standalone_mode=False)
+        finally:
+            awaited.end()
     except UserError as error:
         print(f"unlabeled: {error}", file=sys.stderr)
         code = 2

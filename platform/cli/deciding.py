@@ -163,9 +163,6 @@ def _say_end(
 
     open_ = [one for one in judged if one.decision == "not decided"]
     print(f"\n{len(judged) - len(open_)} of {count(len(judged), 'claim')} decided, after {duration(time.spent)}")
-    width = max((len(one.decision) for one in judged), default=0)
-    for one in judged:
-        _say(one.claim["statement"], f"  {one.decision:{width}}  ")
     if not open_:
         return
     if is_spent:

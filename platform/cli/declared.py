@@ -5,7 +5,9 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TextIO
+
+import typer
 
 from unlabeled.platform.errors import lookup
 from unlabeled.platform.metrics import OURS
@@ -13,9 +15,9 @@ from unlabeled.platform.metrics import OURS
 _WIDEST = 100  # of a line of text, which reads badly when it is longer
 
 
-def say_json(value: Any) -> None:
+def say_json(value: Any, out: TextIO | None = None) -> None:
     """Print a value for a program."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=False), file=out or sys.stdout)
 
 
 def say_list(entries: Iterable[tuple[str, str, str]]) -> None:
@@ -28,9 +30,12 @@ def say_list(entries: Iterable[tuple[str, str, str]]) -> None:
             say_beside("", more, indent)
 
 
-def say_beside(name: str, words: str, indent: int) -> None:
-    """Print words beside a name; on a terminal they are broken into lines that all begin at ``indent``."""
-    print("\n".join(_lines(f"{name:{indent - 1}} ", words, indent)))
+def say_beside(name: str, words: str, indent: int, color: str | None = None) -> None:
+    """Print words beside a name, in color; on a terminal they are broken into lines that all begin at ``indent``."""
+    lines = _lines(f"{name:{indent - 1}} ", words, indent)
+    if color is not None and lines[0].startswith(name):
+        lines[0] = typer.style(name, fg=color) + lines[0][len(name) :]
+    print("\n".join(lines))
 
 
 def say_text(words: str) -> None:

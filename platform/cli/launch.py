@@ -1,22 +1,26 @@
 """What every command that starts runs is asked alike: what to change, where to keep it, on what and how wide to run."""
 
+import contextlib
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, TextIO
 
 import typer
 
 from unlabeled.platform.cli.options import (
     DataRoot,
     Home,
+    Json,
     Set,
     parse_changes,
     use_data_root,
     weights_of_runs,
 )
+from unlabeled.platform.drive import awaited
 
 if TYPE_CHECKING:
     from unlabeled.platform.drive.resources import Resources
@@ -32,11 +36,13 @@ class Launch:
         changes: path of a field -> the value that it is set to.
         home: folder of runs, store and reports; None is the one that the environment names.
         resources: where and how wide runs go.
+        json: takes the answer for programs; None where people read it. All words go to stderr then.
     """
 
     changes: dict[str, Any]
     home: Path | None
     resources: "Resources"
+    json: TextIO | None = None
 
 
 def starts_runs(command: Callable[Concatenate[Launch, Own], None]) -> Callable[..., None]:
@@ -50,7 +56,8 @@ def starts_runs(command: Callable[Concatenate[Launch, Own], None]) -> Callable[.
     @functools.wraps(command)
     def with_options(**given: Any) -> None:
         launch = launched(**{name: given.pop(name) for name in shared})
-        command(launch, **given)  # type: ignore[call-arg]  # typer gives each argument by its name
+        with contextlib.redirect_stdout(sys.stderr) if launch.json else contextlib.nullcontext():
+            command(launch, **given)  # type: ignore[call-arg]  # typer gives each argument by its name
 
     parameters = [*own, *shared.values()]
     with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -96,12 +103,16 @@ def launched(
     ] = False,
     retries: Annotated[int, typer.Option(help="Restarts of a run whose process or node was lost.")] = 2,
     address: Annotated[str | None, typer.Option(help="Ray cluster to use.", show_default="one of its own")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say how it ended, and what went wrong.")] = False,
+    json_: Json = False,
 ) -> Launch:
     """Read the options; runs of this process, and of those that it starts, find their data in ``data_root``.
 
     Raises:
         UserError: one has a value that it can't have.
     """
+    awaited.be_quiet(quiet)
+    awaited.awaits("loading PyTorch")
     from unlabeled.platform.drive.resources import Resources
 
     use_data_root(data_root)
@@ -111,4 +122,4 @@ def launched(
     if cpus_per_run is not None:
         fields["cpus_per_run"] = cpus_per_run
     changes = weights_of_runs(parse_changes(set_, micro_batch), home)
-    return Launch(changes, home, Resources.checked(**fields))
+    return Launch(changes, home, Resources.checked(**fields), sys.stdout if json_ else None)

@@ -66,7 +66,7 @@ def run(
         raise UserError(
             "no step was profiled: this run is done; give it another seed (--set seed=1), or another --home"
         )
-    finish(study.name, outcome, launch.home)
+    finish(study.name, outcome, launch.home, launch.json)
 
 
 def read_config(path: Path) -> "RunConfig":

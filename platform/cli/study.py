@@ -90,9 +90,9 @@ def study_run(
         return
     if until_decided:
         outcome = run_until_decided(study, base, profile, launch.home, launch.resources, most, seconds)
-        finish(study.name, outcome, launch.home)
+        finish(study.name, outcome, launch.home, launch.json)
         return
     from unlabeled.platform.drive.sweep import run_on_tune
 
     outcome = sweep(study, base, profile, launch.home, launch.resources, run_on_tune)
-    finish(study.name, outcome, launch.home)
+    finish(study.name, outcome, launch.home, launch.json, again=name)

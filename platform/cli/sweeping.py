@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from unlabeled.platform.cli.declared import say_json
 from unlabeled.platform.cli.index import peek
+from unlabeled.platform.drive import awaited
 from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def start(
     take_sigterm_as_ctrl_c()
     base = resolved(base, resources)
     planned = study.runs(base, profile)
+    awaited.awaits("checking the runs and their data")
     check_runs(planned, resources)
     return base, planned, make_home(home)
 
@@ -63,10 +66,13 @@ def recording(
     """Return what takes down a study's runs, and what shows them."""
     from unlabeled.platform.drive.display import Display
     from unlabeled.platform.drive.recorder import Recorder
+
+    awaited.awaits("opening the store")
     from unlabeled.platform.track import Store
 
     recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)), budget)
-    return recorder, Display(len(recorder.unfinished()), study.measure)
+    todo = [planned[number] for number in recorder.unfinished()]
+    return recorder, Display(len(todo), study.measure, runs=todo)
 
 
 def say_done(recorder: "Recorder", place: Path) -> None:
@@ -140,16 +146,31 @@ def check_name(what: str, among: str, name: str) -> None:
         lookup(what, name, known[among])
 
 
-def finish(name: str, outcome: "Outcome", home: Path | None) -> None:
-    """Write the report, say where it lies, and leave with the exit code that tells how it went."""
+def finish(name: str, outcome: "Outcome", home: Path | None, json: TextIO | None = None, again: str = "") -> None:
+    """Write the report, say what it answers and where it lies, and leave with the exit code that tells how it went.
+
+    Args:
+        name: of the study.
+        outcome: how its runs went.
+        home: where its runs are.
+        json: takes the answer for programs, where it is asked for.
+        again: how a command names the study; nothing where no more seeds can be asked for.
+    """
     from unlabeled.dashboards.publish import publish
+    from unlabeled.platform.cli.ending import answered, next_steps, say_answer
 
     leave_if_stopped(outcome)
+    awaited.awaits("writing the report")
+    found = answered(publish(name, home))
+    awaited.end()
     elsewhere = f", {outcome.elsewhere} were done by other drivers meanwhile" if outcome.elsewhere else ""
     print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before{elsewhere}")
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"report: {publish(name, home)}")
+    say_answer(found, list(next_steps(found, again)) if again else ())
+    if json is not None:
+        counts = {what: getattr(outcome, what) for what in ("finished", "failed", "skipped", "elsewhere")}
+        say_json({"name": name, **counts, "notes": outcome.notes, **found}, json)
     if outcome.failed:
         print(
             f"failed runs: {outcome.failed}; the report gives the reasons, and the same command tries them again",

@@ -70,7 +70,7 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
     is_given = "cpus_per_run" in resources.model_fields_set  # the default is a core of a cluster, not of this process
     threads = resources.cpus_per_run if is_given else torch.get_num_threads()
     torch.set_num_threads(min(threads, usable_cores()))
-    with cluster(resources) if several else contextlib.nullcontext(resources) as given, recorder, display:
+    with display, cluster(resources) if several else contextlib.nullcontext(resources) as given, recorder:
         for number in _in_turn(recorder, display):
             run, trained = recorder.planned[number].config, recorder.trained(number)
             report = functools.partial(recorder.take, display, number)
@@ -123,14 +123,15 @@ class Sweeps:
         """Do the runs."""
         if not recorder.unfinished():
             return recorder.outcome
-        if self._joined is None:
-            self._joined = self._stack.enter_context(cluster(self.resources))
         self._number += 1
         ask, take = functools.partial(_next, recorder, display), functools.partial(recorder.take, display)
-        with recorder, display:
-            fit(recorder, self._joined, ask, take, name=f"{os.getpid()}-{self._number}")
-            if not recorder.is_over:
-                recorder.interrupt()
+        with display:
+            if self._joined is None:
+                self._joined = self._stack.enter_context(cluster(self.resources))
+            with recorder:
+                fit(recorder, self._joined, ask, take, name=f"{os.getpid()}-{self._number}")
+                if not recorder.is_over:
+                    recorder.interrupt()
         return recorder.outcome
 
 

@@ -198,7 +198,7 @@ def test_a_job_runs_its_snapshot_is_stopped_and_goes_on_when_submitted_again(
     again = server.unlabeled("submit", "study", STUDY, "--address", server.address, *rest)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "goes on after step" in again.stdout
-    assert f"report: {home}/reports/{STUDY}/index.html" in again.stdout
+    assert f"report    file://{home}/reports/{STUDY}/index.html" in again.stdout
     after = frames.runs(STUDY, home)
     assert after["status"].tolist() == ["FINISHED"] * 3
     assert set(runs["run_id"]) <= set(after["run_id"])

@@ -47,7 +47,7 @@ def test_a_study_runs_is_reported_is_not_run_again_and_gives_the_numbers_of_runs
     assert first.returncode == 0, first.stderr
     assert "6 finished, 0 failed, 0 were done before" in first.stdout
     page = home / "reports" / STUDY / "index.html"
-    assert f"report: {page}" in first.stdout
+    assert f"report    {page.as_uri()}" in first.stdout
     assert "Does a projection head help" in page.read_text()
     assert "Traceback" not in first.stderr
     runs = frames.runs(STUDY, home)
