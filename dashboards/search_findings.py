@@ -14,7 +14,7 @@ from unlabeled.dashboards.inference import Interval, PairedDifference, mean_inte
 from unlabeled.dashboards.search_trials import IMAGES_SEEN, Parameter, listed, of_stage
 from unlabeled.dashboards.wording import count, plain, probability
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.metrics import Unit, unit_of
+from unlabeled.platform.metrics import Unit, metric_of, unit_of
 
 NOTHING = pd.Series(dtype="float64", index=pd.Index([], dtype="int64"))
 
@@ -58,6 +58,19 @@ class Tested:
     def unit(self) -> Unit:
         """How its values are read."""
         return unit_of(self.metric)
+
+    @property
+    def better(self) -> str:
+        """Which of the two did better, in a phrase; nothing where no seed has both."""
+        mean, interval = self.difference.interval.mean, self.difference.interval
+        if self.difference.n == 0:
+            return ""
+        if mean == 0:
+            return "the winner and the default did alike"
+        is_lower_better = metric_of(self.metric).direction == "lower"
+        who = "winner" if (mean > 0) != is_lower_better else "default"
+        clear = self.difference.n > 1 and (interval.low > 0 or interval.high < 0)
+        return f"the {who} did better{'' if clear else ', by no more than seeds differ'}"
 
     @property
     def gain(self) -> str:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # it takes a moment to import
 Value = TypeVar("Value")
 
 
+_RULES = {"tuple_type": "a list is needed, such as [256, 128] or 256,128"}  # where pydantic's words are of Python
+
+
 class UserError(Exception):
     """A user's mistake. The command line prints its one line and exits with 2, without a traceback.
 
@@ -27,11 +30,14 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
 
     >>> print(unknown("study", "projection-haed", ["temperature", "projection-head"]))
     no study is called 'projection-haed'; did you mean 'projection-head'? There are: projection-head, temperature
+    >>> print(unknown("field", "lr", ["learning_rate", "momentum"]))
+    no field is called 'lr'; did you mean 'learning_rate'? There are: learning_rate, momentum
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return UserError(f"no {what} is called {name!r}; {hint}There are: {', '.join(names) or 'none'}")
+    short = [long for long in names if len(parts := long.split("_")) > 1 and name == "".join(p[:1] for p in parts)]
+    near = short or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? There" if near else "there"
+    return UserError(f"no {what} is called {name!r}; {hint} are: {', '.join(names) or 'none'}")
 
 
 def lookup(what: str, name: str, known: Mapping[str, Value]) -> Value:
@@ -59,7 +65,7 @@ def explain(error: "ValidationError", above: str = "") -> str:
         elif wrong["type"] == "missing":
             lines.append(f"{where}: a value is needed")
         else:
-            rule = wrong["msg"].removeprefix("Value error, ")
+            rule = _RULES.get(wrong["type"], wrong["msg"].removeprefix("Value error, "))
             got = f", got {wrong['input']!r}"
             if (
                 not wrong["loc"]

@@ -109,7 +109,7 @@ MISTAKES = {
     "no method": (["run"], r"name a METHOD or give a --config; the methods are: rotnet, .*, simclr, .*, supervised"),
     "method": (["run", "simclrr"], r"no method is called 'simclrr'; did you mean 'simclr'\? There are: "),
     "study": (["study", "run", "projection-haed"], r"no study .*'projection-haed'; did you mean 'projection-head'\?"),
-    "study to show": (["study", "show", "nothing"], r"no study is called 'nothing'; There are: .*projection-head"),
+    "study to show": (["study", "show", "nothing"], r"no study is called 'nothing'; there are: .*projection-head"),
     "profile": (["study", "run", STUDY, "--profile", "lap"], r"no profile .*'lap'; did you mean 'laptop'\?"),
     "no equals sign": (["run", "simclr", "--set", "epochs"], r"--set takes PATH=VALUE, got 'epochs'; for example "),
     "field": (["run", "simclr", "--set", "epoch=3"], r"no field of RunConfig is called 'epoch'; did you mean 'epochs'"),
@@ -137,7 +137,7 @@ MISTAKES = {
     ),
     "ignored setting": (
         ["run", "simclr", "--set", "encoder.name=resnet18", "--set", "encoder.width=8"],
-        r"no field of TimmConfig is called 'width'; There are: model, patch_px",
+        r"no field of TimmConfig is called 'width'; there are: model, patch_px",
     ),
     "seeds are words": (["study", "run", STUDY, "--seeds", "a,b"], r"--seeds takes whole numbers .*, got 'a,b'"),
     "no seeds": (["study", "run", STUDY, "--seeds", ""], r"--seeds takes whole numbers .*, got ''"),

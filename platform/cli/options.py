@@ -1,7 +1,9 @@
 """Options that several commands share, and what they mean."""
 
+import contextlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +27,7 @@ StudyName = Annotated[
     typer.Argument(help="Study's name, as `unlabeled study list` lists them, or a Python file that declares STUDY."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and for how long.")]
 Profile = Annotated[str, typer.Option(help="Scale: laptop, workstation or cluster.")]
 Set = Annotated[
     list[str] | None,
@@ -35,9 +38,14 @@ Set = Annotated[
     ),
 ]
 
+_MOST_SEEDS = 10_000  # of a range
+
 
 def parse_changes(assignments: list[str] | None, micro_batch: int | None = None) -> dict[str, Any]:
-    """Read ``--set``: path -> value, JSON where it is JSON and text otherwise; ``--micro-batch`` is one of them."""
+    """Read ``--set``: path -> value, JSON where it is JSON and text otherwise; ``--micro-batch`` is one of them.
+
+    Of a field that takes a list, numbers or words with commas between are one: ``method.head=256,128``.
+    """
     changes: dict[str, Any] = {} if micro_batch is None else {"micro_batch": micro_batch}
     for assignment in assignments or []:
         path, equals, text = assignment.partition("=")
@@ -49,7 +57,7 @@ def parse_changes(assignments: list[str] | None, micro_batch: int | None = None)
         try:
             changes[path] = _from_here(json.loads(text))
         except json.JSONDecodeError:
-            changes[path] = from_here(text)
+            changes[path] = _listed(text) if "," in text and _takes_list(path) else from_here(text)
     return changes
 
 
@@ -65,6 +73,27 @@ def weights_of_runs(changes: dict[str, Any], home: Path | None) -> dict[str, Any
     from unlabeled.platform.drive.finished import find_finished, is_id
 
     return {**changes, "encoder.weights": str(find_finished(name, home).encoder)} if is_id(name) else changes
+
+
+def _takes_list(path: str) -> bool:
+    """Tell whether a field of a run, by its dotted path, takes a list of plain values."""
+    from unlabeled.platform.cli.fields import at
+    from unlabeled.platform.cli.index import index
+
+    with contextlib.suppress(UserError):  # said where it is set
+        return any(spot.field["type"].startswith(("list of ", "[")) for spot in at(index()["settings"], path))
+    return False
+
+
+def _listed(text: str) -> list[Any]:
+    """Read values with commas between."""
+    found: list[Any] = []
+    for part in text.strip("[]() ").split(","):
+        try:
+            found.append(json.loads(part))
+        except json.JSONDecodeError:
+            found.append(part.strip())
+    return found
 
 
 def set_from_here(assignment: str) -> str:
@@ -115,11 +144,24 @@ def save_png(page: "Image", out: Path) -> None:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read ``--seeds``."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"--seeds takes whole numbers with commas between, such as 0,1,2, got {text!r}") from None
+    """Read ``--seeds``: whole numbers, and ranges with both ends in them.
+
+    >>> parse_seeds("0-2,7")
+    (0, 1, 2, 7)
+
+    Raises:
+        UserError: it is something else, or a range of more than 10,000.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?\d+)(?:\s*-\s*(\d+))?\s*", part)
+        first, last = (int(end) for end in (match[1], match[2] or match[1])) if match else (1, 0)
+        if not 0 <= last - first < _MOST_SEEDS:
+            raise UserError(
+                f"--seeds takes whole numbers with commas between, or a range, such as 0,1,2 or 0-4, got {text!r}"
+            )
+        found += range(first, last + 1)
+    return tuple(found)
 
 
 def use_data_root(data_root: Path | None) -> None:

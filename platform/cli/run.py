@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unlabeled.platform.cli.launch import Launch, starts_runs
-from unlabeled.platform.cli.sweeping import finish, sweep
+from unlabeled.platform.cli.options import DryRun, parse_seeds
+from unlabeled.platform.cli.planning import say_plan
+from unlabeled.platform.cli.sweeping import check_name, finish, sweep
 from unlabeled.platform.errors import UserError, explain, lookup
 
 if TYPE_CHECKING:
@@ -23,12 +25,16 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="Start from this RunConfig (config.json among a run's artifacts).")
     ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2 or 0-4.", show_default="the run's own")] = None,
+    dry_run: DryRun = False,
     profile_steps: Annotated[
         int | None,
         typer.Option(help="Profile so many steps: say where their time goes, and keep a trace.", show_default="none"),
     ] = None,
 ) -> None:
-    """Pretrain and evaluate once: in this process, or on several workers."""
+    """Pretrain and evaluate once, or over several seeds: in this process, or on several workers."""
+    if method is not None:
+        check_name("method", "methods", method)
     from unlabeled.methods import METHODS
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.drive.address import check_address
@@ -53,14 +59,19 @@ def run(
         cost="one run each",
         profiles={"single": base},
         rows={base.method.name: {}},
-        seeds=(base.seed,),
+        seeds=(base.seed,) if seeds is None else parse_seeds(seeds),
     )
+    if seeds is not None and "seed" in launch.changes:
+        raise UserError(f"--seeds {seeds} and --set seed={base.seed} both say the seed; leave one out")
     resources = launch.resources
     if profile_steps is not None:
         resources = resources.with_field("profile_steps", profile_steps)
     how = run_on_tune if resources.workers == 1 and (resources.address or is_in_job()) else run_here
     if resources.workers > 1 or how is run_on_tune:
         check_address(resources)
+    if dry_run:
+        say_plan(study, base, "single", launch.home, resources, in_turn=how is run_here)
+        return
     outcome = sweep(study, base, "single", launch.home, resources, how)
     if profile_steps is not None and outcome.skipped:
         raise UserError(

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from unlabeled.platform.cli.declared import check_profile, say_json, say_list, say_search
+from unlabeled.platform.cli.declared import check_profile, say_beside, say_json, say_list, say_search
 from unlabeled.platform.cli.index import index
 from unlabeled.platform.cli.launch import Launch, starts_runs
-from unlabeled.platform.cli.options import Json, Profile
+from unlabeled.platform.cli.options import DryRun, Json, Profile
+from unlabeled.platform.cli.planning import say_search_plan
 from unlabeled.platform.cli.sweeping import check_name, leave_if_stopped
+from unlabeled.platform.drive import awaited
 from unlabeled.platform.errors import lookup, unknown
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def search_run(
         int | None, typer.Option(min=0, help="Further seeds to repeat over.", show_default="the search's own")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the sampler; --set seed=N is the runs'.")] = 0,
+    dry_run: DryRun = False,
 ) -> None:
     """Search, name the winner over further seeds, and measure it on test; goes on where it was stopped."""
     for what, given, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner or "none", PRUNERS)):
@@ -83,12 +86,15 @@ def search_run(
     fields = {"prune_on": prune_on, "best": best, "further_seeds": further_seeds, "trials": trials}
     search = search.with_fields({field: value for field, value in fields.items() if value is not None})
     base = search.base(profile, launch.changes)
+    if dry_run:
+        say_search_plan(search, base, launch.home, launch.resources)
+        return
     from unlabeled.platform.search.start import start
 
     proposing = cast("SamplerName", sampler)
     stopping = cast("PrunerName", pruner or ("none" if search.second else "asha"))
     course = start(search, base, profile, launch.home, launch.resources, sampler=proposing, pruner=stopping, seed=seed)
-    finish(course)
+    finish(course, launch)
 
 
 def find_search(name: str) -> "Search":
@@ -99,12 +105,16 @@ def find_search(name: str) -> "Search":
     return lookup("search", name, SEARCHES)
 
 
-def finish(course: "Course") -> None:
-    """Say how a search ended, and leave with the exit code that tells it."""
+def finish(course: "Course", launch: Launch) -> None:
+    """Write the report, say how a search ended, and leave with the exit code that tells it."""
+    from unlabeled.dashboards.publish import publish
     from unlabeled.platform.search.summary import counts
 
-    found = counts(course)
+    found: dict[str, Any] = dict(counts(course))
     leave_if_stopped(course.recorder.outcome)
+    awaited.awaits("writing the report")
+    page = publish(course.search.name, launch.home).as_uri() if course.memory.trained() else None
+    awaited.end()
     print(
         f"{found['finished']} trials finished, {found['pruned']} pruned, {found['failed']} failed; "
         f"{found['rejected']} points were rejected"
@@ -112,19 +122,28 @@ def finish(course: "Course") -> None:
     folder = course.memory.path.parent
     if course.search.second:
         print(f"Pareto front: {', '.join(f'trial {number}' for number in course.memory.front())}")
-    if course.winner is None:
+    if page is not None:
+        say_beside("report", page, 10)
+    won = course.winner is not None
+    winner = folder / "winner.json" if won else None
+    said = _say_winner(course) if won else ""
+    if winner is not None:
+        say_beside("next", f"`unlabeled run --config {winner}` runs the winner", 10)
+    if launch.json is not None:
+        of = {"name": course.search.name, "winner": winner and str(winner), "trial": course.winner, "test": said}
+        say_json({**of, **found, "report": page, "search": str(folder / "search.json")}, launch.json)
+    if not won:
         print(
             f"no winner: no trial finished, or none of its repetitions; {folder / 'search.json'} says why",
             file=sys.stderr,
         )
         sys.exit(1)
-    _say_winner(course)
-    print(f"winner: {folder / 'winner.json'}; `unlabeled run --config {folder / 'winner.json'}` runs it")
     if course.recorder.outcome.failed:
         print(f"failed runs: {course.recorder.outcome.failed}; {folder / 'search.json'} says why", file=sys.stderr)
 
 
-def _say_winner(course: "Course") -> None:
+def _say_winner(course: "Course") -> str:
+    """Say which trial won and how it did on test; return the latter."""
     import pandas as pd
 
     from unlabeled.dashboards.search_findings import against_default
@@ -134,19 +153,25 @@ def _say_winner(course: "Course") -> None:
     unit = unit_of(wanted)
     for contender in course.contenders:
         scores = ", ".join(unit.value(value) for value in contender.scores.values())
-        print(f"trial {contender.trial}: {wanted} {unit.value(contender.mean)} over further seeds ({scores})")
+        say_beside(
+            f"trial {contender.trial}", f"{wanted} {unit.value(contender.mean)} over further seeds ({scores})", 10
+        )
     assert course.winner is not None
     point = course.memory.all()[course.winner].params
-    print(f"winner: trial {course.winner}, {', '.join(f'{name}={_short(value)}' for name, value in point.items())}")
+    of = ", ".join(f"{name}={_short(value)}" for name, value in point.items())
+    say_beside("winner", f"trial {course.winner}, {of}", 10)
     metric = f"test/{wanted.removeprefix('validation/')}"
     winner, default = (
         pd.Series({seed: found[metric] for seed, found in course.tested[row].items() if metric in found}, dtype=float)
         for row in ("winner", "default")
     )
     found = against_default(metric, winner, default)
-    if found.difference.n:
-        means = f"winner {unit.value(found.winner.mean)}, default {unit.value(found.default.mean)}"
-        print(f"{metric} over seeds {', '.join(map(str, winner.index))}: {means}; {found.gain}")
+    if not found.difference.n:
+        return ""
+    means = f"winner {unit.value(found.winner.mean)}, default {unit.value(found.default.mean)}"
+    said = f"{found.better}: {metric} over seeds {', '.join(map(str, winner.index))}: {means}; {found.gain}"
+    say_beside("test", said, 10)
+    return said
 
 
 def _short(value: Any) -> str:

@@ -9,8 +9,9 @@ from unlabeled.platform.cli.deciding import MAX_SEEDS, check_decidable, parse_bu
 from unlabeled.platform.cli.declared import check_profile, say_json, say_list, say_study
 from unlabeled.platform.cli.index import index, remembered
 from unlabeled.platform.cli.launch import Launch, starts_runs
-from unlabeled.platform.cli.options import Home, Json, Profile, StudyName, parse_seeds
-from unlabeled.platform.cli.sweeping import find_study, finish, say_plan, seeds_show, sweep
+from unlabeled.platform.cli.options import DryRun, Home, Json, Profile, StudyName, parse_seeds
+from unlabeled.platform.cli.planning import say_plan
+from unlabeled.platform.cli.sweeping import find_study, finish, seeds_show, sweep
 from unlabeled.platform.drive.home import find_home, has_store
 from unlabeled.platform.errors import UserError, lookup
 
@@ -57,7 +58,7 @@ def study_run(
     launch: Launch,
     name: StudyName,
     profile: Profile = "laptop",
-    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.", show_default="the study's own")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2 or 0-4.", show_default="the study's own")] = None,
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add seeds to rows of open claims until all claims are decided.")
     ] = False,
@@ -68,7 +69,7 @@ def study_run(
         str | None,
         typer.Option(help="Time that --until-decided may take, such as 45m or 2h.", show_default="no bound"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and for how long.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run what is unfinished of a study, and write its report."""
     from unlabeled.platform.drive.address import check_address

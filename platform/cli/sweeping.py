@@ -1,5 +1,6 @@
 """What every command that runs a study does: find it, check it, run what is unfinished, say how it ended."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.drive.display import Display
     from unlabeled.platform.drive.recorder import Outcome, Recorder
-    from unlabeled.platform.drive.resources import Resources
     from unlabeled.platform.study import PlannedRun, Study
 
 
@@ -24,6 +24,8 @@ def find_study(name: str) -> "Study":
         from unlabeled.platform.cli.studyfile import load_study
 
         return load_study(Path(name).expanduser())
+    if os.sep in name or Path(name).suffix:
+        raise UserError(f"{name} is no Python file; name a study, or the path of a .py file that declares STUDY")
     check_name("study", "studies", name)
     from unlabeled.studies import STUDIES
 
@@ -82,27 +84,6 @@ def say_done(recorder: "Recorder", place: Path) -> None:
         f"{recorder.log.record['name']}: {done} of {planned} runs are done, {planned - done} to do; home {place}",
         flush=True,
     )
-
-
-def say_plan(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: "Resources") -> None:
-    """Check a study's runs and the cluster, and print what running it would do."""
-    from unlabeled.platform.drive.cluster import cluster
-    from unlabeled.platform.drive.home import find_home
-    from unlabeled.platform.drive.plan import Plan, logged_runs
-    from unlabeled.platform.drive.precision import resolved
-    from unlabeled.platform.drive.room import nodes
-    from unlabeled.platform.drive.sweep import check_runs
-
-    planned = study.runs(resolved(base, resources), profile)
-    check_runs(planned, resources)
-    place = find_home(home)
-    with cluster(resources) as given:
-        max_concurrent = given.places(nodes())
-    plan = Plan.of(planned, logged_runs(place, study.name), max_concurrent)
-    print(f"{study.name}: {plan.summary}; home {place}")
-    for line in [*plan.lines(), *seeds_show(study.name, study.record(profile), home)]:
-        print(line)
-    print("nothing was started")
 
 
 def seeds_show(name: str, record: Mapping[str, Any], home: Path | None) -> list[str]:

@@ -118,7 +118,7 @@ class Plan:
         if self.seconds is not None:
             yield f"{self.max_concurrent} at once, about {duration(self.seconds)} and the start-up"
         else:
-            unknown = dict.fromkeys(step.run.row for step in self.to_do if step.seconds is None)
+            unknown = dict.fromkeys(f"{step.run.row!r}" for step in self.to_do if step.seconds is None)
             yield (
                 f"{self.max_concurrent} at once; how long can't be known: no finished run here is like "
                 f"{', '.join(unknown)} in all but the seed"

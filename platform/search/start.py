@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.drive import awaited
 from unlabeled.platform.drive.home import make_home
 from unlabeled.platform.drive.precision import resolved
 from unlabeled.platform.drive.resources import Resources
@@ -42,6 +43,7 @@ def start(
     check_sampler(sampler, search)
     check_pruner(pruner, search)
     base = resolved(base, resources)
+    awaited.awaits("checking the run and its data")
     check_runs([PlannedRun(row="default", seed=base.seed, config=base)], resources)
     data = data_of(base)
     has_classes = "class" in data.train.fields
@@ -55,6 +57,7 @@ def start(
             search, base, data.checksum, place, sampler=sampler, pruner=pruner, seed=seed, trials=search.trials
         )
         done = sum(trial.state.is_finished() for trial in memory.trained())
+        awaited.awaits("opening the store")
         recorder = SearchRecorder(base, place, Store(place).open_study(search.record(profile)))
         further = search.best * search.further_seeds + 2 * max(1, search.further_seeds)
         display = SearchDisplay(max(0, search.trials - done) + further, search.objective.metric, console)

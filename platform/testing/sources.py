@@ -165,7 +165,7 @@ class SourceSuite:
         index, lacking = torch.tensor([0]), "no-such-field"
         for ask in (source.known, lambda field: source.read(index, field), lambda field: list(source.sample(field))):
             with pytest.raises(
-                UserError, match=rf"^no field of the data is called '{lacking}'; .*There are: "
+                UserError, match=rf"^no field of the data is called '{lacking}'; .*[Tt]here are: "
             ) as caught:
                 ask(lacking)
             assert all(field in str(caught.value) for field in source.fields)

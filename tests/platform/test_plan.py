@@ -69,7 +69,7 @@ def test_a_plan_says_of_which_rows_it_cannot_know_the_time(planned: list[Planned
     plan = Plan.of(planned, logged, max_concurrent=2)
     assert plan.seconds is None
     assert list(plan.lines())[-1] == (
-        "2 at once; how long can't be known: no finished run here is like b in all but the seed"
+        "2 at once; how long can't be known: no finished run here is like 'b' in all but the seed"
     )
 
 

@@ -186,7 +186,7 @@ def test_a_further_encoder_is_probed_under_its_name(
         ({"encoder": "secnd"}, "no further encoder of simclr is called 'secnd'; did you mean 'second'"),
         (
             {"encoder": "second", "layer": "head"},
-            "no layer of simclr's encoder second is called 'head'; There are: block1",
+            "no layer of simclr's encoder second is called 'head'; there are: block1",
         ),
     ],
 )

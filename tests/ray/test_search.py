@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +47,9 @@ def test_a_search_prunes_names_a_winner_and_the_winner_runs(home: Path, driver: 
     for run_id, run in trials.iterrows():
         for word, kind in (("crop", "Crop"), ("color_jitter", "ColorJitter"), ("gaussian_blur", "GaussianBlur")):
             assert run[f"sampled.views.{word}"] == (f"{kind}(" in run["method.views"]), run_id
-    assert "winner: trial " in done.stdout
-    assert "test/linear/top1 over seeds 2: winner " in done.stdout
+    assert "winner    trial " in done.stdout
+    assert re.search(r"the (winner|default) did better, by .*: test/linear/top1 over seeds 2: winner ", done.stdout)
+    assert f"report    {(home / 'reports' / SEARCH / 'index.html').as_uri()}" in done.stdout
     winner = home / "searches" / SEARCH / "winner.json"
     assert RunConfig.model_validate_json(winner.read_bytes()).epochs == 8
     found = json.loads((winner.parent / "search.json").read_text())
