@@ -11,7 +11,7 @@ import pytest
 
 from unlabeled.methods import METHODS
 from unlabeled.platform import cli
-from unlabeled.platform.cli import fields, index
+from unlabeled.platform.cli import index, spots
 from unlabeled.platform.cli.gathered import gather
 from unlabeled.platform.config import RunConfig
 from unlabeled.studies import STUDIES
@@ -107,10 +107,10 @@ def test_every_field_of_a_run_is_described_and_found(known: dict[str, dict[str, 
     for name, config in METHODS.items():
         example = RunConfig(method=config.example().method)
         for path in example.flat():
-            spots = list(fields.at(settings, path))
-            assert spots, path
+            found = list(spots.at(settings, path))
+            assert found, path
             if path.startswith("method.") and path != "method.name":
-                assert any(spot.kind in ("", name) for spot in spots), (name, path)
+                assert any(spot.kind in ("", name) for spot in found), (name, path)
     of_run = settings["RunConfig"]["fields"]  # type: ignore[index]
     assert set(of_run) == set(RunConfig.model_fields)
     assert of_run["epochs"] == {

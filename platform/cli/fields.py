@@ -1,7 +1,6 @@
 """``unlabeled fields`` and ``unlabeled methods``: what can be set, with defaults, ranges and words."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -9,30 +8,10 @@ import typer
 from unlabeled.platform.cli.declared import say_beside, say_json, say_text
 from unlabeled.platform.cli.index import index
 from unlabeled.platform.cli.options import Json
-from unlabeled.platform.errors import lookup, unknown
+from unlabeled.platform.cli.spots import ROOT, Spot, at, below, of_class
+from unlabeled.platform.errors import lookup
 
-ROOT = "RunConfig"
 _INDENT = 34
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A field by its dotted path, as far as it is one kind's.
-
-    Attributes:
-        path: as ``--set`` takes it.
-        kind: whose field it is, where several kinds have one of that name; else empty.
-        field: what is known of it, see :func:`~unlabeled.platform.cli.described.described`.
-    """
-
-    path: str
-    kind: str
-    field: Mapping[str, Any]
-
-    def record(self) -> dict[str, Any]:
-        """Return it for programs."""
-        kept = {name: self.field[name] for name in ("type", "rule", "default", "doc")}
-        return {"path": self.path, "kind": self.kind, **kept}
 
 
 def fields(
@@ -43,7 +22,7 @@ def fields(
 ) -> None:
     """Say what can be set with --set: fields with type, range, default and meaning."""
     settings = index()["settings"]
-    spots = list(at(settings, path)) if path else list(_below(settings, "", ROOT, ""))
+    spots = list(at(settings, path)) if path else list(below(settings, "", ROOT, ""))
     if json_:
         say_json([spot.record() for spot in spots])
         return
@@ -75,7 +54,7 @@ def methods(
             say_beside(f"{each:{width}} {method['family']:15} {_cost(method):>5}", method["paper"], width + 24)
         return
     method, settings = lookup("method", name, known), index()["settings"]
-    spots = list(_of_class(settings, "method", method["settings"], ""))
+    spots = list(of_class(settings, "method", method["settings"], ""))
     if json_:
         say_json({"name": name, **method, "fields": [spot.record() for spot in spots]})
         return
@@ -84,69 +63,6 @@ def methods(
         print()
     print(f"family {method['family']}, cost {_cost(method)} times its encoder's; set with --set method.FIELD=VALUE\n")
     _say(settings, spots)
-
-
-def at(settings: Mapping[str, Any], path: str) -> Iterator[Spot]:
-    """Give what a dotted path names: a field, in each kind that has it; of a value with fields of its own all of those.
-
-    Raises:
-        UserError: no kind has such a field; the nearest one is named.
-    """
-    here, done = [(ROOT, "")], ""
-    parts = [part for part in path.split(".") if not part.isdecimal()]  # a place in a list
-    for number, part in enumerate(parts):
-        inside = [pair for cls, kind in here for pair in _kinds(settings, cls, kind)]
-        if part == "name" and done:
-            family = next((settings[cls] for cls, _ in here if "kinds" in settings[cls]), None)
-            if family is not None:
-                kinds = {"type": " or ".join(family["kinds"]), "rule": "", "default": None, "doc": family["doc"]}
-                yield Spot(f"{done}.name", "", {**kinds, "holds": None, "many": False})
-                return
-        having = [(cls, kind, settings[cls]["fields"][part]) for cls, kind in inside if part in settings[cls]["fields"]]
-        if not having:
-            names = dict.fromkeys(name for cls, _ in inside for name in settings[cls]["fields"])
-            raise unknown(f"field of {done}" if done else "field", part, names)
-        done = f"{done}.{part}".removeprefix(".")
-        here = list(dict.fromkeys((field["holds"], kind) for _, kind, field in having if field["holds"]))
-        if number == len(parts) - 1:
-            several = len({repr(field) for *_, field in having}) > 1
-            if not here:
-                for _, kind, field in having if several else having[:1]:
-                    yield Spot(done, kind if several else "", field)
-                return
-            yield Spot(done, "", having[0][2])
-            for cls, _ in here:
-                yield from _below(settings, done, cls, "")
-
-
-def names_below(settings: Mapping[str, Any], path: str) -> Iterator[Spot]:
-    """Give the fields directly in what a path names, of all its kinds; the root's where it is empty."""
-    held = {ROOT} if not path else {spot.field["holds"] for spot in at(settings, path) if spot.path == path}
-    for cls in held - {None}:
-        for inner, kind in _kinds(settings, cls, ""):
-            for name, field in settings[inner]["fields"].items():
-                yield Spot(f"{path}.{name}".removeprefix("."), kind, field)
-
-
-def _below(settings: Mapping[str, Any], path: str, cls: str, kind: str) -> Iterator[Spot]:
-    """Give the fields of a class, or of each kind of a family."""
-    for inner, of in _kinds(settings, cls, kind):
-        yield from _of_class(settings, path, inner, of)
-
-
-def _of_class(settings: Mapping[str, Any], path: str, cls: str, kind: str) -> Iterator[Spot]:
-    for name, field in settings[cls]["fields"].items():
-        inner = f"{path}.{name}".removeprefix(".")
-        holds = field["holds"]
-        if holds and not field["many"] and "fields" in settings[holds] and field["default"] == "":
-            yield from _of_class(settings, inner, holds, kind)  # it is there, and opens
-        else:
-            yield Spot(inner, kind, field)
-
-
-def _kinds(settings: Mapping[str, Any], cls: str, kind: str) -> list[tuple[str, str]]:
-    kinds = settings[cls].get("kinds")
-    return [(cls, kind)] if kinds is None else [(inner, name) for name, inner in kinds.items()]
 
 
 def _say(settings: Mapping[str, Any], spots: Iterable[Spot]) -> None:

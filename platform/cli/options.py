@@ -77,8 +77,8 @@ def weights_of_runs(changes: dict[str, Any], home: Path | None) -> dict[str, Any
 
 def _takes_list(path: str) -> bool:
     """Tell whether a field of a run, by its dotted path, takes a list of plain values."""
-    from unlabeled.platform.cli.fields import at
     from unlabeled.platform.cli.index import index
+    from unlabeled.platform.cli.spots import at
 
     with contextlib.suppress(UserError):  # said where it is set
         return any(spot.field["type"].startswith(("list of ", "[")) for spot in at(index()["settings"], path))
