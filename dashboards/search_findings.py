@@ -62,15 +62,10 @@ class Tested:
     @property
     def better(self) -> str:
         """Which of the two did better, in a phrase; nothing where no seed has both."""
-        mean, interval = self.difference.interval.mean, self.difference.interval
-        if self.difference.n == 0:
-            return ""
-        if mean == 0:
-            return "the winner and the default did alike"
-        is_lower_better = metric_of(self.metric).direction == "lower"
-        who = "winner" if (mean > 0) != is_lower_better else "default"
-        clear = self.difference.n > 1 and (interval.low > 0 or interval.high < 0)
-        return f"the {who} did better{'' if clear else ', by no more than seeds differ'}"
+        n, found = self.difference.n, self.difference.interval
+        who = "winner" if (found.mean > 0) == (metric_of(self.metric).direction != "lower") else "default"
+        sure = "" if n > 1 and (found.low > 0 or found.high < 0) else ", by no more than seeds differ"
+        return f"the {who} did better{sure}" if n else ""
 
     @property
     def gain(self) -> str:
