@@ -10,6 +10,7 @@ from unlabeled.platform.errors import UserError, lookup, unknown
 from unlabeled.platform.metrics import in_area, metric_of
 from unlabeled.platform.search.space import Ask, Dimension
 from unlabeled.platform.settings import Settings
+from unlabeled.platform.study.question import Question
 
 IMAGES_SEEN = "search/images_seen"
 _COMPUTE = (IMAGES_SEEN, "system/cpu_seconds", "system/wall_seconds", "system/peak_memory_mb")
@@ -54,16 +55,10 @@ class Constraint(Settings):
     holds: Callable[[RunConfig], bool] = Field(exclude=True)
 
 
-class Search(Settings):
+class Search(Question):
     """A space of runs around a base, checked when declared: a wrong path, range or metric fails at import.
 
     Attributes:
-        name: slug; also the MLflow experiment's name and the folder's.
-        question: one sentence that ends in a question mark.
-        source: who asks it.
-        expected: what the sources would lead one to expect.
-        cost: trials times minutes, on what.
-        profiles: the base run at each scale.
         space: dotted path of a field -> what it may be. They are set in this order.
         constraints: rules over several fields. A point that breaks one is never trained, and the sampler is told.
         objective: what to choose by: a metric of the validation split, or of label-free health.
@@ -74,12 +69,6 @@ class Search(Settings):
         further_seeds: over how many seeds, none of them a trial's. The winner is then measured over as many others.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    question: str = Field(pattern=r"\?$")
-    source: str
-    expected: str
-    cost: str
-    profiles: Mapping[str, RunConfig] = Field(min_length=1)
     space: Mapping[str, Dimension]
     constraints: tuple[Constraint, ...] = ()
     objective: Objective = Objective(metric="validation/linear/top1")

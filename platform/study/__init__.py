@@ -12,6 +12,7 @@ from unlabeled.platform.errors import UserError, lookup, unknown
 from unlabeled.platform.metrics import COLLAPSE, NO_DIFFERENCE, OURS
 from unlabeled.platform.settings import Settings, plain_value
 from unlabeled.platform.study.claim import Claim, untrained
+from unlabeled.platform.study.question import Question
 
 __all__ = ["OURS", "Claim", "PlannedRun", "Published", "Study"]
 
@@ -50,16 +51,10 @@ class PlannedRun(Settings):
         return f"{self.row} seed {self.seed}"
 
 
-class Study(Settings):
+class Study(Question):
     """Rows of runs around a base, checked when declared: a wrong path or row name fails at import.
 
     Attributes:
-        name: slug; also the MLflow experiment's name and the report's folder.
-        question: one sentence that ends in a question mark; the report's title.
-        source: the papers and sections that ask it.
-        expected: the trend that the source reports.
-        cost: runs times minutes, on what.
-        profiles: the base run at each scale: ``laptop``, ``workstation``, ``cluster``.
         rows: row name -> the fields it sets, by dotted path. Give these or ``vary``.
         vary: dotted path -> the values it takes; their product is the rows.
         scaled: profile -> row -> the fields that the row sets otherwise at that scale: a laptop's large batch is not a
@@ -73,12 +68,6 @@ class Study(Settings):
         claims: what the source concludes, and what is asked here by ourselves.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    question: str = Field(pattern=r"\?$")
-    source: str
-    expected: str
-    cost: str
-    profiles: Mapping[str, RunConfig] = Field(min_length=1)
     rows: Mapping[str, Mapping[str, Any]] = {}
     vary: Mapping[str, tuple[Any, ...]] = {}
     scaled: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}

@@ -3,7 +3,7 @@
 An item is a clip of ``data.frames`` frames (16) at ``data.rate`` frames per second (8): the centre square, resized to
 ``data.image_px`` (112), whatever the film's own rate and size are. A film gives as many clips as fit into it, one after
 the other; they are a group and stay in one split, and what is left over is left out. If every film has sound, a clip's
-is the field ``wave``, in mono at 16 kHz. Films that a telephone turned are turned upright.
+is the field ``wave``, in mono at 16 kHz. Films that a telephone turned or mirrored are shown upright.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ def read_films(name: str, root: Path, image_px: int | None, frames: int | None, 
         groups[split] = film
         classes = [Classes(torch.tensor(numbers)[film], listing.names)] if listing.classes else []
         splits[split] = Joined(clips, *classes)
-    return Contents.of_splits(splits, checksum(labels, digests), groups["train"])
+    return Contents.of_splits(splits, checksum(labels, digests, 2), groups["train"])
 
 
 def fetch_films(name: str, root: Path) -> str:
