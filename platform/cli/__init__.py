@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unlabeled.platform.addresses import scrub
-from unlabeled.platform.cli import data, fields, look, probe, run, search, send, study, submit
+from unlabeled.platform.cli import data, fields, hand, look, probe, run, search, send, study, submit
 from unlabeled.platform.drive import awaited
 from unlabeled.platform.errors import UserError
 
@@ -44,7 +44,18 @@ def unlabeled(
 app.add_typer(study.app, name="study")
 app.add_typer(search.app, name="search")
 app.add_typer(data.app, name="data")
-for command in (run.run, probe.probe, look.report, look.ui, send.send, look.augment, fields.methods, fields.fields):
+for command in (
+    run.run,
+    probe.probe,
+    hand.embed,
+    hand.export,
+    look.report,
+    look.ui,
+    send.send,
+    look.augment,
+    fields.methods,
+    fields.fields,
+):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(submit.submit)
 

@@ -46,6 +46,10 @@ class InChannels(Source):
         """Return which items have the field, bool [N]."""
         return self._source.known(field)
 
+    def files(self, index: Tensor, field: str) -> list[str] | None:
+        """Return the paths of items' files."""
+        return self._source.files(index, field)
+
     def read(self, index: Tensor, field: str) -> Tensor | list[str]:
         """Return the field of items ``index``."""
         values = self._source.read(index, field)

@@ -159,6 +159,11 @@ class FileImages(StoredImages):
         self.check_has(field)
         return None if self._sizes is None else self._sizes[index]
 
+    def files(self, index: Tensor, field: str) -> list[str]:
+        """Return the pictures' paths."""
+        self.check_has(field)
+        return [str(self.folder / self.paths[item]) for item in index.tolist()]
+
     def stored(self, item: int) -> tuple[Path, Path]:
         """Return a picture's file."""
         file = self.folder / self.paths[item]

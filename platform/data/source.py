@@ -103,6 +103,15 @@ class Source(ABC):
         self.check_has(field)
         return False
 
+    def files(self, index: Tensor, field: str) -> list[str] | None:
+        """Return the paths of the files that items ``index`` are read from; None where they have none of their own.
+
+        Raises:
+            UserError: there is no such field.
+        """
+        self.check_has(field)
+        return None
+
     @abstractmethod
     def read(self, index: Tensor, field: str) -> Tensor | list[str]:
         """Return the field of items ``index``, in that order; an item may be asked for more than once.
@@ -210,6 +219,10 @@ class Joined(Source):
     def is_in_memory(self, field: str) -> bool:
         """Tell whether a field lies in memory, in the source that has it."""
         return self.of(field).is_in_memory(field)
+
+    def files(self, index: Tensor, field: str) -> list[str] | None:
+        """Return the paths of items' files, from the source that has them."""
+        return self.of(field).files(index, field)
 
     def read(self, index: Tensor, field: str) -> Tensor | list[str]:
         """Return the field of items ``index``, from the source that has it."""

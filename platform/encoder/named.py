@@ -109,6 +109,11 @@ class Origin(NamedTuple):
         return model
 
 
+def fitted(name: str, channels: int, image_px: int, patch_px: int | None) -> Origin:
+    """Return what an encoder of timm is built from; raises as :meth:`TimmConfig.build`."""
+    return _fitted(name, channels, image_px, patch_px)[0]
+
+
 def _around(model: Any, origin: Origin, pictures: PictureFormat, dim: int | None = None) -> ResNet | ViT:
     patches = getattr(model, "patch_embed", None)
     if patches is None:

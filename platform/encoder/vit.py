@@ -44,10 +44,15 @@ class ViTConfig(EncoderConfig):
             num_classes=0,
             embed_dim=dim,
             depth=self.depth,
-            num_heads=next(heads for heads in range(max(1, dim // 32), 0, -1) if dim % heads == 0),
+            num_heads=heads_of(dim),
             dynamic_img_size=True,
         )
         return ViT(pictures, model, fits)
+
+
+def heads_of(dim: int) -> int:
+    """Return how many attention heads of about 32 channels divide a width."""
+    return next(heads for heads in range(max(1, dim // 32), 0, -1) if dim % heads == 0)
 
 
 class ViT(StandardisingEncoder):

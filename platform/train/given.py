@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import torch
 from pydantic import ModelWrapValidatorHandler, model_validator
 
 from unlabeled.platform.augment import PLAIN, View, ViewPlan
@@ -83,6 +84,14 @@ class GivenEncoder:
             return not isinstance(self.shown, PictureFormat)
         mean = self.config.weights.shapes().get("mean", ()) if self.config.weights else ()
         return len(mean) == 2
+
+    def build(self, data: Data) -> Encoder:
+        """Build it for what :meth:`data` returned, with its weights, in eval mode on the CPU."""
+        with torch.random.fork_rng():
+            encoder = self.method(data.field).make_encoder(self.config, data.format)
+        if self.config.weights is not None:
+            self.config.weights.give(encoder, self.config.called)
+        return encoder.eval()
 
     def method(self, field: str) -> "AsGiven":
         """Return the method that the encoder stands in, where it is shown a field of the data."""

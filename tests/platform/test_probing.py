@@ -1,17 +1,20 @@
 """Encoders that are trained, measured later: a run's in that run, another's in a run of its own."""
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import typer.testing
 from formats import plain
 
 from unlabeled.dashboards import frames
 from unlabeled.dashboards.measured import table
 from unlabeled.dashboards.reading import read_report
+from unlabeled.platform import cli
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig, WaveFormat
 from unlabeled.platform.drive.display import Display
@@ -158,6 +161,50 @@ def test_an_exported_encoder_gives_what_its_run_gave_in_a_run_of_its_own(
     assert table["run_id"].tolist() == [probed.run_id]
     assert table["protocol:test/knn/top1"].iloc[0].endswith("on test, encoder features, as given")
     assert not {"method.name", "optimizer.name", "epochs"} & set(table.columns), "it was trained by others"
+
+
+def test_the_readmes_commands_run(run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those on what is trained, with a run's id, and with what is quick to measure."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    commands = re.findall(r"^\.venv/bin/unlabeled ((?:probe|embed|export) RUN.*)$", readme, flags=re.MULTILINE)
+    assert len(commands) == 3
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for command in commands:
+        words = command.replace("RUN", run.id).replace("onnx", "torch.export").replace("fine-tune", "knn").split()
+        done = typer.testing.CliRunner().invoke(cli.app, [*words, "--home", str(run.store.home)])
+        assert done.exit_code == 0, (command, done.output, done.exception)
+        said.append(done.stdout)
+    assert said[0].startswith(f"heads: none seed 0, measured before; MLflow run {run.id}\n  validation/knn/top1  ")
+    assert re.match(r"features\.parquet: 64 features of [\d,]+ items of emoji, by convnet of encoder", said[1])
+    assert said[2] == 'encoder.pt2: torch.export.load("encoder.pt2").module()\n'
+    assert {"features.parquet", "encoder.pt2"} <= {path.name for path in tmp_path.iterdir()}
+
+
+CLI_MISTAKES = {
+    ("probe", "RUN", "--set", "epochs=3"): "--set epochs would be ignored: .* what can be set is final, splits, data",
+    ("probe", "RUN", "--set", "final=knm"): r"final\.0\.probe: no ProbeConfig is called 'knm'; did you mean 'knn'\?",
+    ("probe", "RUN", "--set", "final=segment"): r"segment needs a mask 'mask', and fashion-mnist-12k has none; choose",
+    ("probe", "RUN", "--encoder", "resnet18"): "is a run, which knows its encoder; leave --encoder and --weights out",
+    ("probe", "RUN", "--set", "seed=3"): "--set seed is a finished run's own and would be ignored; leave it out",
+    ("probe", "RUN", "--set", "data.image_px=9"): r"--set data\.image_px is of other data than a run's own; name them",
+    ("probe", "FOLDER"): r"say what convnet of encoder \(\w{8}\) is measured on, with --data NAME",
+    ("embed", "FOLDER"): r"say what convnet of encoder \(\w{8}\) is to see, with --data NAME",
+    ("embed", "RUN", "--splits", "tests"): "no split is called 'tests'; did you mean 'test'",
+    ("export", "nowhere"): r"no encoder\.json in nowhere; give the encoder folder among a run's artifacts",
+    ("export", "RUN", "--format", "onxx"): "no format is called 'onxx'; did you mean 'onnx'",
+}
+
+
+def test_mistakes_are_one_line_each(run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"RUN": run.id, "FOLDER": str(run.encoder)}
+    for words, line in CLI_MISTAKES.items():
+        typed = [names.get(word, word) for word in words]
+        done = typer.testing.CliRunner().invoke(cli.app, [*typed, "--home", str(run.store.home)])
+        assert isinstance(done.exception, UserError), (words, done.output, done.exception)
+        assert re.search(line, str(done.exception)), (words, done.exception)
+        assert "\n" not in str(done.exception)
 
 
 def test_an_encoder_is_shown_data_as_it_sees_them(run: FinishedRun) -> None:

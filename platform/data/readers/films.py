@@ -123,6 +123,11 @@ class FilmClips(Source):
             x[row] = torch.from_numpy(values)
         return x
 
+    def files(self, index: Tensor, field: str) -> list[str]:
+        """Return the paths of the clips' films."""
+        self.check_has(field)
+        return [str(self._where(clip)[0]) for clip in index.tolist()]
+
     def take(self, rows: Tensor) -> "FilmClips":
         """Return the clips ``rows`` in that order."""
         part = object.__new__(FilmClips)

@@ -134,6 +134,12 @@ class SoundPieces(Source):
             x[row, 0] = torch.from_numpy(samples)
         return x
 
+    def files(self, index: Tensor, field: str) -> list[str]:
+        """Return the paths of the pieces' sounds."""
+        self.check_has(field)
+        folder, paths = self._files[:2]
+        return [str(folder / paths[int(self._file[piece])]) for piece in index.tolist()]
+
     def take(self, rows: Tensor) -> "SoundPieces":
         """Return the pieces ``rows`` in that order."""
         part = object.__new__(SoundPieces)

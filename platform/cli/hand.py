@@ -1,0 +1,116 @@
+"""``unlabeled embed`` and ``unlabeled export``: a trained encoder's features of data, and it itself, as files."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unlabeled.platform.cli.options import DataRoot, Home, from_here, parse_changes, use_data_root
+from unlabeled.platform.cli.probe import Encoder, WeightsFile
+from unlabeled.platform.errors import UserError, lookup
+
+if TYPE_CHECKING:
+    from unlabeled.platform.train.given import GivenEncoder
+
+_OUT = {
+    "safetensors": "encoder",
+    "timm": "encoder.timm.safetensors",
+    "torch.export": "encoder.pt2",
+    "onnx": "encoder.onnx",
+    "hub-folder": "encoder-for-hub",
+}
+
+
+def embed(
+    encoder_of: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|FOLDER|FILE",
+            help="A finished run's id, an exported encoder's folder, a .safetensors file, or timm:NAME.",
+        ),
+    ],
+    data: Annotated[str | None, typer.Option(help="Data set.", show_default="of a run its own; else needed")] = None,
+    out: Annotated[Path, typer.Option(help="A .parquet or .npz file to write.")] = Path("features.parquet"),
+    splits: Annotated[str, typer.Option(help="Which splits, with commas.")] = "train,validation,test",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="data.FIELD=VALUE", help="Set a field of the data; repeatable."),
+    ] = None,
+    encoder: Encoder = None,
+    weights: WeightsFile = None,
+    gpus: Annotated[
+        float | None, typer.Option(help="0 computes on the processor.", show_default="a GPU where there is one")
+    ] = None,
+    home: Home = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Write what a trained encoder makes of each item, with its split, place, path and class."""
+    use_data_root(data_root)
+    from unlabeled.methods import METHODS
+    from unlabeled.platform.data import DataConfig
+    from unlabeled.platform.drive.finished import find_finished, is_id
+    from unlabeled.platform.processor import Processor
+    from unlabeled.platform.train.embedding import SPLITS, check_out
+    from unlabeled.platform.train.embedding import embed as write
+    from unlabeled.platform.train.given import given_encoder
+
+    assert METHODS, "importing them makes encoders with eyes of their own known"
+    check_out(out)
+    chosen = tuple(dict.fromkeys(part.strip() for part in splits.split(",")))
+    for split in chosen:
+        lookup("split", split, dict.fromkeys(SPLITS))
+    fields = {path.removeprefix("data."): value for path, value in parse_changes(set_).items()}
+    if is_id(encoder_of):
+        _refuse(encoder_of, encoder, weights)
+        run = find_finished(encoder_of, home)
+        given: GivenEncoder = given_encoder(str(run.encoder))
+        config = run.config.data if data is None else DataConfig.checked(name=from_here(data))
+    else:
+        given = given_encoder(encoder_of, encoder, weights)
+        if data is None:
+            raise UserError(
+                f"say what {given.called} is to see, with --data NAME; `unlabeled data list` lists the sets"
+            )
+        config = DataConfig.checked(name=from_here(data))
+    for path, value in fields.items():
+        config = config.with_field(path, value)
+    _, seen = given.data(config)
+    processor = Processor.here("fp32", gpus)
+    built = given.build(seen)
+    count = write(built, seen, chosen, out, processor)
+    print(f"{out}: {built.dim} features of {count:,} items of {seen.name}, by {given.called}")
+
+
+def export(
+    encoder_of: Annotated[
+        str, typer.Argument(metavar="RUN|FOLDER", help="A finished run's id, or an exported encoder's folder.")
+    ],
+    format_: Annotated[
+        str, typer.Option("--format", help="safetensors, timm, torch.export, onnx or hub-folder.")
+    ] = "safetensors",
+    out: Annotated[
+        Path | None, typer.Option(help="File or folder to write.", show_default="encoder, by its format")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Write a trained encoder in a form that other libraries load; prints how."""
+    lookup("format", format_, _OUT)
+    from unlabeled.methods import METHODS
+    from unlabeled.platform.drive.finished import find_finished, is_id
+    from unlabeled.platform.train.handed_on import hand_on
+
+    assert METHODS, "importing them makes encoders with eyes of their own known"
+    place = Path(encoder_of).expanduser()
+    folder = find_finished(encoder_of, home).encoder if is_id(encoder_of) else place
+    folder = folder / "encoder" if (folder / "encoder" / "encoder.json").is_file() else folder
+    out = Path(_OUT[format_]) if out is None else out
+    how = hand_on(folder, format_, out)
+    print(f"{out}: {how}")
+    if format_ in ("timm", "hub-folder"):
+        print("timm shows it pixels less their mean, over their deviation: both are in its config", file=sys.stderr)
+
+
+def _refuse(run: str, encoder: str | None, weights: Path | None) -> None:
+    if encoder is not None or weights is not None:
+        raise UserError(f"{run} is a run, which knows its encoder; leave --encoder and --weights out")
