@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.platform import collective
-from unlabeled.platform.collective.waiting import Meeting, together
+from unlabeled.platform.collective.waiting import Meeting, WorkerError, together
 
 BYTES = 2**26  # of what all workers made that is sent at a time
 
@@ -64,6 +64,9 @@ class Shares:
         Args:
             turn: 0 is the first.
             made: what this worker made of its chunk, [b, ...].
+
+        Raises:
+            WorkerError: another worker died meanwhile.
         """
         first = turn * self._workers
         begin, parts = first * len(self._parts[0]), self._parts[first : first + self._workers]
@@ -74,7 +77,10 @@ class Shares:
         padded = torch.cat([made, made.new_zeros(room - len(made), *made.shape[1:])])
         rows = max(1, BYTES // max(1, self._workers * made[:1].nbytes))
         for start in range(0, room, rows):
-            sent = collective.gather(padded[start : start + rows]).chunk(self._workers)
+            try:
+                sent = collective.gather(padded[start : start + rows]).chunk(self._workers)
+            except RuntimeError as error:  # it is no fault of what is measured
+                raise WorkerError(f"what another worker made did not come: {error}") from error
             if self.is_first:
                 for place, (part, some) in enumerate(zip(parts, sent, strict=False)):
                     yield begin + place * room + start, some[: max(0, len(part) - start)]

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from unlabeled.platform import collective
+from unlabeled.platform.collective import waiting
 from unlabeled.platform.data import load
+from unlabeled.platform.evaluate.sharing import Shares
 from unlabeled.platform.testing.processes import ended
 from unlabeled.platform.train.events import Event, Finished, Started
 from unlabeled.platform.train.execution import execute
+from unlabeled.platform.train.notes import Notes
 
 SCRIPT = Path(__file__).with_name("sharing_worker.py")
 WORKER = runpy.run_path(str(SCRIPT))
@@ -59,6 +63,23 @@ def test_who_is_slow_is_waited_for_and_who_fails_is_told_to_all(said: list[list[
     assert int(first[0].split()[1]) > 10
     assert second[0] == "slow: 0 scores, []"
     assert first[1:3] == second[1:3] == ["no memory: MemoryError: none", "refused: UserError: no picture"]
+
+
+def test_a_worker_that_dies_while_it_sends_is_no_note_on_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting = waiting.Meeting()
+    meeting.workers = 2
+    shares = Shares(torch.split(torch.arange(5), 2), meeting)
+    assert [own.tolist() for own in shares.own] == [[0, 1], [4]]
+
+    def gone(x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("worker 1 is gone")
+
+    monkeypatch.setattr(collective, "gather", gone)
+    with (
+        pytest.raises(waiting.WorkerError, match="did not come: worker 1 is gone"),
+        Notes().guard("kNN was not measured"),
+    ):
+        list(shares.every(0, torch.zeros(2, 3)))
 
 
 def test_a_worker_that_dies_ends_all_and_fewer_go_on(said: list[list[str]], folder: Path) -> None:
