@@ -3,7 +3,7 @@
 Called in a process alone, :func:`results` works on the whole batch: that is the truth to compare with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unlabeled.platform.collective import mean_over_workers
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data
 from unlabeled.platform.drive import parcel
 from unlabeled.platform.testing.examples import Exact
 from unlabeled.platform.testing.processes import run_together
@@ -23,11 +24,11 @@ from unlabeled.platform.train.loop import Training
 Results = dict[str, dict[str, dict[str, Tensor]]]
 
 
-def trained(run: RunConfig) -> dict[str, dict[str, Tensor]]:
-    """Train ``run``; return the first step's loss and gradients, the state after it, and the state at the end."""
+def trained(run: RunConfig, data: Data) -> dict[str, dict[str, Tensor]]:
+    """Train on data; return the first step's loss and gradients, the state after it, and the state at the end."""
     torch.set_default_dtype(torch.float64)  # what a method is built in
     try:
-        training = Training(run, data_of(run), Exact())
+        training = Training(run, data, Exact())
     finally:
         torch.set_default_dtype(torch.float32)
     steps = training.steps()
@@ -46,10 +47,14 @@ def trained(run: RunConfig) -> dict[str, dict[str, Tensor]]:
     return {"first loss": loss, "first gradient": gradients, "first state": state, "last state": last, "logs": logs}
 
 
-def results(runs: Mapping[str, RunConfig], backend: str | None = None) -> Results:
-    """Train runs, by name; through encoders that a backend of torch's compiler made, if one is named."""
+def results(
+    runs: Mapping[str, RunConfig],
+    backend: str | None = None,
+    data_of: Callable[[RunConfig], Data] = data_of,
+) -> Results:
+    """Train runs, by name, each on its data; if a backend of torch's compiler is named, through encoders it made."""
     with compiling(backend):
-        return {name: trained(run) for name, run in runs.items()}
+        return {name: trained(run, data_of(run)) for name, run in runs.items()}
 
 
 def results_of_two(
