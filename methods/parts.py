@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.losses.numerics import in_full_precision, unit
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.collective import gather, row_ids
+from unlabeled.platform.collective import gather, mean_over_workers, row_ids
 from unlabeled.platform.draws import Draws
 
-_cross_entropy = in_full_precision(F.cross_entropy)
+_cross_entropy, _unit = in_full_precision(F.cross_entropy), in_full_precision(unit)
 SMALL = Policy(ops=(Crop(area=(0.3, 1.0)), Flip()))  # what examples see of small pictures
 SMALL_JITTER = Policy(ops=(*SMALL.ops, ColorJitter.of_strength(0.5)))
 
@@ -82,6 +82,23 @@ def decoder(code: int, channels: int, px: int, width: int) -> nn.Module:
         width = max(width // 2, 8)
         layers += [nn.BatchNorm2d(width), nn.ReLU()]
     return nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
+
+
+@in_full_precision
+def cosine(x_BD: Tensor, y_BD: Tensor) -> Tensor:
+    """Return the mean cosine of rows that belong together."""
+    return (unit(x_BD) * unit(y_BD)).sum(dim=1).mean()
+
+
+@torch.no_grad()
+def spread(*vectors_BD: Tensor) -> Tensor:
+    """Return how much directions vary over all workers' rows: 1 - |mean unit vector|^2.
+
+    It is the sum of the variances of unit vectors' numbers: 0 where all point one way, which is collapse, 1 where they
+    cancel out (Chen and He 2020, arXiv:2011.10566, figure 2, looks at the root of each).
+    """
+    units = torch.cat([_unit(x) for x in vectors_BD])
+    return 1.0 - mean_over_workers(units.mean(dim=0)).square().sum()
 
 
 class MomentumCopy(nn.Module):

@@ -130,6 +130,11 @@ _METRICS: dict[str, Metric] = {
             "How often the positive is nearest among all keys: how well the pretext task is solved, not how good the "
             "features are.",
         ),
+        Metric(
+            "distill/spread",
+            direction="higher",
+            meaning="How much the directions of the teacher's outputs vary over images: 0 is collapse, 1 is even.",
+        ),
         Metric("nats", NATS, meaning="What it costs to tell it."),
         Metric(
             "bits_per_dim",

@@ -1,1 +1,1 @@
-"""Methods that pull views of one image together and push other images away."""
+"""Methods that pull views of one image together and push apart: other images, or other dimensions."""

@@ -1,1 +1,1 @@
-"""Methods that learn from a slower copy of themselves."""
+"""Methods that learn from a teacher that is a copy of themselves, slower or just taken for given."""

@@ -7,6 +7,7 @@ from unlabeled.platform.augment.op import Extent, Op
 from unlabeled.platform.augment.picture import draw_views
 from unlabeled.platform.augment.policy import Policy
 from unlabeled.platform.augment.published import (
+    BYOL,
     MOCO_V1,
     MOCO_V1_BLUR,
     MOCO_V1_SMALL,
@@ -16,6 +17,7 @@ from unlabeled.platform.augment.published import (
     POLICIES,
     SIMCLR,
     SIMCLR_SMALL,
+    VICREG,
     simclr,
 )
 from unlabeled.platform.augment.spatial import Crop, Cutout, Flip, Rotate90
@@ -23,6 +25,7 @@ from unlabeled.platform.augment.view import Stream, View, ViewPlan, two_views
 from unlabeled.platform.augment.waves import Gain, Polarity, Reverse, TimeMask, WaveNoise, WaveOp
 
 __all__ = [
+    "BYOL",
     "MOCO_V1",
     "MOCO_V1_BLUR",
     "MOCO_V1_SMALL",
@@ -32,6 +35,7 @@ __all__ = [
     "POLICIES",
     "SIMCLR",
     "SIMCLR_SMALL",
+    "VICREG",
     "ColorDrop",
     "ColorJitter",
     "Crop",

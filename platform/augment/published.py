@@ -7,7 +7,7 @@ use at 32 pixels.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from unlabeled.platform.augment.color import ColorDrop, ColorJitter
+from unlabeled.platform.augment.color import ColorDrop, ColorJitter, Solarize
 from unlabeled.platform.augment.filters import GaussianBlur
 from unlabeled.platform.augment.policy import Policy
 from unlabeled.platform.augment.spatial import Crop, Flip
@@ -71,6 +71,21 @@ SIMCLR = simclr(1.0)
 SIMCLR_SMALL = simclr(0.5, small=True)
 """SimCLR on CIFAR-10 (appendix B.9): strength 0.5, without blur."""
 
+_BYOL = Policy(
+    ops=(
+        Crop(area=(0.08, 1.0)),
+        Flip(),
+        ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
+        ColorDrop(p=0.2),
+    )
+)
+
+BYOL = (_BYOL.plus(GaussianBlur(p=1.0)), _BYOL.plus(GaussianBlur(p=0.1), Solarize(p=0.2)))
+"""BYOL's two policies T and T', one for each view (Grill et al. 2020, arXiv:2006.07733, appendix B)."""
+
+VICREG = _BYOL.plus(GaussianBlur(p=0.5), Solarize(p=0.1))
+"""VICReg's, the same for both views (Bardes, Ponce, LeCun 2021, arXiv:2105.04906, its appendix)."""
+
 POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
         "plain": PLAIN,
@@ -81,6 +96,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "moco-v2-small": MOCO_V2_SMALL,
         "simclr": SIMCLR,
         "simclr-small": SIMCLR_SMALL,
+        "vicreg": VICREG,
     }
 )
 """The published policies by the names that the command line knows."""
