@@ -38,13 +38,19 @@ def classify(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def projection_head(
-    in_features: int, widths: tuple[int, ...], *, batch_norm: bool = True, last_batch_norm: bool = False
+    in_features: int,
+    widths: tuple[int, ...],
+    *,
+    batch_norm: bool = True,
+    last_batch_norm: bool = False,
+    last_bias: bool = True,
 ) -> nn.Module:
     """Make a head on [B, in_features]: linear, batch norm and ReLU for each width but the last, which stays linear.
 
     No width is no head (the identity), one is a linear head, two are SimCLR's non-linear head (sec. 4.2); without batch
     norm they are MoCo v2's. With ``last_batch_norm`` the last layer, too, has batch norm, and neither has a bias (that
-    of batch norm stays 0): the head of SimCLR's code (google-research/simclr, ``tf2/model.py``), linear or not.
+    of batch norm stays 0): the head of SimCLR's code (google-research/simclr, ``tf2/model.py``), linear or not. Without
+    ``last_bias`` the last layer has none: where what follows takes means away, it would have no gradient.
 
     >>> projection_head(512, ())
     Identity()
@@ -61,7 +67,7 @@ def projection_head(
         layers.append(nn.Linear(before, after, bias=not batch_norm))  # batch norm has a bias of its own
         layers += [nn.BatchNorm1d(after)] if batch_norm else []
         layers.append(nn.ReLU(inplace=True))
-    layers.append(nn.Linear(dims[-2], dims[-1], bias=not last_batch_norm))
+    layers.append(nn.Linear(dims[-2], dims[-1], bias=last_bias and not last_batch_norm))
     if last_batch_norm:
         layers.append(nn.BatchNorm1d(dims[-1]))
         layers[-1].bias.requires_grad_(False)

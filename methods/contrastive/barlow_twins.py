@@ -68,7 +68,7 @@ class BarlowTwins(EmbeddingMethod):
     def __init__(self, config: BarlowTwinsConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
         self.off_diagonal = config.off_diagonal
-        self.head = projection_head(encoder.dim, config.head)
+        self.head = projection_head(encoder.dim, config.head, last_bias=False)
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the embeddings of both views."""

@@ -75,7 +75,7 @@ class VICReg(EmbeddingMethod):
     def __init__(self, config: VICRegConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
         self.config = config
-        self.head = projection_head(encoder.dim, config.head)
+        self.head = projection_head(encoder.dim, config.head, last_bias=False)
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the embeddings of both views."""

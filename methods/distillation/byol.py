@@ -71,8 +71,8 @@ class BYOL(Method):
 
     def __init__(self, config: BYOLConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
-        self.head = projection_head(encoder.dim, config.head)
-        self.predictor = projection_head(config.head[-1], (*config.predictor, config.head[-1]))
+        self.head = projection_head(encoder.dim, config.head, last_bias=False)  # a predictor's batch norm takes it away
+        self.predictor = projection_head(config.head[-1], (*config.predictor, config.head[-1]), last_bias=False)
         self.target = MomentumCopy(nn.Sequential(encoder, self.head), config.momentum, final=1.0)
 
     def forward(self, batch: Batch) -> StepResult:

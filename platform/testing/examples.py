@@ -67,10 +67,10 @@ def assert_same(one: object, other: object) -> None:
     assert not [path for path in ours if not torch.equal(ours[path], theirs[path])]
 
 
-def distance(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return each tensor's largest error, relative to its largest value."""
+def distance(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], zero: float = 1e-30) -> dict[str, float]:
+    """Return each tensor's largest error, relative to its largest value; values below ``zero`` are taken for it."""
     assert actual.keys() == expected.keys()
     return {
-        path: float((actual[path] - value).abs().max() / value.abs().max().clamp_min(1e-30))
+        path: float((actual[path] - value).abs().max() / value.abs().max().clamp_min(zero))
         for path, value in expected.items()
     }

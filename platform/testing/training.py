@@ -224,7 +224,9 @@ class TrainingSuite:
     @pytest.mark.parametrize("what", ["first loss", "first gradient", "first state", "last state", "logs"])
     def test_two_workers_equal_one(self, compared: str, what: str, alone: Results, together: list[Results]) -> None:
         """The engine's own loop, its views, its optimiser; with batch norm over all workers, or over groups of them."""
-        off = distance(together[0][compared][what], alone[compared][what])
+        # A state may be 0 but for rounding (a mean that batch norm took away); a gradient of it alone is a mistake.
+        zero = 1e-30 if what == "first gradient" else 1e-5
+        off = distance(together[0][compared][what], alone[compared][what], zero)
         assert off, "nothing to compare"
         assert not {path: error for path, error in off.items() if not error <= TOLERANCE}
 

@@ -172,7 +172,7 @@ def test_without_its_variance_vicreg_gives_all_pictures_one_embedding(small_data
     (kept, spread_out), (gone, collapsed) = end(example.method), end(example.method.with_field("variance", 0.0))
     assert kept < 0.7
     assert gone > 1.7, "2 is no variance in either view"
-    assert collapsed < 0.6 * spread_out
+    assert collapsed < 0.8 * spread_out
 
 
 def test_views_are_byols_two() -> None:
