@@ -166,7 +166,8 @@ def _log(store: Store, study: str, report: Reported) -> str:
             for name, text in report.pages(Path(folder)).files.items():
                 (Path(folder) / name).write_text(text, encoding="utf-8")
             log_report(store, study, Path(folder), description, report.tags)
-        set_view(store, study, *report.columns)
+        rows, bases = list(report.record.get("rows", ())), report.runs.get("base", ("",))
+        set_view(store, study, *report.columns, rows=rows, base=str(list(bases)[-1]))
     except Exception as error:  # a store that is read-only or away keeps nobody from reading the page
         return scrub(
             f"the report is written, but not logged to MLflow: {str(error).splitlines()[0] if str(error) else error!r}"

@@ -110,17 +110,45 @@ def keep(page: Any, name: str) -> None:
         page.screenshot(path=str(Path(folder, f"{name}.png")))
 
 
-def test_a_studys_page_shows_its_question_runs_and_columns(page: Any, address: str) -> None:
+def test_the_list_of_experiments_has_studies_and_no_ledgers(page: Any, address: str) -> None:
+    page.goto(f"{address.partition('#')[0]}#/experiments")
+    page.get_by_role("link", name="heads", exact=True).wait_for()
+    keep(page, "experiments")
+    text = page.inner_text("body")
+    assert "Which head?" in text
+    assert "**" not in text
+    assert "unlabeled-ledgers" not in text
     page.goto(address)
     page.get_by_role("link", name="linear seed 1", exact=True).wait_for()
-    for header in ("test/linear/top1", "untrained/linear/top1", "method.head"):
-        page.get_by_text(header, exact=True).first.wait_for()
+    page.get_by_text("Which head?", exact=True).first.wait_for()
+
+
+def test_a_studys_page_shows_its_question_and_its_runs_by_row(page: Any, address: str) -> None:
+    assert "workflowType=machine_learning" in address
+    page.goto(address)
+    page.get_by_role("link", name="linear seed 1", exact=True).wait_for()
+    for header in ("test/linear/top1", "untrained/linear/top1", "method.head", "seed"):
+        page.get_by_text(header, exact=True).first.wait_for(state="attached")
     keep(page, "runs")
     text = page.inner_text("body")
     assert "Which head?" in text
-    for run in ("linear seed 0", "linear seed 1", "none seed 0", "none seed 1", "report"):
-        assert run in text
+    assert "Group by: unlabeled.row" in text
+    order = [line for line in text.splitlines() if line.startswith("Group: ") or re.search(r" seed \d$", line)]
+    of_rows = {line: sorted(order[place + 1 : place + 3]) for place, line in enumerate(order) if "Group" in line}
+    assert {row: of_rows[f"Group: {row}"] for row in ROWS} == {row: [f"{row} seed 0", f"{row} seed 1"] for row in ROWS}
     assert re.search(r"0\.\d+", text)
+
+
+def test_a_run_says_its_row_its_answer_and_where_the_report_is(page: Any, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("link", name="linear seed 1", exact=True).click()
+    page.get_by_role("link", name="all of them by row", exact=True).wait_for()
+    keep(page, "run")
+    text = page.inner_text("body")
+    assert "Row linear, seed 1." in text
+    assert re.search(r"test/linear/top1: \d\d\.\d %, of the same encoder untrained \d\d\.\d %", text)
+    page.get_by_role("link", name="all of them by row", exact=True).click()
+    page.get_by_text("Group by: unlabeled.row").first.wait_for()
 
 
 def test_two_runs_compared_differ_in_what_their_rows_set(page: Any, address: str) -> None:
@@ -142,14 +170,17 @@ def test_two_runs_compared_differ_in_what_their_rows_set(page: Any, address: str
     assert {"none", "16"} <= set(words)
 
 
-def test_curves_are_drawn_by_epoch_with_a_run_each(page: Any, address: str) -> None:
+def test_curves_are_drawn_by_epoch_with_a_row_each(page: Any, address: str) -> None:
     page.goto(f"{address}&compareRunsMode=CHART")
     page.get_by_placeholder("Search metric charts").fill("train/loss")
     page.get_by_text("train/loss", exact=True).first.wait_for()
     chart = page.locator(".js-plotly-plot").first
     chart.wait_for()
-    page.locator(".js-plotly-plot .scatterlayer .trace").nth(3).wait_for(state="attached")
+    page.locator(".js-plotly-plot .scatterlayer .trace").nth(1).wait_for(state="attached")
+    page.get_by_text("linear (train/loss)").first.wait_for()
     keep(page, "curves")
+    assert "none (train/loss)" in page.inner_text("body"), "a row is one line, the mean of its seeds"
+    assert "seed 0 (train/loss)" not in page.inner_text("body")
     ticks = [float(text) for text in chart.locator(".xtick text").all_text_contents()]
     assert ticks, "the axis is named"
     assert 1 <= min(ticks) <= max(ticks) <= 2, "steps are epochs"

@@ -17,6 +17,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from unlabeled.platform.addresses import tracking_uri, without_secrets
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.track import embedded, moved
+from unlabeled.platform.track.described import NOTE, VIEW, of_study, opening
 from unlabeled.platform.track.faults import AwayError, DeniedError, first_line, kind_of
 from unlabeled.platform.track.leases import LEDGERS, new_ledger
 from unlabeled.platform.train.loggable import MAX_EXPERIMENT_TAG, plain_text
@@ -24,7 +25,6 @@ from unlabeled.platform.train.loggable import MAX_EXPERIMENT_TAG, plain_text
 PAGE = 1000  # runs read at a time
 REPORT = "unlabeled.report"  # the tag of the run that holds a study's report, which is none of the study's runs
 _MAX_OF_A_NAME = 200  # characters of a study's, which is a folder's too
-VIEW = "mlflow.sharedViewState.study"  # the tag of an experiment that the UI reads for viewStateShareKey=study
 _OPENING_SECONDS = 5  # how long a server may take to answer the first call
 
 
@@ -143,16 +143,21 @@ class Connection:
     def _make_experiment(self, record: Mapping[str, Any]) -> Experiment:
         ledger = new_ledger(self.client, record["name"], self._place(LEDGERS))
         tags = {
-            "mlflow.note.content": plain_text(_description(record), MAX_EXPERIMENT_TAG),
+            VIEW: opening([record["measure"]], list(_varied(record)), (), list(record.get("rows", ()))),
             "mlflow.experimentKind": "custom_model_development",
             "unlabeled.ledger": ledger,
         }
         try:
-            self.client.create_experiment(record["name"], artifact_location=self._place(record["name"]), tags=tags)
+            made = self.client.create_experiment(
+                record["name"], artifact_location=self._place(record["name"]), tags=tags
+            )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             self.client.delete_run(ledger)  # another driver was quicker, and its ledger is the study's
+        else:  # it has an id now, and can lead to the view that it should open with
+            note = plain_text(of_study(record, made), MAX_EXPERIMENT_TAG)
+            self.client.set_experiment_tag(made, NOTE, note)
         found = self.client.get_experiment_by_name(record["name"])
         assert found is not None
         return found
@@ -199,9 +204,9 @@ def _quick_answer() -> Iterator[None]:
         os.environ |= before
 
 
-def _description(record: Mapping[str, Any]) -> str:
-    claims = "\n".join(f"- {claim['statement']} ({claim['source']})" for claim in record["claims"])
-    return f"**{record['question']}**\n\n{record['expected']}\n\nSource: {record['source']}\n\n{claims}"
+def _varied(record: Mapping[str, Any]) -> dict[str, None]:
+    """Return the fields that a study's rows set, each once."""
+    return dict.fromkeys(path for fields in record.get("rows", {}).values() for path in fields)
 
 
 def _cannot_open(address: str, error: Exception) -> str:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 
+from unlabeled.platform.track.described import HIDDEN, NOTE
 from unlabeled.platform.track.driver import SOMEBODY, Driver
 from unlabeled.platform.track.faults import AwayError, RefusedError, translated_errors
 
@@ -251,10 +252,13 @@ def new_ledger(client: MlflowClient, study: str, place: str | None) -> str:
     found = client.get_experiment_by_name(LEDGERS)
     if found is None:
         with contextlib.suppress(MlflowException):  # another driver was quicker
-            client.create_experiment(LEDGERS, artifact_location=place, tags={"mlflow.note.content": _NOTE})
+            client.create_experiment(LEDGERS, artifact_location=place, tags={NOTE: _NOTE, **HIDDEN})
         found = client.get_experiment_by_name(LEDGERS)
         if found is None:
             raise AwayError("the experiment of ledgers can't be made")
+    elif not HIDDEN.items() <= found.tags.items():  # it was made by an earlier version
+        for key, value in HIDDEN.items():
+            client.set_experiment_tag(found.experiment_id, key, value)
     tags = {"unlabeled.ledger": study, "mlflow.source.name": "unlabeled"}
     identity: str = client.create_run(found.experiment_id, tags=tags, run_name=study).info.run_id
     return identity

@@ -12,9 +12,11 @@ from mlflow.entities import Run
 
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.track import described
 from unlabeled.platform.track import sender as sending
 from unlabeled.platform.track.commit import versions
 from unlabeled.platform.track.connection import Connection
+from unlabeled.platform.track.described import NOTE
 from unlabeled.platform.track.driver import said
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, translated_errors
 from unlabeled.platform.track.journal import Journal
@@ -58,7 +60,7 @@ class StudyLog:
                 self._statuses[fingerprint] = run.info.status
                 if run.info.status == "FINISHED":
                     self._weights[tags.get("unlabeled.training", "")] = fingerprint
-        self._trainings: dict[str, str] = {}  # fingerprint of a run that was begun here -> its training
+        self._begun: dict[str, tuple[str, str, int]] = {}  # fingerprint of a run begun here -> its training, row, seed
         self._sender: Sender | None = None
         self._looked = 0.0
 
@@ -176,6 +178,7 @@ class StudyLog:
             "unlabeled.base": base,
             LISTS: json.dumps(planned.config.lists()),
             "mlflow.source.name": "unlabeled",
+            NOTE: described.of_run(self.record, self.id, planned.row, planned.seed),
             **{f"protocol:{metric}": how for metric, how in protocols.items()},
             **{f"environment:{name}": value for name, value in versions().items()},
         }
@@ -187,7 +190,7 @@ class StudyLog:
             "source": json.dumps({"source": data.source, "licence": data.licence}),
             "profile": json.dumps({**sizes, "test": len(data.test), "classes": len(data.classes)}),
         }
-        self._trainings[identity.fingerprint] = identity.training
+        self._begun[identity.fingerprint] = (identity.training, planned.row, planned.seed)
         self._append(
             identity.fingerprint,
             "open",
@@ -222,12 +225,14 @@ class StudyLog:
     def finished(self, fingerprint: str, event: Finished) -> None:
         """Log the final metrics and files, and the notes as a tag, a line each; end the run."""
         tags = {"unlabeled.notes": scrub("\n".join(event.notes))} if event.notes else {}
+        training, row, seed = self._begun.pop(fingerprint)
+        tags[NOTE] = described.of_run(self.record, self.id, row, seed, event.metrics)
         self._append(fingerprint, "log", metrics=event.metrics, tags=tags)
         files = None if event.files == Path() else str(event.files)
         if files is not None and event.files.is_relative_to(self.store.home):  # which may be moved before it is sent
             files = str(event.files.relative_to(self.store.home))
         self._append(fingerprint, "end", status="FINISHED", files=files)
-        self._weights[self._trainings.pop(fingerprint, "")] = fingerprint
+        self._weights[training] = fingerprint
 
     def failed(self, fingerprint: str, event: Failed) -> None:
         """End the run as failed, with its reason."""

@@ -1,12 +1,12 @@
 """What MLflow's UI shows of a study beyond its runs: the report, and the columns that the study is about."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlflow.entities import RunTag
 
-from unlabeled.platform.track.connection import REPORT, VIEW
+from unlabeled.platform.track.connection import REPORT
+from unlabeled.platform.track.described import BASE, NOTE, REPORT_ROW, ROW, VIEW, opening
 from unlabeled.platform.track.store import Store
 from unlabeled.platform.train.loggable import MAX_TAG, key_name, plain_text
 
@@ -28,7 +28,7 @@ def log_report(store: Store, study: str, folder: Path, description: str, tags: M
     found = store.client.search_runs([experiment], filter_string=f"tags.`{REPORT}` = 'true'", max_results=1)
     run = found[0] if found else store.client.create_run(experiment, tags={REPORT: "true"}, run_name="report")
     run_id: str = run.info.run_id
-    named = {"mlflow.note.content": description, "mlflow.source.name": "unlabeled", **tags}
+    named = {ROW: REPORT_ROW, NOTE: description, "mlflow.source.name": "unlabeled", **tags}
     store.client.log_batch(
         run_id, tags=[RunTag(key_name(name), plain_text(value, MAX_TAG)) for name, value in named.items()]
     )
@@ -37,14 +37,22 @@ def log_report(store: Store, study: str, folder: Path, description: str, tags: M
     return run_id
 
 
-def set_view(store: Store, study: str, measures: Sequence[str], parameters: Sequence[str], tags: Sequence[str]) -> None:
+def set_view(
+    store: Store,
+    study: str,
+    measures: Sequence[str],
+    parameters: Sequence[str],
+    tags: Sequence[str],
+    *,
+    rows: Sequence[str],
+    base: str,
+) -> None:
     """Choose the columns of the study's page in the UI, which by itself shows neither parameters nor metrics.
 
-    It is a shared view, as the UI's own Share makes them, sorted by the first measure; :meth:`Store.pages` leads to it.
+    See :func:`~unlabeled.platform.track.described.opening`; :meth:`Store.pages` leads to it. ``base`` is the digest of
+    the newest one.
     """
-    columns = [f"metrics.`{name}`" for name in measures]
-    columns += [f"params.`{name}`" for name in parameters] + [f"tags.`{name}`" for name in tags]
-    state: dict[str, object] = {"selectedColumns": columns}
-    if measures:
-        state |= {"orderByKey": columns[0], "orderByAsc": False}
-    store.client.set_experiment_tag(store.experiment(study).experiment_id, VIEW, json.dumps(state))
+    experiment = store.experiment(study).experiment_id
+    others = store.client.search_runs([experiment], filter_string=f"tags.`{BASE}` != '{base}'", max_results=1)
+    state = opening(measures, parameters, tags, rows, has_bases=bool(others))
+    store.client.set_experiment_tag(experiment, VIEW, state)

@@ -9,12 +9,11 @@ from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.track.connection import REPORT, VIEW, Connection
+from unlabeled.platform.track.connection import REPORT, Connection
+from unlabeled.platform.track.described import VIEW, VIEW_OF_ML, page
 from unlabeled.platform.track.histories import Point, histories
 from unlabeled.platform.track.leases import LEDGERS
 from unlabeled.platform.track.log import StudyLog
-
-_VIEW_OF_ML = "workflowType=machine_learning"  # without it the UI opens what is for GenAI
 
 
 class Store(Connection):
@@ -26,7 +25,7 @@ class Store(Connection):
 
     def pages(self, address: str) -> list[tuple[str, str]]:
         """Return each study's name and its page in the UI at ``address``."""
-        return [(e.name, _page(address, e)) for e in self._studies()]
+        return [(e.name, f"{address}/{page(e.experiment_id, has_view=VIEW in e.tags)}") for e in self._studies()]
 
     def experiment(self, study: str) -> Experiment:
         """Return a study's experiment.
@@ -77,13 +76,7 @@ class Store(Connection):
         """Return the run's page in the UI of the server that the store is; the empty text for an embedded one."""
         if not self.uri.startswith("http"):
             return ""
-        return f"{self.address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{_VIEW_OF_ML}"
+        return f"{self.address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{VIEW_OF_ML}"
 
     def _studies(self) -> list[Experiment]:
         return [e for e in self.client.search_experiments() if e.name not in ("Default", LEDGERS)]
-
-
-def _page(address: str, experiment: Experiment) -> str:
-    """Return the link to an experiment's runs in the MLflow UI; a plainer one would open MLflow's GenAI overview."""
-    view = "&viewStateShareKey=study" if VIEW in experiment.tags else ""
-    return f"{address}/#/experiments/{experiment.experiment_id}/runs?{_VIEW_OF_ML}{view}"
