@@ -147,8 +147,9 @@ def test_a_run_says_its_row_its_answer_and_where_the_report_is(page: Any, addres
     text = page.inner_text("body")
     assert "Row linear, seed 1." in text
     assert re.search(r"test/linear/top1: \d\d\.\d %, of the same encoder untrained \d\d\.\d %", text)
-    page.get_by_role("link", name="all of them by row", exact=True).click()
-    page.get_by_text("Group by: unlabeled.row").first.wait_for()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="all of them by row", exact=True).click()
+    opened.value.get_by_text("Group by: unlabeled.row").first.wait_for()
 
 
 def test_two_runs_compared_differ_in_what_their_rows_set(page: Any, address: str) -> None:
