@@ -28,16 +28,22 @@ class Judged:
         compared: its contrast.
         pairs: of a claim on the best: every two rows.
         design: when it is looked at.
+        closed: why it is not tested at this look, whatever its seeds; empty where it is.
     """
 
     claim: Mapping[str, Any]
     compared: Comparison
     pairs: Pairs
     design: Design
+    closed: str = ""
+
+    def level(self, rate: float, patient: bool = False) -> float:
+        """Return the two-sided level of its test now, 0 where there is none; arguments as for :meth:`interval`."""
+        return 0.0 if self.closed else self.design.level(min(rate, 1.0), self.compared.n, patient)
 
     def interval(self, rate: float, patient: bool = False) -> Interval:
         """Return the two-sided interval whose error over all looks is ``rate``; ``patient`` as in :class:`Design`."""
-        level = self.design.level(min(rate, 1.0), self.compared.n, patient)
+        level = self.level(rate, patient)
         if self.pairs:
             return _of_the_best(self.claim, self.pairs, level)
         return self.compared.interval(level)

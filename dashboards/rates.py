@@ -10,8 +10,9 @@ one true null in four by 40 seeds. So a claim's rate is spent over the numbers o
 power, and ``LATER_SHARE`` evenly in the logarithm of the number of seeds, up to ``MOST_SEEDS``. What one look may
 decide at follows from the joint distribution of all of them (Armitage, McPherson, Rowe 1969). The rate holds for
 looks at all these numbers, so it holds for any choice among them, and the choice may depend on what earlier looks
-showed. How often a number is looked at does not matter. Below the declared seeds nothing is decided, and above
-``MOST_SEEDS`` nothing new.
+showed. With each number a claim is tested once: more runs of other rows change its error, so that another test would be
+another chance to err (looks after every single run decided falsely in 5.9 % of studies). The first test waits until all
+rows have their declared seeds. Below these nothing is decided, and above ``MOST_SEEDS`` nothing new.
 """
 
 import math
@@ -74,6 +75,7 @@ class Look:
         seeds: the seeds that had finished runs.
         claims: the claim's identity -> seeds that its rows had, the level that it was tested at, and its decision.
         fixed: whether the design has one look; as it was at the first.
+        runs: how many finished runs there were, of all rows.
     """
 
     when: str
@@ -81,6 +83,7 @@ class Look:
     seeds: tuple[int, ...]
     claims: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fixed: bool = False
+    runs: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -100,7 +103,8 @@ class Look:
         """
         seeds = tuple(int(seed) for seed in record["seeds"])
         fixed = bool(record.get("fixed"))
-        return cls(str(record["when"]), int(record["first"]), seeds, dict(record["claims"]), fixed)
+        runs = int(record.get("runs", 0))
+        return cls(str(record["when"]), int(record["first"]), seeds, dict(record["claims"]), fixed, runs)
 
 
 def is_new(look: Look, looks: Sequence[Look]) -> bool:
@@ -125,6 +129,11 @@ def decided_before(looks: Sequence[Look]) -> dict[str, Mapping[str, Any]]:
             if said["decision"] != "not decided":
                 found.setdefault(identity, said)
     return found
+
+
+def tested_before(looks: Sequence[Look]) -> set[tuple[str, int]]:
+    """Return the identity of each claim that was tested, with each number of seeds that it was tested with."""
+    return {(name, int(said["n"])) for look in looks for name, said in look.claims.items() if said["level"] > 0}
 
 
 def spent(first: int, most: int, num: int, patient: bool = False) -> float:

@@ -83,7 +83,7 @@ def reason(
     if decision != "not decided":
         return f"{said}: {_clear_of(claim, decision, alone)}."
     if level_now <= 0:
-        return f"{said}: {_not_now(one.design, compared.n)}."
+        return f"{said}: {one.closed or _not_now(one.design, compared.n)}."
     return f"{said}: {_open(one, alone, level_now, num_claims)}. {_outlook(claim, alone.mean, compared.n, seeds)}"
 
 

@@ -13,18 +13,17 @@ from unlabeled.dashboards import counted, reasons
 from unlabeled.dashboards.comparisons import (
     Comparison,
     Tables,
-    compare,
     correlations,
     identity,
-    pairs_of,
     rising,
     tables_of,
 )
-from unlabeled.dashboards.decisions import Decision, Judged, best_in_set, both, has_side, main_decision, side_decision
+from unlabeled.dashboards.decisions import Decision, Judged, both, has_side, main_decision, side_decision
 from unlabeled.dashboards.inference import LEVEL, Interval, few_seeds_correction
 from unlabeled.dashboards.power import seeds_to_decide
-from unlabeled.dashboards.rates import Design, Look, decided_before, step_down
-from unlabeled.platform.metrics import BEST, NO_DIFFERENCE, OURS, unit_of
+from unlabeled.dashboards.rates import Design, Look, step_down
+from unlabeled.dashboards.tested import at_look, digests_of
+from unlabeled.platform.metrics import NO_DIFFERENCE, OURS, unit_of
 
 SIDE_SHARE = 0.1  # of a study's rate, for what a claim does not ask: that a claimed difference is none
 
@@ -155,21 +154,15 @@ def judge(
     first = looks[0].first if looks else len(record["seeds"])
     fixed = looks[0].fixed if looks else bool(record.get("fixed"))
     design = Design(first, fixed=fixed) if first else None
-    found = verdicts(record["claims"], runs, design=design, looks=looks)
+    found = verdicts(record["claims"], runs, design=design, looks=looks, rows=list(record.get("rows", ())))
     seeds = tuple(sorted({int(seed) for seed in counted.counted(runs)["seed"].dropna()}))
-    digests = _digests(runs)
+    digests = digests_of(runs)
     said = {
         identity(one.claim, digests): {"n": one.n, "level": float(f"{one.level:.4g}"), "decision": one.decision}
         for one in found
     }
-    return found, Look(when or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", first, seeds, said, fixed)
-
-
-def _digests(runs: pd.DataFrame) -> dict[str, str]:
-    """Return row -> what tells its settings apart from those that it had under the same name."""
-    done = counted.counted(runs)
-    known = done[done["row_digest"].notna()]
-    return {str(row): str(digest) for row, digest in zip(known["row"], known["row_digest"], strict=True)}
+    when = when or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return found, Look(when, first, seeds, said, fixed, len(counted.counted(runs)))
 
 
 def verdict(claim: Mapping[str, Any], runs: pd.DataFrame, level: float = LEVEL) -> Verdict:
@@ -187,6 +180,7 @@ def verdicts(
     level: float = LEVEL,
     design: Design | None = None,
     looks: Sequence[Look] = (),
+    rows: Sequence[str] = (),
 ) -> list[Verdict]:
     """Judge a study's claims by one model of its rows and seeds.
 
@@ -202,21 +196,14 @@ def verdicts(
         level: 1 minus the study's error rate.
         design: when claims are looked at; None takes this look for the only one, with whatever seeds there are.
         looks: earlier ones.
+        rows: that all have the first look's seeds, finished or failed, before it is made.
 
     Raises:
         UserError: the rows were measured by different protocols.
     """
     tables = {measure: counted.scores(runs, measure) for measure in tables_of(claims)}
-    judged = []
-    for claim in claims:
-        pairs = pairs_of(claim, tables) if claim["kind"] == BEST else {}
-        compared = best_in_set(claim, pairs) if pairs else compare(claim, tables)
-        judged.append(Judged(claim, compared, pairs, design or Design(compared.n, fixed=True)))
-    digests = _digests(runs)
-    names = [identity(claim, digests) for claim in claims]
-    counts = {name: one.compared.n for name, one in zip(names, judged, strict=True)}
-    is_again = bool(looks) and looks[-1].counts == counts
-    before, older = decided_before(looks), decided_before(looks[:-1] if is_again else looks)
+    at = at_look(claims, tables, runs, design, looks, rows)
+    judged, names, older = at.judged, at.names, at.older
     rate = 1 - level
     side = [place for place, one in enumerate(judged) if has_side(one.claim)]
     split = len(judged) > 1 and bool(side)
@@ -240,7 +227,7 @@ def verdicts(
             len(judged),
             level,
             tables,
-            before.get(names[place]),
+            at.before.get(names[place]),
             is_older=names[place] in older,
         )
         for place, one in enumerate(judged)
@@ -265,7 +252,7 @@ def _verdict(
     decision, earlier = both(one, main_rate, side_rate), 0
     if said is not None and (is_older or said["decision"] != decision):
         decision, earlier = said["decision"], int(said["n"])
-    alone, now = compared.interval(1 - level), one.design.level(main_rate, compared.n)
+    alone, now = compared.interval(1 - level), one.level(main_rate)
     tau, more = rising(claim, tables), None
     if decision == "not decided":
         more = seeds_to_decide(claim, compared, one.design, main_rate, side_rate)

@@ -105,3 +105,34 @@ def test_a_look_that_can_not_be_recorded_is_told(logged: Make, record: Make, run
     looks, problem = looked(store, "projection-head", record(), pd.DataFrame(frame))
     assert len(looks) == 1
     assert "could not be recorded, so that later ones forget it: the experiment has no ledger" in problem
+
+
+def test_a_claim_is_tested_once_with_each_number_of_seeds(record: Make, runs: Make, claim: Make) -> None:
+    """More runs of other rows change its error, so another test would be another chance to decide falsely."""
+    claims = [claim("mlp", "linear", negligible=0.0), claim("linear", "none", negligible=0.0)]
+    study, frame = record(claims=claims), runs(seeds=range(5))
+    three = frame[frame["seed"] < 3]
+    (open_, _), first = judge(study, three)
+    assert (open_.decision, open_.level > 0) == ("not decided", True)
+    quiet = frame[(frame["seed"] < 3) | (frame["row"] == "none")]  # the claim's rows have no more seeds
+    (again, _), second = judge(study, quiet, [first])
+    assert (again.level, again.decision) == (0, "not decided")
+    assert "it was tested with as many seeds before, and is tested again when there are more" in again.reason
+    assert again.deciding.high == float("inf")
+    assert second.counts == first.counts
+    (same, _), _ = judge(study, three, [first])
+    assert same.level == open_.level, "the same look, made again"
+    (more, _), _ = judge(study, frame[frame["seed"] < 4], [first, second])
+    assert more.level > 0
+
+
+def test_the_first_look_waits_for_all_rows_but_not_for_those_that_fail(record: Make, runs: Make, claim: Make) -> None:
+    study, frame = record(claims=[claim("mlp", "none")]), runs()
+    late = (frame["row"] == "linear") & (frame["seed"] == 2)
+    (waits,), look = judge(study, frame[~late])
+    assert (waits.decision, waits.level, waits.n) == ("not decided", 0, 3)
+    assert "the first look is made when all rows have their declared seeds" in waits.reason
+    (found,), _ = judge(study, frame, [look])
+    assert found.decision == "held"
+    (failed,), _ = judge(study, frame.assign(status=frame["status"].mask(late, "FAILED")))
+    assert failed.decision == "held"
