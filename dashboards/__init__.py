@@ -7,8 +7,8 @@ is), ``reading`` and ``report`` (a study, read and written), ``search_reading`` 
 made from what was logged, so an old result stays readable after its study has changed.
 
 From runs to a verdict: ``spread`` (one model of all rows and seeds), ``comparisons`` (a claim's contrast, its error),
-``rates`` (how small a claim's error rate must be), ``tested`` (which claims a look tests), ``decisions`` (what a claim's
-interval decides), ``reasons`` (why, in sentences), ``verdicts`` (all of it, claim by claim), ``looking`` (in view of the
-looks before, which are recorded), ``forest`` (the same as a figure). ``power`` and ``detectable`` say what a number of
-seeds can show, ``rounds`` which runs decide what is open; ``inference`` is for rows and pairs by themselves.
+``rates`` (how small a claim's error rate must be), ``tested`` (which claims a look tests), ``decisions`` (what an
+interval decides), ``reasons`` (why, in sentences), ``verdicts`` (all of it, claim by claim), ``looking`` (in view of
+the looks before, which are recorded), ``forest`` (the same as a figure). ``power`` and ``detectable`` say what a number
+of seeds can show, ``rounds`` which runs decide what is open; ``inference`` is for rows and pairs by themselves.
 """
