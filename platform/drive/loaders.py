@@ -53,6 +53,7 @@ class Loaders:
         self.places, self.read_on = count, Counter[str]()
         self._given = packed((run, rows, data.checksum, data_root()))
         self._lock, self._turns, self._warned = threading.Lock(), itertools.count(), False
+        self._waited = False
         self._free = [_Place() for _ in range(count)]
         for place in self._free:
             self._fill(place)
@@ -101,7 +102,21 @@ class Loaders:
                         return self._free.pop(number)
                 except Exception as error:
                     self._rest(place, error)
+                else:
+                    self._warn_of_waiting(place)
         return None
+
+    def _warn_of_waiting(self, place: "_Place") -> None:
+        """Say once that a loader gets no core: whoever else has it may keep it to the end."""
+        waited = time.monotonic() - place.started_at
+        if place.actor is not None and waited > PATIENCE_SECONDS and not self._waited:
+            self._waited = True
+            logger.warning(
+                "a loader has waited %.0f s for a core of node %s, or for its data there, and what it would read is "
+                "read here; free a core of it, or ask for fewer --loaders",
+                waited,
+                place.node[:8],
+            )
 
     def _fill(self, place: "_Place") -> None:
         """Start a loader on the next of the other nodes; where there is none, look again later."""
@@ -139,14 +154,14 @@ class _Place:
     def __init__(self) -> None:
         self.actor: Any = None
         self.node = ""
-        self.rests_until = 0.0
+        self.rests_until = self.started_at = 0.0
         self._started: Any = None
 
     def start(self, node: str, given: str) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self.node = node
+        self.node, self.started_at = node, time.monotonic()
         actor: Any = ray.remote(num_cpus=1, max_restarts=0)(_Loader)
         self.actor = actor.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(given)
         self._started = self.actor.check.remote()

@@ -132,7 +132,7 @@ class Regression:
         return None
 
     def _start(self) -> _Point:
-        """Return the point of no weights, where every class is as probable: only sums of each class's rows are asked."""
+        """Return the point of no weights, where all classes are as probable: it takes sums of their rows, no more."""
         count, classes = len(self.x), self.num_classes
         even = 1.0 / classes
         w_KD = self.moments.mean.new_zeros(classes, self.x.shape[1] + 1)
@@ -203,10 +203,7 @@ class Regression:
         largest = v_KD.abs().max()  # so that what is left of a gradient near the optimum has room in float32
         v, w = (v_KD / largest).float(), w_KD.float()
         for start, x in self._blocks(torch.float32):
-            if self._p is None:
-                p = torch.addmm(w[:, -1:], w[:, :-1], x.T).softmax(dim=0)
-            else:
-                p = self._p[start]
+            p = torch.addmm(w[:, -1:], w[:, :-1], x.T).softmax(dim=0) if self._p is None else self._p[start]
             moved = torch.addmm(v[:, -1:], v[:, :-1], x.T).mul_(p)
             moved.addcmul_(p, moved.sum(dim=0), value=-1.0)
             made[:, :-1] += moved @ x

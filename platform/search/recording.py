@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 from rich.markup import escape
@@ -54,6 +55,15 @@ class SearchRecorder(Recorder):
     def __init__(self, base: RunConfig, home: Path, log: StudyLog) -> None:
         super().__init__([], base, home, log)
         self.roles: dict[int, Role] = {}
+        self._pruned: list[Path] = []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the log; and remove what a pruned run's process, which writes beside training, still wrote."""
+        for folder in self._pruned:
+            shutil.rmtree(folder, ignore_errors=True)
+        super().__exit__(kind, error, trace)
 
     def parameters(self, number: int) -> Mapping[str, str]:
         """Return a run's role as parameters."""
@@ -70,7 +80,8 @@ class SearchRecorder(Recorder):
         if number in self._run_ids:  # it is not where another driver on the same store has it
             self.stop(number, f"pruned after epoch {epoch}", metrics)
         display.pruned(self.planned[number].name, epoch)
-        shutil.rmtree(self.home / "work" / self.fingerprint(number), ignore_errors=True)
+        self._pruned.append(self.home / "work" / self.fingerprint(number))
+        shutil.rmtree(self._pruned[-1], ignore_errors=True)
 
     def known(self, number: int) -> Metrics | None:
         """Return the metrics of a run that was finished before this command began; None where it was not."""

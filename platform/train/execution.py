@@ -52,6 +52,7 @@ def execute_safely(run: RunConfig, home: Path, gpus: float | None, report: Repor
     Returns:
         Whether this process can do another run: not after an error of the GPU, which whatever follows would end with.
     """
+    forget_gpu_memory()  # of a run that its search stopped, which never came to the end of this
     with forwarding_warnings(report) as say:
         try:
             processor = Processor.here(run.precision, gpus)

@@ -216,6 +216,16 @@ def test_a_damaged_picture_is_named_by_its_row(tmp_path: Path) -> None:
         images_of(source)
 
 
+def test_sizes_are_read_from_heads_without_a_copy_of_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [{"bytes": png(n), "path": None} for n in range(10)]
+    source = arrow.ArrowImages(save(table(10, image=stored), tmp_path), ["data-00000-of-00001.arrow"], "image", 8)
+    sizes = [Image.open(io.BytesIO(each["bytes"])).size[::-1] for each in stored]
+    monkeypatch.setattr(arrow.ArrowImages, "stored", None)
+    assert source.extents(torch.arange(10), "image").tolist() == [list(size) for size in sizes]
+
+
 def test_what_is_no_set_of_pictures_says_what_it_has(tmp_path: Path) -> None:
     rows = table(10).drop_columns(["image"])
     with pytest.raises(UserError, match=r"has no column of pictures; its columns are label, text$"):

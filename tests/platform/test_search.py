@@ -15,6 +15,7 @@ from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, GaussianBlur, GaussianNoise
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
+from unlabeled.platform.drive.recorder import Recorder
 from unlabeled.platform.drive.sweep import OVER
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.search import (
@@ -553,3 +554,16 @@ def test_seeds_after_the_largest_begin_at_zero(small_run: RunConfig, home: Path)
     last = small_run.with_field("seed", 2**63 - 1)
     hand = Hand(declare(last, trials=1, best=1, further_seeds=1), home, near_02).run()
     assert {run.seed for run, _ in hand.trained} == {2**63 - 1, 0, 1}
+
+
+def test_what_a_pruned_runs_process_still_writes_goes_when_the_search_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+    monkeypatch.setattr(Recorder, "__exit__", lambda *_: ended.append(True))
+    recorder = object.__new__(SearchRecorder)
+    recorder._pruned = [tmp_path / "work" / "late"]
+    recorder._pruned[0].mkdir(parents=True)  # by a writer that was under way while the driver removed it
+    recorder.__exit__(None, None, None)
+    assert ended
+    assert not recorder._pruned[0].exists()

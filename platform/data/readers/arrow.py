@@ -95,7 +95,17 @@ class ArrowImages(StoredImages):
         return self._column
 
     def _size(self, row: int) -> tuple[int, int]:
-        file, opened = self.stored(row)
+        import pyarrow as pa
+
+        cell = self._column[row]
+        is_inside = pa.types.is_struct(cell.type) and cell.is_valid and cell.type.get_field_index("bytes") >= 0
+        content = cell["bytes"] if is_inside else cell
+        is_binary = pa.types.is_binary(content.type) or pa.types.is_large_binary(content.type)
+        if content.is_valid and is_binary:  # its head is read where it lies, and no more copied
+            folder, _, column = self._place
+            file, opened = folder / f"{column}[{row}]", pa.BufferReader(content.as_buffer())
+        else:
+            file, opened = self.stored(row)
         with picture_named(file), Image.open(opened) as picture:
             return picture.height, picture.width
 
