@@ -70,9 +70,9 @@ def weights_of_runs(changes: dict[str, Any], home: Path | None) -> dict[str, Any
     name = changes.get("encoder.weights")
     if not isinstance(name, str):
         return changes
-    from unlabeled.platform.drive.finished import find_finished, is_id
+    from unlabeled.platform.drive.finished import encoder_of, is_id
 
-    return {**changes, "encoder.weights": str(find_finished(name, home).encoder)} if is_id(name) else changes
+    return {**changes, "encoder.weights": str(encoder_of(name, home))} if is_id(name) else changes
 
 
 def _takes_list(path: str) -> bool:

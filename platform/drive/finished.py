@@ -74,6 +74,23 @@ def find_finished(name: str, home: str | Path | None = None) -> FinishedRun:
     Raises:
         UserError: there is none, it isn't finished or not of this project, or another version wrote it.
     """
+    store, run, files = _with_files(name, home)
+    try:
+        config = RunConfig.model_validate_json((files / "config.json").read_bytes())
+        record = json.loads((files / "study.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"the settings of run {name} can't be read in {files} ({error}); run it again") from None
+    except ValidationError as error:
+        raise UserError(f"run {name} has settings that this version does not know: {explain(error)}") from None
+    return FinishedRun(store, run, files, config, record)
+
+
+def encoder_of(name: str, home: str | Path | None = None) -> Path:
+    """Return the folder of the exported encoder of a finished run, whatever its method; raises as above."""
+    return _with_files(name, home)[2] / "encoder"
+
+
+def _with_files(name: str, home: str | Path | None) -> tuple[Store, Run, Path]:
     store = Store(find_home(home))
     run = _run(store, name)
     tags = run.data.tags
@@ -87,14 +104,7 @@ def find_finished(name: str, home: str | Path | None = None) -> FinishedRun:
     files = store.fetched(run)
     if files is None or not (files / "encoder" / WEIGHTS).is_file():
         raise UserError(f"the files of run {name} can't be had from {store.address}, or lack its encoder; run it again")
-    try:
-        config = RunConfig.model_validate_json((files / "config.json").read_bytes())
-        record = json.loads((files / "study.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"the settings of run {name} can't be read in {files} ({error}); run it again") from None
-    except ValidationError as error:
-        raise UserError(f"run {name} has settings that this version does not know: {explain(error)}") from None
-    return FinishedRun(store, run, files, config, record)
+    return store, run, files
 
 
 def _run(store: Store, name: str) -> Run:

@@ -15,6 +15,7 @@ from unlabeled.dashboards import frames
 from unlabeled.dashboards.measured import table
 from unlabeled.dashboards.reading import read_report
 from unlabeled.platform import cli
+from unlabeled.platform.cli.options import weights_of_runs
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig, WaveFormat
 from unlabeled.platform.drive.display import Display
@@ -227,6 +228,19 @@ def test_other_data_or_weights_than_the_runs_are_refused(run: FinishedRun, small
     rest.write_bytes(rest.read_bytes()[:-8])
     with pytest.raises(UserError, match=r"weights of heads: none seed 0 in .* are not whole"):
         probe_finished(run, asked(Linear()), SAID.append)
+
+
+def test_the_weights_of_a_run_are_found_by_its_id_whatever_trained_it(run: FinishedRun) -> None:
+    found = weights_of_runs({"encoder.weights": run.id, "epochs": 3}, run.store.home)
+    assert found == {"encoder.weights": str(run.encoder), "epochs": 3}
+    (run.files / "config.json").write_text('{"method": {"name": "of-a-file-that-is-not-here"}}')
+    assert weights_of_runs({"encoder.weights": run.fingerprint}, run.store.home)["encoder.weights"] == str(run.encoder)
+    with pytest.raises(UserError, match=r"has settings that this version does not know: method: no MethodConfig"):
+        find_finished(run.id, run.store.home)
+    starting = run.config.with_field("encoder.weights", str(run.encoder)).with_field("seed", 5)
+    do(starting, run.store.home)
+    logged = frames.runs("heads", run.store.home)
+    assert logged["encoder.weights"].str.startswith(str(run.store.home / "weights")).all(), "where all nodes see it"
 
 
 def test_only_finished_runs_of_this_project_are_measured(run: FinishedRun) -> None:
