@@ -1,7 +1,7 @@
 """How ``make test`` spreads the tests over its processes: the longest first, so that none is left alone at the end.
 
 The tests of a file stay together, because they share fixtures; the largest file goes in parts. Those that start a Ray
-cluster each share none: they go one by one. Without xdist nothing changes.
+cluster each share none: they go one by one; and those that share one stay together. Without xdist nothing changes.
 """
 
 import pytest
@@ -10,7 +10,11 @@ import pytest
 LONG = ("tests/contracts/", "tests/ray/", "tests/platform/track/", "tests/test_ui", "tests/test_cli", "tests/test_doc")
 ONE_BY_ONE = "tests/ray/"
 IN_PARTS = {"tests/contracts/test_methods.py": ("workers", "learns")}  # by what their tests share
-BUT_TOGETHER = ("tests/ray/test_submit.py",)  # they share a job server, which takes half a minute to start
+BUT_TOGETHER = {  # they share what takes long to start
+    "tests/ray/test_submit.py": "a job server",
+    **dict.fromkeys((f"tests/ray/test_{what}.py" for what in ("own_method", "search", "sweep")), "a cluster"),
+}
+ALONE = ("whatever_ends_it",)  # starts clusters of its own
 
 
 def scope(nodeid: str) -> str:
@@ -18,7 +22,9 @@ def scope(nodeid: str) -> str:
     file = nodeid.split("::", 1)[0]
     if part := next((word for word in IN_PARTS.get(file, ()) if word in nodeid), ""):
         return f"{file}::{part}"
-    return nodeid if file.startswith(ONE_BY_ONE) and file not in BUT_TOGETHER else file
+    if not file.startswith(ONE_BY_ONE):
+        return file
+    return nodeid if any(word in nodeid for word in ALONE) else BUT_TOGETHER.get(file, nodeid)
 
 
 def rank(nodeid: str) -> int:

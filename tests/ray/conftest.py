@@ -1,13 +1,14 @@
 """The command line as a process of its own, that a test can watch and kill."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import forked
 import pytest
 from forked import Forked
 from patience import wait_until
+from ray.cluster_utils import Cluster
 
 SMALL = {
     "data.train_images": "256",
@@ -58,3 +59,14 @@ class Driver:
 def driver() -> Callable[..., Driver]:
     """Make drivers: ``driver(home, "run", "simclr", epochs="3")``."""
     return Driver
+
+
+@pytest.fixture(scope="session")
+def joined() -> Iterator[tuple[str, str]]:
+    """The words by which a command joins a cluster of two cores, for tests that break nothing of it.
+
+    To start one takes as long as a small study does.
+    """
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield "--address", cluster.address
+    cluster.shutdown()

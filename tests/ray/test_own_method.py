@@ -13,11 +13,13 @@ STUDY = Path(__file__).with_name("own_method_study.py")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_method_in_a_studys_own_file_trains_where_its_runs_go(tmp_path: Path, home: Path, workers: str) -> None:
+def test_a_method_in_a_studys_own_file_trains_where_its_runs_go(
+    tmp_path: Path, home: Path, joined: tuple[str, str], workers: str
+) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     study = shutil.copy(STUDY, folder / f"my_way_up_{workers}.py")
-    ran = forked.run(["study", "run", str(study), "--home", str(home), "--workers", workers])
+    ran = forked.run(["study", "run", str(study), "--home", str(home), "--workers", workers, *joined])
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "1 finished, 0 failed" in ran.stdout
     runs = frames.runs("ways-up", home)
@@ -27,7 +29,7 @@ def test_a_method_in_a_studys_own_file_trains_where_its_runs_go(tmp_path: Path, 
 
 
 def test_an_error_of_the_gpu_ends_its_run_and_process_and_want_of_memory_only_the_run(
-    tmp_path: Path, home: Path
+    tmp_path: Path, home: Path, joined: tuple[str, str]
 ) -> None:
     rows: dict[str, dict[str, object]] = {
         "first": {},
@@ -38,7 +40,8 @@ def test_an_error_of_the_gpu_ends_its_run_and_process_and_want_of_memory_only_th
     }
     study = tmp_path / "my_broken_study.py"
     study.write_text(STUDY.read_text().replace('{"alone": {}}', repr(rows)))
-    ran = forked.run(["study", "run", str(study), "--home", str(home), "--max-concurrent", "1", *UNMEASURED])
+    one = ("--max-concurrent", "1")
+    ran = forked.run(["study", "run", str(study), "--home", str(home), *one, *joined, *UNMEASURED])
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "3 finished, 2 failed" in ran.stdout
     assert "Traceback" not in ran.stderr

@@ -26,9 +26,11 @@ def epochs_of(home: Path) -> dict[str, list[int]]:
     return {str(run): found["epoch"].tolist() for run, found in losses.groupby("run_id")}
 
 
-def test_a_search_prunes_names_a_winner_and_the_winner_runs(home: Path, driver: MakeDriver) -> None:
+def test_a_search_prunes_names_a_winner_and_the_winner_runs(
+    home: Path, driver: MakeDriver, joined: tuple[str, str]
+) -> None:
     search = driver(home, *COMMAND, epochs="8")
-    done = search.run("--trials", "8")
+    done = search.run("--trials", "8", *joined)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     runs = frames.runs(SEARCH, home).set_index("run_id")
@@ -61,9 +63,11 @@ def test_a_search_prunes_names_a_winner_and_the_winner_runs(home: Path, driver: 
     ]
 
 
-def test_a_stopped_search_goes_on_and_no_trial_runs_twice(home: Path, driver: MakeDriver) -> None:
+def test_a_stopped_search_goes_on_and_no_trial_runs_twice(
+    home: Path, driver: MakeDriver, joined: tuple[str, str]
+) -> None:
     search = driver(home, *COMMAND, epochs="16", evaluation__every_epochs="16")
-    options = ("--trials", "4", "--pruner", "none")
+    options = ("--trials", "4", "--pruner", "none", *joined)
     process = search.start(*options)
     process.kill()
     assert process.wait() == -signal.SIGKILL

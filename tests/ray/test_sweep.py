@@ -40,9 +40,9 @@ def assert_all_finished_with_every_epoch_once(home: Path) -> None:
 
 
 def test_a_study_runs_is_reported_is_not_run_again_and_gives_the_numbers_of_runs_in_turn(
-    home: Path, driver: MakeDriver, tmp_path_factory: pytest.TempPathFactory
+    home: Path, driver: MakeDriver, joined: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    study = driver(home, *COMMAND)
+    study = driver(home, *COMMAND, *joined)
     first = study.run("--seeds", "0,1")
     assert first.returncode == 0, first.stderr
     assert "6 finished, 0 failed, 0 were done before" in first.stdout
@@ -105,8 +105,11 @@ def test_whatever_ends_it_the_same_command_finishes_the_rest(home: Path, driver:
     assert_all_finished_with_every_epoch_once(home)
 
 
-def test_failed_runs_are_rows_with_a_reason_and_the_exit_code_tells(home: Path, driver: MakeDriver) -> None:
-    failed = driver(home, *COMMAND, optimizer__learning_rate="1e30").run("--seeds", "0", "--max-concurrent", "1")
+def test_failed_runs_are_rows_with_a_reason_and_the_exit_code_tells(
+    home: Path, driver: MakeDriver, joined: tuple[str, str]
+) -> None:
+    study = driver(home, *COMMAND, *joined, optimizer__learning_rate="1e30")
+    failed = study.run("--seeds", "0", "--max-concurrent", "1")
     assert failed.returncode == 1
     assert "failed runs: 3; the report gives the reasons" in failed.stderr
     runs = frames.runs(STUDY, home)
@@ -115,8 +118,8 @@ def test_failed_runs_are_rows_with_a_reason_and_the_exit_code_tells(home: Path, 
     assert "the loss became" in (home / "reports" / STUDY / "index.html").read_text()
 
 
-def test_more_gpus_than_there_are_fail_at_once(home: Path, driver: MakeDriver) -> None:
-    refused = driver(home, *COMMAND).run("--gpus-per-run", "1", "--seeds", "0")
+def test_more_gpus_than_there_are_fail_at_once(home: Path, driver: MakeDriver, joined: tuple[str, str]) -> None:
+    refused = driver(home, *COMMAND, *joined).run("--gpus-per-run", "1", "--seeds", "0")
     assert refused.returncode == 2
     assert "a run needs 1 GPUs, and the cluster has 0; ask for fewer" in refused.stderr
     assert "Traceback" not in refused.stderr
