@@ -92,6 +92,8 @@ class Pages:
                 continue
             if state in before[name]:
                 path.unlink()
+                with contextlib.suppress(OSError):  # a folder goes when nothing is left in it
+                    path.parent.rmdir()
             else:
                 print(f"{path} was changed since a report wrote it, so it is left alone", file=sys.stderr)
         self._note(after)

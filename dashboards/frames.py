@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from unlabeled.dashboards.bases import Base, bases_of, find_base, runs_of
 from unlabeled.platform.addresses import tracking_at
 from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.errors import UserError
@@ -70,7 +71,8 @@ def runs(study: str, home: str | Path | None = None, *, base: str = "", every: b
     Args:
         study: the study's name.
         home: a folder, or a server's address.
-        base: which of its bases, as the column ``base`` has it, or how it begins; by default the newest.
+        base: which of its bases, as the column ``base`` has it, or how it begins; by default the newest. :func:`bases`
+            says what tells them apart.
         every: all runs that were ever logged. By default only those of one base, and of each row those that are as its
             newest run is: runs that differ by row and seed, and in nothing else, so that their means may be compared.
 
@@ -100,6 +102,12 @@ def record(study: str, home: str | Path | None = None, *, base: str = "") -> dic
         return _record(store, _runs(store, study, base))
 
 
+def bases(study: str, home: str | Path | None = None) -> list[Base]:
+    """List what a study's rows were made from, each with what tells it from the others, the newest first."""
+    with _store(home) as store:
+        return bases_of(frame(store.runs(study)))
+
+
 def encoder(run_id: str, home: str | Path | None = None) -> "Encoder":
     """Return a finished run's encoder with its weights, on the CPU and ready to use: pixels in [0, 1] in, features out.
 
@@ -125,12 +133,14 @@ class Logged:
     """All that is logged of one base of a study, read at once: what a report is made from.
 
     Attributes:
+        base: which one.
         record: the study as it was declared.
         runs: as :func:`runs` gives them, lists as text.
         epochs: as :func:`epochs` gives them.
         pictures: row -> the PNGs of its first finished seed by name: ``views``, ``tsne``, and those of its method.
     """
 
+    base: Base
     record: dict[str, Any]
     runs: pd.DataFrame
     epochs: pd.DataFrame
@@ -145,10 +155,15 @@ def read(study: str, home: str | Path | None = None, *, base: str = "") -> Logge
 
 def read_from(store: Store, study: str, base: str = "") -> Logged | None:
     """Read one base of a study from an opened store; None where no run has begun."""
-    table = _runs(store, study, base)
-    if table.empty:
-        return None
-    return Logged(_record(store, table), table, _epochs(store, table), _pictures(store, table))
+    table = frame(store.runs(study))
+    return None if table.empty else _logged(store, table, find_base(table, base), bases_of(table))
+
+
+def read_all(store: Store, study: str) -> list[Logged]:
+    """Read every base of a study from an opened store, the newest first."""
+    table = frame(store.runs(study))
+    listed = bases_of(table)
+    return [_logged(store, table, one.digest, listed) for one in listed]
 
 
 def of_base(store: Store, study: str, digest: str = "") -> pd.DataFrame:
@@ -157,7 +172,13 @@ def of_base(store: Store, study: str, digest: str = "") -> pd.DataFrame:
     bases = table.get("base", pd.Series(dtype=object))
     if table.empty or (digest and digest not in set(bases)):
         return table[:0]
-    return _linked(store, _of_base(table, digest or str(bases.iloc[-1])))
+    return _linked(store, runs_of(table, digest or str(bases.iloc[-1])))
+
+
+def _logged(store: Store, table: pd.DataFrame, digest: str, listed: list[Base]) -> Logged:
+    runs = _linked(store, runs_of(table, digest))
+    base = next(one for one in listed if one.digest == digest)
+    return Logged(base, _record(store, runs), runs, _epochs(store, runs), _pictures(store, runs))
 
 
 @contextmanager
@@ -180,30 +201,12 @@ def _runs(store: Store, study: str, base: str = "", every: bool = False, lists: 
     table = frame(store.runs(study), lists=lists)
     if table.empty:
         return table
-    return _linked(store, table if every else _of_base(table, _chosen(table, study, base)))
-
-
-def _of_base(table: pd.DataFrame, digest: str) -> pd.DataFrame:
-    table = table[table["base"] == digest]
-    newest = table.groupby("row", sort=False)["row_digest"].transform("last")
-    return table[table["row_digest"] == newest].reset_index(drop=True).dropna(axis="columns", how="all")
+    return _linked(store, table if every else runs_of(table, find_base(table, base)))
 
 
 def _linked(store: Store, table: pd.DataFrame) -> pd.DataFrame:
     links = [store.link(*ids) for ids in table[["experiment_id", "run_id"]].itertuples(index=False)]
     return table.assign(link=links)
-
-
-def _chosen(table: pd.DataFrame, study: str, base: str) -> str:
-    """Return the digest of the base that is meant."""
-    known: list[str] = list(dict.fromkeys(reversed(table["base"].tolist())))
-    meant = [one for one in known if one.startswith(base)]
-    if base in meant or (meant and not base):
-        return base or known[0]
-    if len(meant) != 1:
-        many = f"begins like {len(meant)} of them" if meant else "is none of them"
-        raise UserError(f"{study!r} was run around the bases {', '.join(known)}, the newest first; {base!r} {many}")
-    return meant[0]
 
 
 def _epochs(store: Store, table: pd.DataFrame) -> pd.DataFrame:

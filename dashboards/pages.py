@@ -4,15 +4,16 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
 from unlabeled.dashboards import drawing, wording
+from unlabeled.dashboards.bases import Base
 from unlabeled.dashboards.drawing import Drawn
 from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.inference import LEVEL
@@ -40,12 +41,21 @@ class Around:
         methods: of the methods that the study's runs used.
         previous: the study before it.
         next: the study after it.
+        base: what this page's runs were made from; empty where the study has one base.
+        others: of the study's other bases, words and where their pages are; nowhere for one that can't be shown.
     """
 
     pages: tuple[Link, ...] = ()
     methods: tuple[Link, ...] = ()
     previous: Link | None = None
     next: Link | None = None
+    base: str = ""
+    others: tuple[Link, ...] = ()
+
+    def inside(self) -> Self:
+        """Return the same from a folder further down."""
+        pages, methods = (tuple((words, f"../{href}") for words, href in links) for links in (self.pages, self.methods))
+        return replace(self, pages=pages, methods=methods, previous=None, next=None)
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,17 @@ class Reported(ABC):
         record: the experiment as recorded; texts that it lacks are empty.
         runs: every run.
         has_record: whether a record was found.
+        base: what the runs were made from, where that is known.
+        others: the reports of the experiment's other bases, whose pages lie below this one's.
+        unread: others that can't be reported: what they are called, and why not.
     """
 
     record: Mapping[str, Any]
     runs: pd.DataFrame
     has_record: bool
+    base: Base | None = None
+    others: tuple["Reported", ...] = ()
+    unread: tuple[Link, ...] = ()
 
     @property
     def title(self) -> str:
@@ -98,16 +114,38 @@ class Reported(ABC):
         """What is found in numbers, as tags of MLflow's."""
         return {}
 
+    def among(self, base: Base, others: Sequence["Reported"] = (), unread: Sequence[Link] = ()) -> Self:
+        """Return the same as the report of a base, with those of others below it."""
+        return replace(self, base=base, others=tuple(others), unread=tuple(unread))  # type: ignore[type-var]
+
     @abstractmethod
     def page(self) -> Page:
         """Return the page, its figures and its numbers."""
 
     def pages(self, out: Path, around: Around = Around()) -> Pages:
-        """Return the files to be written into a folder."""
-        page = self.page()
-        html = render(page.template, title=self.title, around=around, **page.values)
-        drawn = {f"{name}.svg": svg for name, svg, _ in page.figures}
-        return Pages(out, {**drawn, **page.files, "index.html": html}, is_whole=self.has_record)
+        """Return the files to be written into a folder: this base's, and the others' in folders of their own."""
+        files: dict[str, str] = {}
+        places = {"": self.base, **{one.base.place: one.base for one in self.others if one.base}}
+        unread = tuple((f"{words} (no page: {why})", "") for words, why in self.unread)
+        for one in (*self.others, self):
+            at = "" if one is self or one.base is None else f"{one.base.place}/"
+            up = "../" if at else ""
+            links = tuple(
+                (base.summary, f"{up}{place}{'/' if place else ''}index.html")
+                for place, base in places.items()
+                if base and base is not one.base
+            )
+            is_one_of_several = one.base is not None and bool(links or unread)
+            around_it = replace(
+                around.inside() if at else around,
+                base=one.base.words if one.base and is_one_of_several else "",
+                others=(*links, *unread),
+            )
+            page = one.page()
+            html = render(page.template, title=one.title, around=around_it, **page.values)
+            drawn = {f"{name}.svg": svg for name, svg, _ in page.figures}
+            files |= {f"{at}{name}": text for name, text in {**drawn, **page.files, "index.html": html}.items()}
+        return Pages(out, files, is_whole=self.has_record)
 
     def write(self, out: Path, around: Around = Around()) -> Path:
         """Write the files into a folder, made if needed, and return the page.

@@ -50,23 +50,31 @@ def publish(
     home: str | Path | None = None,
     out: str | Path | None = None,
     say: Callable[[str], None] | None = None,
+    base: str = "",
+    or_newest: bool = False,
 ) -> Path:
-    """Write the report of a study's newest runs, log it to MLflow, and return its page.
+    """Write the reports of a study's runs, a page for each base, log them to MLflow, and return the page asked for.
 
     Args:
         study: the study's name.
         home: where its store is.
         out: the report's folder; by default ``reports/STUDY`` in the home.
         say: takes a line where the report is written but could not be logged; by default stderr does.
+        base: of which base, by the beginning of its digest; by default the newest, whose page lies in the report's
+            folder itself. The others' lie below it.
+        or_newest: give the newest base's page where that base has no runs: those of another may have had the same
+            settings, and be done.
 
     Raises:
-        UserError: the study has no runs there, or its runs can't be compared.
+        UserError: the study has no runs there, no such base, or its runs can't be compared.
     """
     report, unrecorded = _read(study, home)
     if report is None:
         raise UserError(f"no run of {study!r} has begun in {find_home(home)}; start with `unlabeled study run {study}`")
     folder = Path(out) if out else make_home(home) / "reports" / study
     page = report.write(folder, _around(report, written_in(folder.parent)))
+    if base:
+        page = folder / _place(report, base, or_newest) / "index.html"
     for problem in filter(None, (unrecorded, _log(Store(find_home(home)), study, report))):
         say(problem) if say else print(problem, file=sys.stderr)
     return page
@@ -122,19 +130,50 @@ def publish_all(
 
 
 def _read(name: str, home: str | Path | None) -> tuple[Reported | None, str]:
-    """Read a study or a search, told by its record, or by its runs' stages where the record is lost; None is no run.
+    """Read all bases of a study or a search, the newest one's report with the others in it; None is no run.
 
     To read a study's claims is to look at them, which is recorded; why it could not be is returned, too.
     """
-    logged = frames.read_from(Store(find_home(home)), name)
-    if logged is None:
+    found: list[Reported] = []
+    unread: list[tuple[str, str]] = []
+    problems: dict[str, None] = {}
+    for logged in frames.read_all(Store(find_home(home)), name):
+        try:
+            report, problem = _report_of(logged, name, home)
+        except UserError as error:
+            if not found:  # the newest, whose page this is
+                raise
+            unread.append((logged.base.summary, str(error)))
+        else:
+            found.append(report.among(logged.base))
+            problems |= {problem: None} if problem else {}
+    if not found:
         return None, ""
+    newest, *others = found
+    assert newest.base is not None
+    return newest.among(newest.base, others, unread), "; ".join(problems)
+
+
+def _report_of(logged: frames.Logged, name: str, home: str | Path | None) -> tuple[Reported, str]:
+    """Read a study or a search, told by its record, or by its runs' stages where the record is lost."""
     if logged.record.get("kind") == "search" or (not logged.record and "search.stage" in logged.runs):
         from unlabeled.dashboards.search_reading import read_search  # which takes Optuna: a second that studies spare
 
         return read_search(logged, Store(find_home(home)), find_home(home), name), ""
     looks, problem = looked(Store(find_home(home)), name, logged.record, logged.runs)
     return read_report(logged.record, logged.runs, logged.epochs, logged.pictures, name, looks), problem
+
+
+def _place(report: Reported, base: str, or_newest: bool) -> str:
+    """Return where a base's page is, from the folder of the newest one's."""
+    listed = [one.base for one in (report, *report.others) if one.base]
+    found = [one for one in listed if one.digest.startswith(base) or one.place == base]
+    if not found and or_newest:
+        return ""
+    if len(found) != 1:
+        words = "; ".join(f"{one.place} ({one.summary})" for one in listed)
+        raise UserError(f"{'no' if not found else 'more than one'} base is called {base!r}; there are: {words}")
+    return "" if found[0] is report.base else found[0].place
 
 
 def _names(store: Store) -> list[str]:
@@ -164,6 +203,7 @@ def _log(store: Store, study: str, report: Reported) -> str:
     try:
         with tempfile.TemporaryDirectory() as folder:  # written afresh: the site's links lead nowhere from MLflow
             for name, text in report.pages(Path(folder)).files.items():
+                (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                 (Path(folder) / name).write_text(text, encoding="utf-8")
             log_report(store, study, Path(folder), description, report.tags)
         rows, bases = list(report.record.get("rows", ())), report.runs.get("base", ("",))

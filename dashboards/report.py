@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.dashboards import counted, sections
+from unlabeled.dashboards.bases import Base
 from unlabeled.dashboards.drawing import Drawn
 from unlabeled.dashboards.forest import forests
 from unlabeled.dashboards.measured import Measured
-from unlabeled.dashboards.pages import Columns, Page, Reported
+from unlabeled.dashboards.pages import Columns, Link, Page, Reported
 from unlabeled.dashboards.rates import FIRST_SHARE, MOST_SEEDS, Look
 from unlabeled.dashboards.shown import Artifacts, gallery
 from unlabeled.dashboards.verdicts import Verdict
@@ -39,6 +40,9 @@ class Report(Reported):
         curves_left_out: metrics over epochs that are not drawn.
         artifacts: row -> its pictures.
         has_record: whether the study's record was found.
+        base: what the runs were made from.
+        others: the reports of its other bases.
+        unread: those that can't be reported, and why.
     """
 
     record: Mapping[str, Any]
@@ -52,6 +56,9 @@ class Report(Reported):
     curves_left_out: list[str]
     artifacts: Artifacts
     has_record: bool = True
+    base: Base | None = None
+    others: tuple[Reported, ...] = ()
+    unread: tuple[Link, ...] = ()
 
     @property
     def answer(self) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.dashboards import search_findings, search_sections, sections
+from unlabeled.dashboards.bases import Base
 from unlabeled.dashboards.drawing import Drawn
-from unlabeled.dashboards.pages import Columns, Page, Reported
+from unlabeled.dashboards.pages import Columns, Link, Page, Reported
 from unlabeled.dashboards.search_findings import Contender, Mismatch, Tested
 from unlabeled.dashboards.search_importance import Importance
 from unlabeled.dashboards.search_trials import IMAGES_SEEN, STATES, Parameter, listed, objectives
@@ -47,6 +48,9 @@ class SearchReport(Reported):
         figures: name, SVG and caption.
         left_out: figures that are not drawn, and why, in sentences.
         has_record: whether the search's record was found.
+        base: what the runs were made from.
+        others: the reports of its other bases.
+        unread: those that can't be reported, and why.
     """
 
     record: Mapping[str, Any]
@@ -67,6 +71,9 @@ class SearchReport(Reported):
     figures: list[Drawn]
     left_out: list[str]
     has_record: bool = True
+    base: Base | None = None
+    others: tuple[Reported, ...] = ()
+    unread: tuple[Link, ...] = ()
 
     @property
     def aims(self) -> list[dict[str, str]]:

@@ -20,6 +20,10 @@ def report(
         typer.Argument(help="Name of a study or search, or `runs` for those of `unlabeled run`.", show_default=False),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Report every study that has runs, as one site.")] = False,
+    base: Annotated[
+        str,
+        typer.Option(help="Print the page of this base of the study: the start of its digest.", show_default="newest"),
+    ] = "",
     home: Home = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to.", show_default="reports/NAME in home, with --all reports/")
@@ -28,10 +32,12 @@ def report(
     """Write a study's report, or all studies' as a site, from what is logged."""
     if (name is not None) == all_:
         raise UserError("report takes a study's name or --all, one of them; `unlabeled study list` lists the studies")
+    if base and name is None:
+        raise UserError(f"--base {base} is of one study; name it, or leave --base out")
     from unlabeled.dashboards.publish import publish, publish_all
 
     if name is not None:
-        print(publish(name, home, out))
+        print(publish(name, home, out, base=base))
         return
     from unlabeled.dashboards.website import Declared
     from unlabeled.studies import STUDIES

@@ -73,6 +73,7 @@ def recording(
     from unlabeled.platform.track import Store
 
     recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)), budget)
+    recorder.outcome.base = recorder.base_identity
     todo = [planned[number] for number in recorder.unfinished()]
     return recorder, Display(len(todo), study.measure, runs=todo)
 
@@ -142,7 +143,7 @@ def finish(name: str, outcome: "Outcome", home: Path | None, json: TextIO | None
 
     leave_if_stopped(outcome)
     awaited.awaits("writing the report")
-    found = answered(publish(name, home))
+    found = answered(publish(name, home, base=outcome.base, or_newest=True))
     awaited.end()
     elsewhere = f", {outcome.elsewhere} were done by other drivers meanwhile" if outcome.elsewhere else ""
     print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before{elsewhere}")

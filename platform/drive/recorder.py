@@ -26,8 +26,8 @@ _NAMED = 3  # runs that are named of those that others have
 class Outcome:
     """How a sweep ended: how many runs were there before, how many ended how, and how many others did meanwhile.
 
-    ``left_out`` are those for which there was no time; ``notes`` say what is missing of finished runs, each with its
-    run's name.
+    ``left_out`` are those for which there was no time; ``base`` is what its runs are tagged with; ``notes`` say what is
+    missing of finished runs, each with its run's name.
     """
 
     skipped: int = 0
@@ -36,6 +36,7 @@ class Outcome:
     elsewhere: int = 0
     left_out: int = 0
     interrupted: bool = False
+    base: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property

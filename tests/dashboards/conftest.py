@@ -159,12 +159,13 @@ def log(home: Path, record: Any, runs: pd.DataFrame, epochs: pd.DataFrame | None
     store = Store(home)
     name = name or record["name"]
     place = (home / "artifacts" / name).as_uri()
-    experiment = store.client.create_experiment(name, artifact_location=place)
+    there = store.client.get_experiment_by_name(name)
+    experiment = there.experiment_id if there else store.client.create_experiment(name, artifact_location=place)
     epochs = pd.DataFrame(columns=["run_id", "epoch", "metric", "value"]) if epochs is None else epochs
     for run in runs.to_dict("records"):
         begun = int(run["started"].timestamp() * 1000)
         tags = {f"unlabeled.{key}": str(run[key]) for key in ("row", "seed", "profile", "fingerprint")}
-        tags |= {"unlabeled.study": name, "unlabeled.base": "one"}
+        tags |= {"unlabeled.study": name, "unlabeled.base": str(run.get("base", "one"))}
         tags |= {"unlabeled.reason": run["reason"]} if run["reason"] else {}
         tags |= {key: str(value) for key, value in run.items() if ":" in key and isinstance(value, str)}
         made = store.client.create_run(experiment, start_time=begun, tags=tags, run_name=run["name"])

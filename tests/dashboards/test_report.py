@@ -1,11 +1,11 @@
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
+from written import Page
 
 from unlabeled.dashboards.measured import table
 from unlabeled.dashboards.pages import TEMPLATES
@@ -13,42 +13,6 @@ from unlabeled.dashboards.reading import read_report
 from unlabeled.platform.errors import UserError
 
 MEASURE = "test/linear/top1"
-
-
-class Page(HTMLParser):
-    """Collects a page's tags, and checks that they close in order."""
-
-    EMPTY = ("meta", "img", "link", "br", "path", "use", "rect")
-
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self.open, self.words = [], [], []
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if tag not in self.EMPTY:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join("".join(self.words).split())
-
-    def headings(self):
-        return [attributes["id"] for tag, attributes in self.tags if tag == "section"]
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import json
 import math
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -14,6 +12,7 @@ import optuna
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from written import Page
 
 from unlabeled.dashboards import search_figures, search_findings
 from unlabeled.dashboards.publish import publish
@@ -27,31 +26,6 @@ from unlabeled.platform.search import Choice, Composition, Constraint, LogUnifor
 METRIC = "validation/linear/top1"
 SENTENCE = "A batch has at most 400 pictures a worker."
 EPOCHS = 8
-
-
-class Page(HTMLParser):
-    """Collects a page's tags, its sections and its words."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, Any]]] = []
-        self.words: list[str] = []
-        self._is_style = False
-        self.feed(path.read_text(encoding="utf-8"))
-        self.text = " ".join("".join(self.words).split())
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._is_style = tag == "style"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._is_style = False
-
-    def handle_data(self, data: str) -> None:
-        self.words += [] if self._is_style else [data]
-
-    def headings(self) -> list[str]:
-        return [given["id"] for tag, given in self.tags if tag == "section"]
 
 
 def fits(run: Any) -> bool:

@@ -2,11 +2,11 @@
 
 import itertools
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from written import Page
 
 from unlabeled.dashboards.pages import TEMPLATES
 from unlabeled.dashboards.publish import publish, publish_all
@@ -22,33 +22,6 @@ from unlabeled.studies import STUDIES
 MEASURE = "test/linear/top1"
 MOCO = About("moco", "MoCo: a queue of keys.", ("He (2020), arXiv:1911.05722.",))
 WAITING = Declared("queue", "How long must the queue be?", "12 runs")
-
-
-class Page(HTMLParser):
-    """A page's tags in order, its words, and where its links lead."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.path, self.tags, self.words, self.hidden = path, [], [], 0
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.hidden += tag == "style"
-
-    def handle_endtag(self, tag):
-        self.hidden -= tag == "style"
-
-    def handle_data(self, data):
-        if not self.hidden:
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join("".join(self.words).split())
-
-    def links(self):
-        return [attributes["href"] for tag, attributes in self.tags if tag == "a"]
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def test_another_base_is_kept_apart(finished_home: Path, small_run: RunConfig) -
         [base, 1, 1, 1, 1] for base in every["base"]
     ]
     assert set(listed["question"]) == {"Which head?"}
-    with pytest.raises(UserError, match=rf"bases {newest['base'].iloc[0]}, {older}.*; 'zz' is none of them"):
+    with pytest.raises(UserError, match=rf"bases {newest['base'].iloc[0]} .*, {older} .*; 'zz' is none of them"):
         frames.runs("bases", finished_home, base="zz")
 
 
