@@ -12,6 +12,7 @@ import pytest
 from mlflow.entities import Metric, Param, RunTag
 
 from unlabeled.platform.track import Store
+from unlabeled.platform.track.leases import new_ledger
 
 MEASURE = "test/linear/top1"
 PROTOCOL = "linear@1 (epochs 100) on test, encoder features, last epoch"
@@ -160,7 +161,11 @@ def log(home: Path, record: Any, runs: pd.DataFrame, epochs: pd.DataFrame | None
     name = name or record["name"]
     place = (home / "artifacts" / name).as_uri()
     there = store.client.get_experiment_by_name(name)
-    experiment = there.experiment_id if there else store.client.create_experiment(name, artifact_location=place)
+    if there:
+        experiment = there.experiment_id
+    else:
+        ledger = {"unlabeled.ledger": new_ledger(store.client, name, place)}
+        experiment = store.client.create_experiment(name, artifact_location=place, tags=ledger)
     epochs = pd.DataFrame(columns=["run_id", "epoch", "metric", "value"]) if epochs is None else epochs
     for run in runs.to_dict("records"):
         begun = int(run["started"].timestamp() * 1000)
