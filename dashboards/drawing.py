@@ -15,8 +15,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from unlabeled.platform.metrics import unit_of
-
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dde1e6", "#ffffff"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#c76fa0", "#b98300", "#3b9ad9", "#4b4f58", "#8a5fbf")
 DASHES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1.5, 1.2, 1.5)))
@@ -61,6 +59,8 @@ class Svg(str):
     figure: Figure
 
 
+_MARK, _LEGEND = "mark|", "legend-of-"
+
 Drawn = tuple[str, Svg, str]
 """A figure: its name, its SVG, its caption."""
 
@@ -76,10 +76,34 @@ def inline(svg: str, name: str) -> str:
     return svg.replace(f"font-family: {FONTS}", "font-family: inherit")
 
 
-def with_unit(measure: str) -> str:
-    """Return a metric's name as an axis has it: with its unit where values don't carry it."""
-    unit = unit_of(measure)
-    return measure if unit.is_fraction or not unit.word else f"{measure}, {unit.word}"
+def mark(row: int, words: str) -> str:
+    """Return the ``gid`` that makes an artist one of a row's, which may be hidden, and says ``words``."""
+    return f"{_MARK}{row}|{words}"
+
+
+def bare(svg: str) -> str:
+    """Take the legend out of a figure, and the room that it has, where the page has one for several figures."""
+    found = re.search(rf'<g id="{_LEGEND}(\d+)">', svg)
+    if found is None:
+        return svg
+    depth, end = 0, found.start()
+    for tag in re.finditer(r"<(/?)g\b[^>]*?(/?)>", svg[found.start() :]):
+        depth += 0 if tag[2] else -1 if tag[1] else 1
+        if not depth:
+            end = found.start() + tag.end()
+            break
+    svg = svg[: found.start()] + svg[end:]
+    width, height = (float(part) for part in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())  # type: ignore[union-attr]
+    less = f"{height - int(found[1]):g}"
+    svg = re.sub(r'viewBox="0 0 [^"]*"', f'viewBox="0 0 {width:g} {less}"', svg, count=1)
+    return re.sub(r' height="[^"]*pt"', f' height="{less}pt"', svg, count=1)
+
+
+def name_legend(figure: Figure) -> None:
+    """Make the figure's legend, at its bottom, one that :func:`bare` takes out. To be called when all is drawn."""
+    figure.draw_without_rendering()
+    legend = figure.legends[0]
+    legend.set_gid(f"{_LEGEND}{round(legend.get_window_extent().height * 72 / figure.dpi)}")
 
 
 def short(name: str, most: int = 38) -> str:
@@ -104,6 +128,7 @@ def as_svg(figure: Figure, title: str, description: str) -> Svg:
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*", f"font-family: {FONTS}", svg)
+    svg = re.sub(rf'<g id="{re.escape(_MARK)}(\d+)\|([^"]*)">', r'<g class="row-\1"><title>\2</title>', svg)
     label = html.escape(f"{title}: {description}" if description else title)
     opening = f'<svg role="img" aria-label="{label}"'
     head, rest = svg.removeprefix("<svg").split(">", 1)

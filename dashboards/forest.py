@@ -57,7 +57,7 @@ def forest(claims: Sequence[tuple[int, Verdict]], unit: str) -> Svg:
         axes = figure.add_subplot()
         scale = unit_of(claims[0][1].claim["measure"])
         factor = 100 if scale.is_fraction else 1
-        low, high = _range([one for _, one in claims])
+        low, high = covered([one for _, one in claims])
         axes.axvline(0, color=INK, linewidth=1.1, zorder=1)
         limits = {float(one.claim.get("negligible") or 0.0) for _, one in claims} - {0.0}
         if has_band := len(limits) == 1 and max(limits) < max(abs(low), abs(high)):
@@ -115,7 +115,7 @@ def _draw(axes: Axes, one: Verdict, top: float, factor: float, edges: tuple[floa
         axes.plot([published * factor], [top], "D", markersize=6.5, mfc=PAPER, mec=INK, mew=1.2, zorder=4)
 
 
-def _range(claims: Sequence[Verdict]) -> tuple[float, float]:
+def covered(claims: Sequence[Verdict]) -> tuple[float, float]:
     """Return what the axis covers: zero, estimates, published sizes, and what of intervals leaves those legible."""
     points = [0.0, *(one.difference.mean for one in claims)]
     points += [one.claim["published_difference"] for one in claims if one.claim.get("published_difference") is not None]
@@ -142,7 +142,7 @@ def _legend(claims: Sequence[Verdict], has_band: bool) -> list[Line2D]:
 
 
 def _caption(claims: Sequence[tuple[int, Verdict]]) -> str:
-    low, high = _range([one for _, one in claims])
+    low, high = covered([one for _, one in claims])
     is_cut = any(end < low or end > high for _, one in claims for end in _ends(one))
     cut = " An interval that ends at the edge goes on." if is_cut else ""
     return (

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from unlabeled.dashboards.bases import Base, bases_of, find_base, runs_of
+from unlabeled.dashboards.single import is_single, named, record_of
 from unlabeled.platform.addresses import tracking_at
 from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.errors import UserError
@@ -75,6 +76,7 @@ def runs(study: str, home: str | Path | None = None, *, base: str = "", every: b
             says what tells them apart.
         every: all runs that were ever logged. By default only those of one base, and of each row those that are as its
             newest run is: runs that differ by row and seed, and in nothing else, so that their means may be compared.
+            Of single runs (``"runs"``) it is all anyhow, in rows that are called by what tells them apart.
 
     Returns:
         Columns as in :func:`unlabeled.platform.track.frame`, lists as tuples, and ``link``, the run's page in the UI of
@@ -160,8 +162,12 @@ def read_from(store: Store, study: str, base: str = "") -> Logged | None:
 
 
 def read_all(store: Store, study: str) -> list[Logged]:
-    """Read every base of a study from an opened store, the newest first."""
+    """Read every base of a study from an opened store, the newest first; of single runs all together."""
     table = frame(store.runs(study))
+    if is_single(table):
+        runs = named(_linked(store, table))
+        base = Base("", {}, len(runs), int((runs["status"] == "FINISHED").sum()), "")
+        return [Logged(base, record_of(runs), runs, _epochs(store, runs), _pictures(store, runs))]
     listed = bases_of(table)
     return [_logged(store, table, one.digest, listed) for one in listed]
 
@@ -201,6 +207,8 @@ def _runs(store: Store, study: str, base: str = "", every: bool = False, lists: 
     table = frame(store.runs(study), lists=lists)
     if table.empty:
         return table
+    if is_single(table) and not base:
+        return named(_linked(store, table))
     return _linked(store, table if every else runs_of(table, find_base(table, base)))
 
 

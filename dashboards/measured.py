@@ -13,6 +13,8 @@ from unlabeled.dashboards import counted, figures, varied, wording
 from unlabeled.dashboards.drawing import Drawn
 from unlabeled.dashboards.inference import mean_interval, seeds_apart
 from unlabeled.dashboards.shape import Grid, Line, shape_of
+from unlabeled.dashboards.strokes import strokes_of
+from unlabeled.dashboards.titles import title_of
 from unlabeled.platform.metrics import Unit, unit_of
 
 
@@ -123,7 +125,9 @@ def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Mea
     numbers = rows[rows["published_number"].notna() & (rows["n"] > 0)]
     if published and len(numbers) >= 3:
         caption = f"Measured against published, with 95 % intervals of the measured means. {_order(numbers)}"
-        drawn = figures.published_figure(rows, measure, published["quantity"])
+        drawn = figures.published_figure(
+            rows, measure, published["quantity"], strokes_of(record, runs, list(rows.index))[0]
+        )
         found.append((f"published{suffix}", drawn, caption))
     return Measured(
         measure,
@@ -144,7 +148,9 @@ def _apart(scores: pd.DataFrame, measure: str) -> list[str]:
         if len(few := seeds_apart(scores[row])):
             values = ", ".join(f"seed {seed} at {unit_of(measure).value(value)}" for seed, value in few.items())
             others = unit_of(measure).value(float(scores[row].dropna().drop(few.index).mean()))
-            found.append(f"{row}: {values}, apart from the others at {others}. Its mean is of two kinds of runs.")
+            found.append(
+                f"{wording.quoted(row)}: {values}, apart from the others at {others}. Its mean is of two kinds of runs."
+            )
     return found
 
 
@@ -157,11 +163,11 @@ def _by_shape(record: Mapping[str, Any], runs: pd.DataFrame, rows: pd.DataFrame,
         return "grid", varied.heat_figure(shape, rows, measure), varied.caption(shape, rows, measure)
     interval = "with its 95 % interval (Student's t)" if rows["low"].notna().any() else "(too few seeds for intervals)"
     caption = (
-        f"{measure}: the mean of each row over seeds {interval} and every seed as an open circle below it. "
-        "The axis does not start at zero."
+        f"{title_of(measure)} ({measure}): the mean of each row over seeds {interval} and every seed as an open "
+        "circle below it. The axis does not start at zero."
     )
     if rows["untrained"].notna().any():
-        caption += " A grey bar is the same encoder untrained."
+        caption += " An upright line is the same encoder untrained."
     return "rows", figures.rows_figure(rows, scores, measure), caption
 
 

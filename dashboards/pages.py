@@ -1,5 +1,7 @@
 """From what is read to pages: what all reports are, and what every page of the site shares."""
 
+import base64
+import hashlib
 import math
 import re
 from abc import ABC, abstractmethod
@@ -19,10 +21,18 @@ from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.inference import LEVEL
 from unlabeled.dashboards.power import CHANCES, seeds_in_words
 from unlabeled.dashboards.reasons import compared_rows
+from unlabeled.dashboards.titles import title_of
 from unlabeled.platform.metrics import duration, unit_of
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPT = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+"""The only script of any page, which sorts tables: pages forbid all others, whatever text is in them."""
 SYMBOLS = {"held": "✓", "no difference": "=", "smaller than claimed": "↓", "contradicted": "✗", "not decided": "?"}
+
+_UNITS = re.compile(
+    r"(?<=\d) (?=(?:points?|seeds?|runs?|claims?|rows?|epochs?|nats|MB|GB|s|min|h)\b|%)"
+    r"|\bp (?:=|<|&lt;) (?=\d)|± (?=\d)"
+)
 
 Link = tuple[str, str]
 """Words, and where they lead."""
@@ -168,11 +178,31 @@ def render(template: str, **values: object) -> str:
     environment.filters |= {name: getattr(wording, name) for name in ("probability", "count")}
     environment.filters["duration"] = duration
     environment.filters["inlined"] = lambda figure: Markup(drawing.inline(figure[1], figure[0]))
+    environment.filters["bare"] = lambda figure: Markup(drawing.inline(drawing.bare(figure[1]), figure[0]))
     environment.filters["linked"] = linked
+    environment.filters["titled"] = title_of
+    environment.filters["quoted"] = wording.quoted
+    environment.filters["leaning"] = lambda words: f"Leans {words}"
     environment.tests["finite"] = math.isfinite
     environment.globals |= {"symbols": SYMBOLS, "unit_of": unit_of, "level": LEVEL, "chances": CHANCES}
     environment.globals |= {"seeds_in_words": seeds_in_words, "compared_rows": compared_rows}
-    return environment.get_template(template).render(**values)
+    environment.globals |= {"script": Markup(SCRIPT), "script_hash": Markup(f"'sha256-{_sha256(SCRIPT)}'")}
+    return unbroken(environment.get_template(template).render(**values))
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def unbroken(page: str) -> str:
+    """Keep a number and its unit in one line, in a page's words.
+
+    >>> unbroken('<p title="9 %">p = 0.05, 95 % of 3 seeds</p>').replace("\\u00a0", "_")
+    '<p title="9 %">p_=_0.05, 95_% of 3_seeds</p>'
+    """
+    parts = re.split(r"(<(?:style|script|title)\b.*?</(?:style|script|title)>|<[^>]*>)", page, flags=re.DOTALL)
+    parts[::2] = [_UNITS.sub(lambda found: found[0].replace(" ", "\u00a0"), words) for words in parts[::2]]
+    return "".join(parts)
 
 
 def linked(text: str) -> Markup:

@@ -17,6 +17,7 @@ from unlabeled.dashboards import measured as measuring
 from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.drawing import Svg
 from unlabeled.dashboards.reading import read_report
+from unlabeled.dashboards.strokes import strokes_of
 from unlabeled.platform.errors import UserError, unknown
 
 
@@ -61,7 +62,8 @@ def epochs(study: str, metric: str, home: str | Path | None = None, *, base: str
     if curve.empty:
         raise unknown(f"metric over epochs of {study}", metric, set(curves["metric"]))
     rows = dict.fromkeys([*logged.record.get("rows", ()), *curve["row"]])
-    return figures.epochs_figure(curve, metric, list(rows)).figure
+    strokes, _ = strokes_of({"rows": logged.record.get("rows", {})}, logged.runs, list(rows))
+    return figures.epochs_figure(curve, metric, strokes).figure
 
 
 def claims(study: str, home: str | Path | None = None, *, base: str = "") -> Figure:

@@ -20,6 +20,8 @@ from unlabeled.dashboards.measured import slug
 from unlabeled.dashboards.pages import Around, Reported
 from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.report import Report
+from unlabeled.dashboards.single import KIND
+from unlabeled.dashboards.single_report import read_single
 from unlabeled.dashboards.website import About, Declared, Searched, method_page, site_links, used_by, write_site
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.drive.home import find_home, make_home
@@ -155,7 +157,9 @@ def _read(name: str, home: str | Path | None) -> tuple[Reported | None, str]:
 
 
 def _report_of(logged: frames.Logged, name: str, home: str | Path | None) -> tuple[Reported, str]:
-    """Read a study or a search, told by its record, or by its runs' stages where the record is lost."""
+    """Read a study, a search or single runs, told by the record; a search without one by its runs' stages."""
+    if logged.record.get("kind") == KIND:
+        return read_single(logged), ""
     if logged.record.get("kind") == "search" or (not logged.record and "search.stage" in logged.runs):
         from unlabeled.dashboards.search_reading import read_search  # which takes Optuna: a second that studies spare
 

@@ -13,6 +13,8 @@ from unlabeled.dashboards.measured import measured, slug
 from unlabeled.dashboards.rates import Look
 from unlabeled.dashboards.report import Report
 from unlabeled.dashboards.shown import Artifacts
+from unlabeled.dashboards.strokes import Stroke, strokes_of
+from unlabeled.dashboards.titles import title_of
 from unlabeled.dashboards.verdicts import judge
 
 EPOCH_COLUMNS = ("run_id", "row", "seed", "epoch", "metric", "value")
@@ -48,6 +50,7 @@ def read_report(
     later = [str(name).removeprefix("probed:") for name in runs.columns if str(name).startswith("probed:")]
     measures = dict.fromkeys([read["measure"], *read["also"], *later])
     parts = [measured(read, runs, measure) for measure in measures if measure]
+    strokes, says = strokes_of(read, runs, list(dict.fromkeys([*read["rows"], *others])))
     judged, _ = judge(read, runs, looks)
     return Report(
         record=read,
@@ -57,18 +60,20 @@ def read_report(
         judged=judged,
         looks=list(looks),
         shows=detectable(read, runs),
-        curves=_curves(runs, epochs, list(dict.fromkeys([*read["rows"], *others]))),
+        curves=_curves(runs, epochs, strokes),
+        strokes=strokes,
+        strokes_say=says,
         curves_left_out=sections.curves(epochs, counted.counted(runs))[1],
         artifacts=artifacts or {},
         has_record=bool(record),
     )
 
 
-def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, rows: list[str]) -> list[Drawn]:
+def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, strokes: Mapping[str, Stroke]) -> list[Drawn]:
     """Return name, SVG and caption of a figure of each metric worth following over epochs."""
     found, done = [], counted.counted(runs)
     for metric, about in sections.curves(epochs, done)[0].items():
         curve = epochs[(epochs["metric"] == metric) & epochs["run_id"].isin(done["run_id"])]
-        drawn = figures.epochs_figure(curve, metric, rows)
-        found.append((f"curve-{slug(metric)}", drawn, f"{metric} over epochs. {about}".strip()))
+        drawn = figures.epochs_figure(curve, metric, strokes)
+        found.append((f"curve-{slug(metric)}", drawn, f"{title_of(metric)} over epochs. {about}".strip()))
     return found

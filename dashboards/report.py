@@ -12,13 +12,16 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.dashboards import counted, sections
+from unlabeled.dashboards.answered import scales, strips
 from unlabeled.dashboards.bases import Base
 from unlabeled.dashboards.drawing import Drawn
+from unlabeled.dashboards.figures import MAX_NAMED
 from unlabeled.dashboards.forest import forests
 from unlabeled.dashboards.measured import Measured
 from unlabeled.dashboards.pages import Columns, Link, Page, Reported
 from unlabeled.dashboards.rates import FIRST_SHARE, MOST_SEEDS, Look
 from unlabeled.dashboards.shown import Artifacts, gallery
+from unlabeled.dashboards.strokes import Stroke
 from unlabeled.dashboards.verdicts import Verdict
 
 MAX_COLUMNS = 6  # parameters that fit beside the metrics
@@ -38,6 +41,8 @@ class Report(Reported):
         shows: of each measure with claims, what a study of its seeds can show, in a sentence.
         curves: name, SVG and caption of each figure over epochs.
         curves_left_out: metrics over epochs that are not drawn.
+        strokes: row -> how it is drawn.
+        strokes_say: what hue and dash mean, where they mean more than rows.
         artifacts: row -> its pictures.
         has_record: whether the study's record was found.
         base: what the runs were made from.
@@ -54,6 +59,8 @@ class Report(Reported):
     shows: list[str]
     curves: list[Drawn]
     curves_left_out: list[str]
+    strokes: Mapping[str, Stroke]
+    strokes_say: str
     artifacts: Artifacts
     has_record: bool = True
     base: Base | None = None
@@ -143,9 +150,14 @@ class Report(Reported):
             decisions=self.decisions,
             curves=self.curves,
             curves_left_out=self.curves_left_out,
+            legend=[one for row, one in self.strokes.items() if row in order] if len(order) <= MAX_NAMED else [],
+            legend_says=self.strokes_say,
+            strips=strips(self.judged),
+            scales=scales(self.judged),
             settings=sections.settings(self.record, setup_runs, setup_rows),
             setup_rows=setup_rows,
             costs=sections.costs(done, order),
+            shared=sections.at_once(done),
             pictures=gallery(self.artifacts, self.rows),
             unfinished=sections.unfinished(self.record, runs),
             notes=sections.notes(runs),

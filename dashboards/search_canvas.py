@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from optuna.exceptions import ExperimentalWarning
 
-from unlabeled.dashboards.drawing import GRID, MUTED, PAPER, SERIES, STYLE, TIGHT, Svg, as_svg, short, with_unit
+from unlabeled.dashboards.drawing import GRID, MUTED, PAPER, SERIES, STYLE, TIGHT, Svg, as_svg, short
+from unlabeled.dashboards.titles import axis_title
 from unlabeled.platform.metrics import unit_of
 
 BLUE, ORANGE, GREEN = SERIES[:3]
@@ -107,7 +108,7 @@ def unscored(table: pd.DataFrame) -> list[Line2D]:
 
 def value_axis(axes: Axes, metric: str) -> None:
     """Set the upright axis out for a metric's values."""
-    axes.set_ylabel(with_unit(metric))
+    axes.set_ylabel(axis_title(metric))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(unit_of(metric).axis))
     axes.tick_params(axis="both", labelcolor=MUTED)

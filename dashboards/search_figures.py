@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from optuna.importance import BaseImportanceEvaluator
 from optuna.visualization import matplotlib as theirs
 
-from unlabeled.dashboards.drawing import GRID, INK, MUTED, PAPER, Svg, short, with_unit
+from unlabeled.dashboards.drawing import GRID, INK, MUTED, PAPER, Svg, short
 from unlabeled.dashboards.search_canvas import (
     BLUE,
     GREEN,
@@ -40,6 +40,7 @@ from unlabeled.dashboards.search_canvas import (
     value_axis,
 )
 from unlabeled.dashboards.search_trials import Parameter
+from unlabeled.dashboards.titles import axis_title
 from unlabeled.dashboards.wording import count
 from unlabeled.platform.metrics import unit_of
 
@@ -173,7 +174,7 @@ def slices_figure(
             axes.autoscale()  # Optuna's limits are those of finished trials
             axes.tick_params(axis="y", labelleft=place % columns == 0)
             plain_ticks(axes.xaxis)
-        figure.supylabel(with_unit(metric), fontsize=9, color=MUTED)
+        figure.supylabel(axis_title(metric), fontsize=9, color=MUTED)
         handles = [dot(BLUE, "finished"), *_chosen(done, chosen), *unscored(table)]
         title, said = f"{metric} over each parameter", [f"{one.name}: {one.summary}" for one in space]
         for one in space:
@@ -227,7 +228,7 @@ def front_figure(study: optuna.Study, table: pd.DataFrame, metrics: Sequence[str
     done, units = finished(table), [unit_of(metric) for metric in metrics]
     ahead = done.loc[[table.index[trial.number] for trial in study.best_trials]].sort_values(["value", "second"])
     with canvas():
-        axes = theirs.plot_pareto_front(study, target_names=[with_unit(metric) for metric in metrics])
+        axes = theirs.plot_pareto_front(study, target_names=[axis_title(metric) for metric in metrics])
         bare(axes)
         for dots in axes.collections:
             is_ahead = dots.get_label() == "Best Trial"

@@ -90,21 +90,42 @@ def _mixed(runs: pd.DataFrame, rows: Sequence[str]) -> list[str]:
 
 
 def costs(runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return row -> what a run of it cost, averaged over its runs; only what was logged."""
+    """Return row -> what a run of it cost, averaged over its runs; only what was logged.
+
+    Of the speed there is the range, too, where runs of a row differ by more than a tenth: it depends on what else ran.
+    """
     found: dict[str, dict[str, str]] = {}
     for row in rows:
         of_row = runs[runs["row"] == row]
-        means = {
-            words: float(pd.to_numeric(of_row[name]).mean()) if name in of_row else math.nan
+        values = {
+            words: pd.to_numeric(of_row[name]).dropna() if name in of_row else pd.Series(dtype=float)
             for name, words in COSTS.items()
         }
+        means = {words: float(series.mean()) if len(series) else math.nan for words, series in values.items()}
         found[row] = {
-            "images per second": number(means["images per second"]),
+            "images per second": number(means["images per second"]) + _range(values["images per second"]),
             "time a run": duration(means["time a run"]),
             "peak memory": _memory(means["peak memory"]),
         }
     logged = [words for words in COSTS.values() if any(cost[words] != ABSENT for cost in found.values())]
     return {row: {words: cost[words] for words in logged} for row, cost in found.items()} if logged else {}
+
+
+def at_once(runs: pd.DataFrame) -> str:
+    """Say how many of the runs went at the same time, where any did: they shared the machine, or several of them."""
+    times = [
+        (start, start + pd.Timedelta(seconds=float(seconds)))
+        for start, seconds in zip(runs["started"], pd.to_numeric(runs["seconds"]), strict=True)
+        if pd.notna(start) and math.isfinite(seconds)
+    ]
+    most = max((sum(begun <= start < ended for begun, ended in times) for start, _ in times), default=0)
+    return f"Up to {most} went at once, so time and speed are also of what else ran." if most > 1 else ""
+
+
+def _range(values: "pd.Series[float]") -> str:
+    if len(values) < 2 or values.max() <= 1.1 * values.min():
+        return ""
+    return f" ({number(float(values.min()))} to {number(float(values.max()))})"
 
 
 def unfinished(record: Mapping[str, Any], runs: pd.DataFrame) -> list[dict[str, Any]]:

@@ -13,23 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from unlabeled.dashboards.drawing import (
-    DASHES,
-    GRID,
-    INK,
-    MUTED,
-    PAPER,
-    SERIES,
-    STYLE,
-    TIGHT,
-    Svg,
-    as_svg,
-    short,
-    with_unit,
-)
+from unlabeled.dashboards.drawing import GRID, INK, MUTED, PAPER, SERIES, STYLE, TIGHT, Svg, as_svg, mark, short
 from unlabeled.dashboards.shape import Grid, Line
-from unlabeled.dashboards.wording import plain
-from unlabeled.platform.metrics import unit_of
+from unlabeled.dashboards.titles import axis_title, title_of
+from unlabeled.dashboards.wording import plain, quoted
+from unlabeled.platform.metrics import Unit, unit_of
 
 DARK, LIGHT = "#010101", "#fffffe"
 """Text on a cell: of neither scheme, because a cell has one colour in both."""
@@ -42,6 +30,8 @@ SCALES: tuple[Scale, ...] = (
 )
 """How values are placed: momenta such as 0.9, 0.99, 0.999 crowd before 1 as others do before 0."""
 MAX_TICKS = 10
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""Of lines: dashes are the curves', where they mean another field than the hue does."""
 
 
 def line_figure(line: Line, table: pd.DataFrame, scores: pd.DataFrame, measure: str) -> Svg:
@@ -70,7 +60,7 @@ def line_figure(line: Line, table: pd.DataFrame, scores: pd.DataFrame, measure: 
             rows = [row for row in line.along.of if row in found and (across is None or across.of[row] == one)]
             rows.sort(key=lambda row: line.along.of[row])
             apart = 0.012 * float(np.ptp(places)) * (one - (num_lines - 1) / 2)  # so that intervals hide none
-            _draw_line(axes, places[[line.along.of[row] for row in rows]] + apart, found, rows, scores, one, name)
+            _draw_line(axes, places[[line.along.of[row] for row in rows]] + apart, found, rows, scores, one, name, unit)
             labels = (line.along.labels[line.along.of[row]] for row in rows)
             points = [f"{label}: {unit.value(found[row]['mean'])}" for label, row in zip(labels, rows, strict=True)]
             sentences.append(f"{name}: {', '.join(points)}" if name else ", ".join(points))
@@ -79,7 +69,7 @@ def line_figure(line: Line, table: pd.DataFrame, scores: pd.DataFrame, measure: 
             axes.axhline(untrained, color=MUTED, linewidth=1.4, linestyle=(0, (2, 2)), label="untrained encoder")
             sentences.append(f"untrained encoder {unit.value(untrained)}")
         axes.set_xlabel(f"{_number(line)} ({about_axis})" if about_axis else _number(line))
-        axes.set_ylabel(with_unit(measure))
+        axes.set_ylabel(axis_title(measure))
         axes.tick_params(axis="y", labelcolor=MUTED)
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
@@ -87,7 +77,7 @@ def line_figure(line: Line, table: pd.DataFrame, scores: pd.DataFrame, measure: 
         if axes.get_legend_handles_labels()[1]:
             style = {**TIGHT, "handlelength": 2.6}
             figure.legend(loc="outside lower left", ncols=3, fontsize=8.5, labelcolor=INK, **style)
-        return as_svg(figure, f"{measure} over {_number(line)}", "; ".join(sentences))
+        return as_svg(figure, f"{title_of(measure)} over {_number(line)}", "; ".join(sentences))
 
 
 def heat_figure(grid: Grid, table: pd.DataFrame, measure: str) -> Svg:
@@ -147,8 +137,10 @@ def heat_figure(grid: Grid, table: pd.DataFrame, measure: str) -> Svg:
         axes.set_xlabel(right.short_name, labelpad=7)
         axes.set_ylabel(down.short_name)
         shown = "%" if unit.is_fraction else unit.word
-        figure.supxlabel(f"{measure}{f', {shown}' if shown else ''}", fontsize=9, color=MUTED, x=0.01, ha="left")
-        return as_svg(figure, f"{measure} by {_both(grid)}", "; ".join(sentences))
+        figure.supxlabel(
+            f"{title_of(measure)}{f' ({shown})' if shown else ''}", fontsize=9, color=MUTED, x=0.01, ha="left"
+        )
+        return as_svg(figure, f"{title_of(measure)} by {_both(grid)}", "; ".join(sentences))
 
 
 def text_on(colour: str) -> str:
@@ -190,11 +182,11 @@ def caption(shape: Line | Grid, table: pd.DataFrame, measure: str) -> str:
         lines = f", one line per value of {shape.across.short_name or 'the other name'}" if shape.across else ""
         means = "means with their 95 % intervals (Student's t)" if intervals else "means, without intervals"
         return (
-            f"{measure} over {_number(shape)}{lines}: {means} and every seed as an open circle. "
+            f"{title_of(measure)} over {_number(shape)}{lines}: {means} and every seed as an open circle. "
             "The upright axis does not start at zero."
         )
     means = "means, and half their 95 % intervals (Student's t) below" if intervals else "means, without intervals"
-    return f"{measure} by {_both(shape)}: {means}; paler is higher."
+    return f"{title_of(measure)} by {_both(shape)}: {means}; paler is higher."
 
 
 def _measured(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -210,19 +202,23 @@ def _draw_line(
     scores: pd.DataFrame,
     one: int,
     name: str,
+    unit: Unit,
 ) -> None:
-    colour, dashes = SERIES[one % len(SERIES)], DASHES[one % len(DASHES)]
+    colour = SERIES[one % len(SERIES)] if name else INK  # one line is no row's: it has no row's colour
+    shape = MARKERS[one % len(MARKERS)]
     means = [found[row]["mean"] for row in rows]
-    axes.plot(x, means, color=colour, linestyle=dashes, linewidth=1.8)
+    axes.plot(x, means, color=colour, linewidth=1.8)
     for at, row in zip(x, rows, strict=True):
         bounds = [found[row]["low"], found[row]["high"]]
         if math.isfinite(bounds[0]):
             axes.plot([at, at], bounds, color=colour, linewidth=2.2, alpha=0.45, solid_capstyle="round")
         seeds = scores[row].dropna()
         axes.plot([at] * len(seeds), seeds, "o", markersize=3.4, mfc=PAPER, mec=colour, zorder=4)
-    axes.plot(x, means, "o", markersize=6.5, mfc=colour, mec=PAPER, zorder=5)
+    for at, row in zip(x, rows, strict=True):
+        says = mark(list(found).index(row), f"{quoted(row)}: {unit.value(found[row]['mean'])}")
+        axes.plot([at], [found[row]["mean"]], shape, markersize=6.5, mfc=colour, mec=PAPER, zorder=5, gid=says)
     if name:
-        axes.plot([], [], "o", linestyle=dashes, color=colour, markersize=5, label=short(name))
+        axes.plot([], [], shape, linestyle="-", color=colour, markersize=5, label=short(name))
 
 
 def _number(line: Line) -> str:

@@ -35,3 +35,12 @@ def count(number_of: int, one: str, several: str = "") -> str:
     ('1 seed', '3 seeds')
     """
     return f"{number_of} {one if number_of == 1 else several or one + 's'}"
+
+
+def quoted(name: str) -> str:
+    """Write a row's name in a sentence: in quotes where a comma or a number in it would be taken for the sentence's.
+
+    >>> quoted("none"), quoted("unit, 0.1")
+    ('none', '“unit, 0.1”')
+    """
+    return f"“{name}”" if "," in name or ";" in name or ":" in name else name
