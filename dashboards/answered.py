@@ -110,7 +110,7 @@ class _Axis:
             marks.append(f'<path d="M{x:.1f} 0V4" stroke="var(--muted)" fill="none"/>')
             marks.append(_text(x, 16, f"{tick:+.6g}".replace("-", "−") if tick else "0"))
         marks.append(_text(WIDTH / 2, 30, f"difference, {self.words}"))
-        return self._drawing(f"The axis: {self.words}", marks, 34.0)
+        return self._drawing(f"The axis of the differences, in {self.words}", marks, 34.0)
 
     def _drawing(self, words: str, marks: Sequence[str], height: float) -> Markup:
         words = html.escape(words)

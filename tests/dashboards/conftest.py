@@ -171,6 +171,7 @@ def log(home: Path, record: Any, runs: pd.DataFrame, epochs: pd.DataFrame | None
         begun = int(run["started"].timestamp() * 1000)
         tags = {f"unlabeled.{key}": str(run[key]) for key in ("row", "seed", "profile", "fingerprint")}
         tags |= {"unlabeled.study": name, "unlabeled.base": str(run.get("base", "one"))}
+        tags |= {"unlabeled.row_digest": str(run["row_digest"])} if "row_digest" in run else {}
         tags |= {"unlabeled.reason": run["reason"]} if run["reason"] else {}
         tags |= {key: str(value) for key, value in run.items() if ":" in key and isinstance(value, str)}
         made = store.client.create_run(experiment, start_time=begun, tags=tags, run_name=run["name"])

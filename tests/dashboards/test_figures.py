@@ -8,6 +8,7 @@ import pytest
 
 from unlabeled.dashboards import counted, drawing, figures
 from unlabeled.dashboards.measured import table
+from unlabeled.dashboards.strokes import strokes_of
 
 MEASURE = "test/linear/top1"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -25,10 +26,11 @@ def drawn(record, runs, epochs):
     def draw(**columns):
         frame = runs(**columns)
         rows = table(record(), frame)
+        strokes, _ = strokes_of(record(), frame, list(rows.index))
         return [
             figures.rows_figure(rows, counted.scores(frame, MEASURE), MEASURE),
-            figures.published_figure(rows, MEASURE, "ImageNet top-1, %"),
-            figures.epochs_figure(curve_of(frame, epochs, "train/loss"), "train/loss", list(rows.index)),
+            figures.published_figure(rows, MEASURE, "ImageNet top-1, %", strokes),
+            figures.epochs_figure(curve_of(frame, epochs, "train/loss"), "train/loss", strokes),
         ]
 
     return draw
@@ -75,7 +77,7 @@ def test_names_are_taken_literally(record, runs):
 
 def test_curves_are_means_with_the_range_of_seeds():
     curve = pd.DataFrame({"row": ["a"] * 4, "seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], "value": [0.5, 0.6, 0.7, 0.8]})
-    svg = figures.epochs_figure(curve, "validation/knn/top1", ["a", "unseen"])
+    svg = figures.epochs_figure(curve, "validation/knn/top1", strokes_of({"rows": {}}, curve, ["a", "unseen"])[0])
     assert "a ends at 70.0 %" in svg
     assert "unseen" not in svg
 
