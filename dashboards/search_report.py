@@ -19,7 +19,7 @@ from unlabeled.dashboards.search_findings import Contender, Mismatch, Tested
 from unlabeled.dashboards.search_importance import Importance
 from unlabeled.dashboards.search_trials import IMAGES_SEEN, STATES, Parameter, listed, objectives
 from unlabeled.dashboards.wording import count
-from unlabeled.platform.metrics import Unit, unit_of
+from unlabeled.platform.metrics import Unit, metric_of, unit_of
 
 MAX_COLUMNS = 8  # parameters that fit beside the metrics
 WINNER = "winner.json"
@@ -103,11 +103,19 @@ class SearchReport(Reported):
                 "few are repeated over further seeds before one wins."
             )
         own = next((one for one in self.contenders if one.trial == self.chosen), None)
-        won = f"{name} won"
+        won = f"The default did better. {name} was the best of the trials" if self.default_did_better else f"{name} won"
         if own is not None:
             several = f" over {count(len(own.scores), 'further seed')}, of {count(len(self.contenders), 'contender')}"
             won += f" with a mean of {self.unit.value(own.interval.mean)}{several}"
         return f"{won}. {self.against_default}"
+
+    @property
+    def default_did_better(self) -> bool:
+        """Whether the default measures better on test than what won the search."""
+        if not self.tested or not self.tested[0].difference.n:
+            return False
+        gain = self.tested[0].difference.interval.mean
+        return gain > 0 if metric_of(self.tested[0].metric).direction == "lower" else gain < 0
 
     @property
     def against_default(self) -> str:

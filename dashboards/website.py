@@ -14,15 +14,19 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from unlabeled.dashboards.answered import scales, strips
 from unlabeled.dashboards.counted import counted
-from unlabeled.dashboards.drawing import SERIES
+from unlabeled.dashboards.drawing import SERIES, short
 from unlabeled.dashboards.figures import MAX_NAMED
 from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.measured import Measured, slug
 from unlabeled.dashboards.pages import Around, Link, render
 from unlabeled.dashboards.report import Report, verdict_frame
+from unlabeled.dashboards.titles import title_of
 from unlabeled.dashboards.verdicts import Verdict
+from unlabeled.dashboards.wording import count
 
+LEFT = 100  # of a card's drawing, for the rows' names
 GROUPS = {
     "contradicted": "Measured clearly otherwise than claimed.",
     "smaller than claimed": "The sign is as claimed; the size is clearly below what was asked for.",
@@ -147,7 +151,10 @@ def write_site(
         study: (strip(report.parts[0]), extremes(report.parts[0])) if report.parts else ("", [])
         for study, report in reports.items()
     }
-    index = render("index.html.j2", cards=cards, abouts=abouts, used=rows, links=links, judged=judged, **shared)
+    drawn = {"strips": strips(verdicts := [one.verdict for one in judged]), "scales": scales(verdicts)}
+    index = render(
+        "index.html.j2", cards=cards, abouts=abouts, used=rows, links=links, judged=judged, **drawn, **shared
+    )
     files = {links[about.name]: _about_method(about, rows[about.name]) for about in abouts}
     files |= {"claims.csv": _claims_frame(reports).to_csv(index=False), "claims.html": claims, "index.html": index}
     arounds = _arounds(reports, abouts)
@@ -184,10 +191,10 @@ def strip(one: Measured) -> Markup:
     bounds = table[["low", "high"]].clip(0.0, 1.0) if one.unit.is_fraction else table[["low", "high"]]
     drawn = np.concatenate([table["mean"], table["untrained"], *bounds.to_numpy().T])
     low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
-    pitch = min(12.0, 120.0 / len(table))
+    pitch = min(18.0, 180.0 / len(table))
 
     def across(value: float) -> str:
-        return f"{8 + 224 * ((value - low) / (high - low) if high > low else 0.5):.1f}"
+        return f"{LEFT + 8 + 224 * ((value - low) / (high - low) if high > low else 0.5):.1f}"
 
     marks = []
     for place, (mean, start, (left, right)) in enumerate(
@@ -203,13 +210,17 @@ def strip(one: Measured) -> Markup:
             x1, x2 = across(left), across(right)
             marks.append(f'<line x1="{x1}" x2="{x2}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"/>')
         size = f"{max(2.0, min(4.0, 0.45 * pitch)):.1f}"
+        if len(table) <= MAX_NAMED:
+            name, size = html.escape(short(str(table.index[place]), 20)), f"{min(12.0, 0.8 * pitch):.1f}"
+            marks.append(f'<text x="0" y="{float(y) + 3:.1f}" font-size="{size}" fill="var(--ink)">{name}</text>')
         marks.append(f'<circle cx="{across(mean)}" cy="{y}" r="{size}" fill="{colour}"/>')
     words = html.escape(
-        f"{one.metric} of {len(table)} rows: "
+        f"{title_of(one.metric)} of {count(len(table), 'row')}: "
         + "; ".join(f"{row} {one.unit.value(mean)}" for row, mean in table["mean"].items())
     )
     height = f"{16 + pitch * len(table):.0f}"
-    return Markup(f'<svg role="img" aria-label="{words}" viewBox="0 0 240 {height}">{"".join(marks)}</svg>')
+    head = f'<svg role="img" aria-label="{words}" viewBox="0 0 {LEFT + 240} {height}"><title>{words}</title>'
+    return Markup(f"{head}{''.join(marks)}</svg>")
 
 
 def extremes(one: Measured) -> list[tuple[str, str, str]]:

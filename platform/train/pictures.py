@@ -24,7 +24,9 @@ from unlabeled.platform.train.views import views_of
 
 _MAX_LETTERS = 40  # of a class's name in the legend
 _MAX_NAMED = 20  # classes in the legend
-_COLORS = 10  # of matplotlib's cycle
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a5fbf")
+"""Told apart in any colour vision, after Okabe and Ito (2008); with the marks, 40 classes differ in one or both."""
+_MARKS = ("o", "^", "s", "X", "D")
 
 
 def draw_all(method: Method, run: RunConfig, data: Data, folder: Path, processor: Processor, notes: Notes) -> None:
@@ -117,16 +119,16 @@ def draw_map(place_N2: npt.NDArray[Any], labels_N: npt.NDArray[Any], classes: Se
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.0, 4.4), dpi=110, layout="constrained")
+    figure = Figure(figsize=(7.6, 5.4), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    order = labels_N.argsort(kind="stable")
-    colors = [f"C{number % _COLORS}" for number in labels_N[order]]
-    axes.scatter(place_N2[order, 0], place_N2[order, 1], s=7, c=colors, linewidths=0)
+    for number in np.unique(labels_N):
+        own = place_N2[labels_N == number]
+        axes.scatter(own[:, 0], own[:, 1], s=9, linewidths=0, **_look(number))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if len(classes) <= _MAX_NAMED:
-        dots = [axes.scatter([], [], s=7, color=f"C{number % _COLORS}", linewidths=0) for number in range(len(classes))]
+        dots = [axes.scatter([], [], s=9, linewidths=0, **_look(number)) for number in range(len(classes))]
         numbers = [str(number) for number in range(len(classes))]  # a label with _ in front would be left out
         legend = axes.legend(
             dots, numbers, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, markerscale=2
@@ -137,6 +139,10 @@ def draw_map(place_N2: npt.NDArray[Any], labels_N: npt.NDArray[Any], classes: Se
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph|Matplotlib currently does not support", category=UserWarning)
         figure.savefig(path, metadata={"Software": None})
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {"color": _COLORS[number % len(_COLORS)], "marker": _MARKS[number % len(_MARKS)]}
 
 
 def drawable(name: str) -> str:

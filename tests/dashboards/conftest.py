@@ -207,21 +207,21 @@ def logged(home: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record() -> Callable[..., dict[str, Any]]:
     return make_record
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def runs() -> Callable[..., pd.DataFrame]:
     return make_runs
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def epochs() -> Callable[..., pd.DataFrame]:
     return make_epochs
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def claim() -> Callable[..., dict[str, Any]]:
     return make_claim

@@ -463,6 +463,16 @@ def test_constant_objectives_and_a_winner_that_is_the_default(write):
     page, report = write(runs, make_search(runs, tested={"winner": scores, "default": scores}))
     assert "every finished trial has the same objective" in page.text
     assert report.tested[0].default.n == 3
+    assert not report.default_did_better
+
+
+def test_a_default_that_did_better_is_said_to_have(write):
+    runs = make_runs()
+    chosen = (runs["search.stage"] == "test") & (runs["row"] == "winner")
+    runs.loc[chosen, "test/linear/top1"] -= 0.3
+    page, report = write(runs, make_search(runs))
+    assert report.default_did_better
+    assert f"The default did better. Trial {report.chosen} was the best of the trials with a mean of" in page.text
 
 
 def test_publish_writes_a_search_from_the_store(logged, small_run):
