@@ -145,7 +145,7 @@ def test_a_line_shows_values_intervals_seeds_and_the_untrained_encoder(record, r
     assert name == "line"
     assert {"0.05", "0.1", "0.2", "0.5", "1", "untrained encoder", "temperature (logarithmic axis)"} <= set(texts(svg))
     label = ET.fromstring(svg).get("aria-label")
-    assert label.startswith(f"{MEASURE} over temperature: 0.05: ")
+    assert label.startswith("Linear probe, test top-1 over temperature: 0.05: ")
     assert "untrained encoder 76" in label
     assert "95 % intervals" in caption
     assert len(re.findall(r"<use [^>]*fill: #ffffff; stroke: #0072b2", svg)) == 15

@@ -66,7 +66,7 @@ def test_there_is_a_page_for_each_study_and_method_and_one_of_all_claims(site):
 def test_the_first_page_says_what_was_asked_found_and_spent(site):
     text = site["index.html"].text
     for words in (
-        "2 studies with runs, 3 claims judged: 1 smaller than claimed, 1 held, 1 not decided.",
+        "2 studies with runs, 1 search, 3 claims judged: 1 smaller than claimed, 1 held, 1 not decided.",
         *("Does a projection head make the representation before it better?", "How slow?", "2026-03-02"),
         *("9 of 9 planned runs finished", "6 min 18 s of work"),
         *("✓ 1 held", "↓ 1 smaller than claimed", "? 1 not decided", "Highest", "Lowest", "Untrained"),
