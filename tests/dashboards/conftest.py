@@ -179,7 +179,7 @@ def log(home: Path, record: Any, runs: pd.DataFrame, epochs: pd.DataFrame | None
         params = [
             Param(key, str(value))
             for key, value in run.items()
-            if "." in key or (key in ("epochs", "batch_size") and "/" not in key)
+            if ("." in key or (key in ("epochs", "batch_size") and "/" not in key)) and not pd.isna(value)
         ]
         last = [
             Metric(key, float(value), begun, 8)
