@@ -148,7 +148,7 @@ def test_a_line_shows_values_intervals_seeds_and_the_untrained_encoder(record, r
     assert label.startswith("Linear probe, test top-1 over temperature: 0.05: ")
     assert "untrained encoder 76" in label
     assert "95 % intervals" in caption
-    assert len(re.findall(r"<use [^>]*fill: #ffffff; stroke: #0072b2", svg)) == 15
+    assert len(re.findall(r"<use [^>]*fill: #ffffff; stroke: #1b1f24", svg)) == 15
 
 
 def test_two_numbers_have_a_legend_of_lines(record, runs):
