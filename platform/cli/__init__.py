@@ -5,16 +5,25 @@ Every import of weight stands inside the command that needs it, so that ``--help
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from unlabeled.platform.addresses import scrub
-from unlabeled.platform.cli import data, fields, hand, look, probe, run, search, send, study, submit
+from unlabeled.platform.cli import data, fields, hand, look, probe, run, search, send, status, study, submit
 from unlabeled.platform.drive import awaited
 from unlabeled.platform.errors import UserError
 
 _MISUSE: Any = typer.BadParameter.__base__  # click's UsageError, which typer has from click or a copy, by its version
+
+PANELS = {
+    "Start here": ("study", "run"),
+    "What there is, and what can be set": ("methods", "fields", "data", "augment"),
+    "What came of it": ("status", "report", "ui"),
+    "Further": ("search", "probe", "embed", "export", "submit", "send"),
+}
 
 
 def _version(asked: bool) -> None:
@@ -25,7 +34,19 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+class _InOrder(TyperGroup):
+    """Lists commands as people need them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for names in PANELS.values() for name in names]
+
+
+def _panel(name: str) -> str:
+    return next(panel for panel, names in PANELS.items() if name in names)
+
+
 app = typer.Typer(
+    cls=_InOrder,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,23 +62,24 @@ def unlabeled(
     """Self-supervised learning experiments on Ray, with reports that judge published claims."""
 
 
-app.add_typer(study.app, name="study")
-app.add_typer(search.app, name="search")
-app.add_typer(data.app, name="data")
-for command in (
-    run.run,
-    probe.probe,
-    hand.embed,
-    hand.export,
-    look.report,
-    look.ui,
-    send.send,
-    look.augment,
-    fields.methods,
-    fields.fields,
-):
-    app.command()(command)
-app.command(context_settings={"ignore_unknown_options": True})(submit.submit)
+GROUPS = {"study": study.app, "search": search.app, "data": data.app}
+COMMANDS: dict[str, Callable[..., None]] = {
+    **{"run": run.run, "status": status.status, "report": look.report, "ui": look.ui, "augment": look.augment},
+    **{
+        "methods": fields.methods,
+        "fields": fields.fields,
+        "probe": probe.probe,
+        "embed": hand.embed,
+        "export": hand.export,
+        "submit": submit.submit,
+    },
+    "send": send.send,
+}
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name, rich_help_panel=_panel(name))
+for name, command in COMMANDS.items():
+    passes_on = {"ignore_unknown_options": True} if name == "submit" else None
+    app.command(name, rich_help_panel=_panel(name), context_settings=passes_on)(command)
 
 
 def main() -> None:

@@ -5,12 +5,17 @@ from typing import Annotated
 
 import typer
 
+from unlabeled.platform.cli import complete
 from unlabeled.platform.cli.declared import say_json, say_list
 from unlabeled.platform.cli.index import index
 from unlabeled.platform.cli.options import DataRoot, Json, check_png, from_here, parse_changes, save_png, use_data_root
 from unlabeled.platform.errors import lookup
 
 app = typer.Typer(help="List, show and download data sets.", no_args_is_help=True)
+DataName = Annotated[
+    str,
+    typer.Argument(help="Data set's name; `unlabeled data list` lists them.", autocompletion=complete.data_sets),
+]
 SPLITS = ("pretrain", "train", "validation", "test")
 
 
@@ -26,7 +31,7 @@ def data_list(json_: Json = False) -> None:
 
 @app.command("show")
 def data_show(
-    name: Annotated[str, typer.Argument(help="Data set's name; `unlabeled data list` lists them.")],
+    name: DataName,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("data.png"),
     count: Annotated[int, typer.Option(min=1, max=1_000, help="How many items.")] = 8,
     split: Annotated[str, typer.Option(help="Of which: pretrain, train, validation or test.")] = "test",
@@ -53,7 +58,7 @@ def data_show(
 
 @app.command("download")
 def data_download(
-    name: Annotated[str, typer.Argument(help="Data set's name; `unlabeled data list` lists them.")],
+    name: DataName,
     data_root: DataRoot = None,
 ) -> None:
     """Download a data set into the data root."""

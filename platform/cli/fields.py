@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unlabeled.platform.cli import complete
 from unlabeled.platform.cli.declared import say_beside, say_json, say_text
 from unlabeled.platform.cli.index import index
 from unlabeled.platform.cli.options import Json
@@ -16,7 +17,12 @@ _INDENT = 34
 
 def fields(
     path: Annotated[
-        str, typer.Argument(help="A field, such as optimizer or data.image_px.", show_default="all of a run's")
+        str,
+        typer.Argument(
+            help="A field, such as optimizer or data.image_px.",
+            show_default="all of a run's",
+            autocompletion=complete.paths,
+        ),
     ] = "",
     json_: Json = False,
 ) -> None:
@@ -33,7 +39,10 @@ def fields(
 
 def methods(
     name: Annotated[
-        str | None, typer.Argument(help="Of this one its words and its fields.", show_default="all")
+        str | None,
+        typer.Argument(
+            help="Of this one its words and its fields.", show_default="all", autocompletion=complete.methods
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:

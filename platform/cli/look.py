@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unlabeled.platform.cli import complete
 from unlabeled.platform.cli.index import index
 from unlabeled.platform.cli.options import DataRoot, Home, check_png, from_here, save_png, use_data_root
 from unlabeled.platform.errors import UserError, lookup
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 def report(
     name: Annotated[
         str | None,
-        typer.Argument(help="Name of a study or search, or `runs` for those of `unlabeled run`.", show_default=False),
+        typer.Argument(
+            help="Name of a study or search, or `runs` for those of `unlabeled run`.",
+            show_default=False,
+            autocompletion=complete.reported,
+        ),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Report every study that has runs, as one site.")] = False,
     base: Annotated[
@@ -78,8 +83,11 @@ def ui(
 
 
 def augment(
-    policy: Annotated[str, typer.Option(help="Policy's name, such as simclr or moco-v2-small.")] = "simclr-small",
-    data: Annotated[str, typer.Option(help="Data set to draw from.")] = "emoji",
+    policy: Annotated[
+        str,
+        typer.Option(help="Policy's name, such as simclr or moco-v2-small.", autocompletion=complete.policies),
+    ] = "simclr-small",
+    data: Annotated[str, typer.Option(help="Data set to draw from.", autocompletion=complete.data_sets)] = "emoji",
     field: Annotated[str, typer.Option(help="What of its items: pictures, clips or sounds; else the first.")] = "",
     images: Annotated[int, typer.Option(min=1, help="Items, a row each.")] = 8,
     seed: Annotated[int, typer.Option(help="Another seed draws other views.")] = 0,

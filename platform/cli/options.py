@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unlabeled.platform.cli import complete
 from unlabeled.platform.errors import UserError
 
 if TYPE_CHECKING:  # Pillow is loaded by what draws
@@ -24,16 +25,20 @@ DataRoot = Annotated[
 ]
 StudyName = Annotated[
     str,
-    typer.Argument(help="Study's name, as `unlabeled study list` lists them, or a Python file that declares STUDY."),
+    typer.Argument(
+        help="Study's name, as `unlabeled study list` lists them, or a Python file that declares STUDY.",
+        autocompletion=complete.studies,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and for how long.")]
-Profile = Annotated[str, typer.Option(help="Scale: laptop, workstation or cluster.")]
+Profile = Annotated[str, typer.Option(help="Scale: laptop, workstation or cluster.", autocompletion=complete.profiles)]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
+        autocompletion=complete.changes,
         help="Set a field, such as encoder=resnet18 or optimizer.learning_rate=0.001; repeatable.",
     ),
 ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unlabeled.platform.cli import complete
 from unlabeled.platform.cli.launch import Launch, starts_runs
 from unlabeled.platform.cli.options import DryRun, parse_seeds
 from unlabeled.platform.cli.planning import say_plan
@@ -20,7 +21,10 @@ def run(
     launch: Launch,
     method: Annotated[
         str | None,
-        typer.Argument(help="Method to pretrain with; `unlabeled methods` lists them. --config names its own."),
+        typer.Argument(
+            help="Method to pretrain with; `unlabeled methods` lists them. --config names its own.",
+            autocompletion=complete.methods,
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Start from this RunConfig (config.json among a run's artifacts).")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from unlabeled.platform.cli import complete
 from unlabeled.platform.cli.declared import check_profile, say_beside, say_json, say_list, say_search
 from unlabeled.platform.cli.index import index
 from unlabeled.platform.cli.launch import Launch, starts_runs
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 SAMPLERS = ("tpe", "random", "cmaes", "nsga2")
 PRUNERS = ("asha", "median", "none")
 
-SearchName = Annotated[str, typer.Argument(help="Search's name; `unlabeled search list` lists them.")]
+SearchName = Annotated[
+    str,
+    typer.Argument(help="Search's name; `unlabeled search list` lists them.", autocompletion=complete.searches),
+]
 
 app = typer.Typer(help="List, show and run searches over hyperparameters and augmentations.", no_args_is_help=True)
 

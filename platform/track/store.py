@@ -25,7 +25,7 @@ class Store(Connection):
 
     def pages(self, address: str) -> list[tuple[str, str]]:
         """Return each study's name and its page in the UI at ``address``."""
-        return [(e.name, f"{address}/{page(e.experiment_id, has_view=VIEW in e.tags)}") for e in self._studies()]
+        return [(e.name, f"{address}/{page(e.experiment_id, has_view=VIEW in e.tags)}") for e in self.experiments()]
 
     def experiment(self, study: str) -> Experiment:
         """Return a study's experiment.
@@ -35,7 +35,7 @@ class Store(Connection):
         """
         found = self.client.get_experiment_by_name(study)
         if found is None:
-            names = sorted(e.name for e in self._studies())
+            names = sorted(e.name for e in self.experiments())
             raise UserError(
                 f"no runs of {study!r} in {self.address}; there are: {', '.join(names) or 'none yet'}; "
                 f"`unlabeled study run {study}` makes some, if it is a study"
@@ -78,5 +78,6 @@ class Store(Connection):
             return ""
         return f"{self.address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{VIEW_OF_ML}"
 
-    def _studies(self) -> list[Experiment]:
+    def experiments(self) -> list[Experiment]:
+        """Return the studies' experiments; a server may hold others'."""
         return [e for e in self.client.search_experiments() if e.name not in ("Default", LEDGERS)]
