@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # it takes a moment to import
 Value = TypeVar("Value")
 
 
-_RULES = {"tuple_type": "a list is needed, such as [256, 128] or 256,128"}  # where pydantic's words are of Python
+_RULES = {"tuple_type": "a list is needed, such as [512, 128] or 512,128"}  # where pydantic's words are of Python
 
 
 class UserError(Exception):

@@ -137,7 +137,7 @@ MISTAKES = {
     ),
     "ignored setting": (
         ["run", "simclr", "--set", "encoder.name=resnet18", "--set", "encoder.width=8"],
-        r"no field of TimmConfig is called 'width'; there are: model, patch_px",
+        r"no field of TimmConfig is called 'width'; .*[Tt]here are: model, patch_px",
     ),
     "seeds are words": (["study", "run", STUDY, "--seeds", "a,b"], r"--seeds takes whole numbers .*, got 'a,b'"),
     "no seeds": (["study", "run", STUDY, "--seeds", ""], r"--seeds takes whole numbers .*, got ''"),
@@ -192,8 +192,58 @@ MISTAKES = {
         ["run", "simclr", "--config", "."],
         r"\. can't be read: Is a directory; --config takes a run's ",
     ),
+    "seeds backwards": (["study", "run", STUDY, "--seeds", "4-0"], r"--seeds takes .* such as 0,1,2 or 0-4, got '4-0'"),
+    "seeds without an end": (["run", "simclr", "--seeds", "0-"], r"--seeds takes .* or 0-4, got '0-'"),
+    "too many seeds": (["run", "simclr", "--seeds", "0-9999999"], r"--seeds takes .* or 0-4, got '0-9999999'"),
+    "seed said twice": (
+        ["run", "simclr", "--seeds", "0-1", "--set", "seed=3"],
+        r"--seeds 0-1 and --set seed=3 both say the seed; leave one out",
+    ),
+    "initials": (
+        ["run", "simclr", "--set", "optimizer.lr=1"],
+        r"is called 'lr'; did you mean 'learning_rate'\? There are",
+    ),
+    "number for a list": (
+        ["run", "simclr", "--set", "method.head=256"],
+        r"method\.head: a list is needed, such as \[512, 128\] or 512,128, got 256",
+    ),
+    "no Python file": (
+        ["study", "run", "README.md"],
+        r"README\.md is no Python file; name a study, or the path of a \.py",
+    ),
+    "missing Python file": (
+        ["study", "show", "gone.py"],
+        r"there is no file gone\.py; give a study's name or the path of",
+    ),
+    "method to explain": (
+        ["methods", "simclrr"],
+        r"no method is called 'simclrr'; did you mean 'simclr'\? There are: ",
+    ),
+    "field to explain": (
+        ["fields", "epoch"],
+        r"no field is called 'epoch'; did you mean 'epochs'\? There are: batch_size, ",
+    ),
+    "inner field to explain": (
+        ["fields", "encoder.widht"],
+        r"no field of encoder is called 'widht'; did you mean 'width'",
+    ),
+    "search to show": (["search", "show", "simclr"], r"no search is called 'simclr'; did you mean 'simclr-laptop'\?"),
+    "profile to show": (["study", "show", STUDY, "--profile", "lap"], r"no profile .*'lap'; did you mean 'laptop'\?"),
+    "nothing to report": (["report"], r"report takes a study's name or --all, one of them; `unlabeled study list` "),
+    "job that can't be": (
+        ["submit", "report", "--home", "x"],
+        r"'report' can't be submitted; `unlabeled submit` takes ",
+    ),
+    "job without a home": (
+        ["submit", "study", STUDY],
+        r"a job's own folder is thrown away after it; say where .* --home ",
+    ),
     "missing folder": (["run", "simclr", "--set", "data.name=folder:gone"], r"there is no folder .*/here\d*/gone$"),
 }
+
+
+def test_sixty_mistakes_are_tried() -> None:
+    assert len(MISTAKES) >= 60
 
 
 @pytest.mark.parametrize(("arguments", "pattern"), MISTAKES.values(), ids=MISTAKES)
@@ -430,7 +480,7 @@ def test_show_lists_every_setting_as_set_takes_it(unlabeled: Unlabeled) -> None:
 
 
 COMMANDS = ["", "run", "report", "ui", "augment", "methods", "study", "study list", "study show", "study run"]
-COMMANDS += ["search", "search list", "search show", "search run"]
+COMMANDS += ["search", "search list", "search show", "search run", "fields", "status", "submit", "send"]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "data", "data list", "data show", "data download"])
@@ -482,6 +532,19 @@ print(sorted({"torch", "ray", "mlflow", "pandas", "numpy", "optuna", "timm"} & s
 """
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert out.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("lacking", ["typer", "pydantic"])
+def test_a_python_without_the_dependencies_is_one_clear_line(lacking: str) -> None:
+    code = f"""
+import runpy, sys
+sys.modules[{lacking!r}] = None  # so that importing it fails
+sys.argv = ["unlabeled", "run", "simclr"]
+runpy.run_module("unlabeled", run_name="__main__", alter_sys=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(rf"unlabeled: .* has no module '{lacking}'; .*pyproject\.toml .*\n", done.stderr)
 
 
 def test_the_module_runs_without_an_installation() -> None:

@@ -149,3 +149,34 @@ def test_lists_are_said_for_programs(
     for name in searches:
         assert json.loads(said(capsys, monkeypatch, "search", "show", name, "--json"))["space"]
     assert json.loads(said(capsys, monkeypatch, "data", "list", "--json"))[0]["name"] == "fashion-mnist-12k"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("study run projection-h", ["projection-head"]),
+        ("study run projection-head --profile l", ["laptop"]),
+        ("search show simclr-", ["simclr-laptop"]),
+        ("run moc", ["moco"]),
+        ("run simclr --set optimizer.learn", ["optimizer.learning_rate="]),
+        ("run simclr --set method.m", ["method.mining=", "method.margin="]),
+        ("run simclr --set enc", ["encoder."]),
+        ("run simclr --set encoder.na", ["encoder.name="]),
+        ("run simclr --set encoder.name=conv", ["encoder.name=convnet"]),
+        ("run simclr --set method.loss=nt-l", ["method.loss=nt-logistic"]),
+        ("run simclr --set data.name=emoji-f", ["data.name=emoji-films"]),
+        ("run simclr --set nothing.x", []),
+        ("augment --policy simclr-", ["simclr-small"]),
+        ("data show fashion-mnist-", ["fashion-mnist-12k"]),
+        ("fields data.im", ["data.image_px"]),
+        ("methods simc", ["simclr"]),
+        ("report run", ["runs"]),
+    ],
+)
+def test_a_shell_completes_names_and_fields(
+    typed: str, offered: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_UNLABELED_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"unlabeled {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split())))
+    assert said(capsys, monkeypatch).split() == offered

@@ -101,6 +101,15 @@ def main() -> None:
     except typer.Abort:  # Ctrl-C before anything was begun
         print("stopped", file=sys.stderr)
         code = 130
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "unlabeled":
+            raise
+        print(
+            f"unlabeled: {sys.executable} has no module {error.name!r}; install what pyproject.toml lists as "
+            "dependencies into that Python",
+            file=sys.stderr,
+        )
+        code = 2
     except Exception:  # a fault of ours; libraries put addresses into what they raise, passwords and all
         print(scrub(traceback.format_exc()), file=sys.stderr, end="")
         code = 1

@@ -1,6 +1,6 @@
 """What a shell offers on Tab: names of what is declared, and paths of fields with their values."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import typer
@@ -45,8 +45,8 @@ def reported(incomplete: str) -> list[Offer]:
 def profiles(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer the scales of the study or search that is typed before; of all where none is."""
     every = {**index()["studies"], **index()["searches"]}
-    name = ctx.params.get("name")
-    of = [every[name]] if name in every else list(every.values())
+    name = _typed(ctx, "name", every)
+    of = list(every.values()) if name is None else [every[name]]
     return _starting(((profile, "") for profile in dict.fromkeys(p for one in of for p in one["profiles"])), incomplete)
 
 
@@ -66,7 +66,7 @@ def changes(ctx: typer.Context, incomplete: str) -> list[Offer]:
 def _fields(ctx: typer.Context, incomplete: str) -> Iterator[Offer]:
     settings = index()["settings"]
     above, _, start = incomplete.rpartition(".")
-    method = ctx.params.get("method")
+    method = _typed(ctx, "method", index()["methods"])
     seen: set[str] = set()
     try:
         spots = list(names_below(settings, above))
@@ -78,11 +78,17 @@ def _fields(ctx: typer.Context, incomplete: str) -> Iterator[Offer]:
             continue
         seen.add(name)
         holds = spot.field["holds"]
-        opens = bool(holds) and not spot.field["many"]
+        opens = bool(holds) and not spot.field["many"] and spot.field["default"] != "null"
         yield f"{spot.path}{'.' if opens else '='}", spot.field["doc"]
     is_family = any("kinds" in settings[spot.field["holds"]] for spot in _at(above) if spot.field["holds"])
     if is_family and "name".startswith(start):
         yield f"{above}.name=", "which kind it is"
+
+
+def _typed(ctx: typer.Context, what: str, known: Container[str]) -> str | None:
+    """Return the name that is typed already; behind an option without its value it is not parsed yet."""
+    words = [ctx.params.get(what), *ctx.args]
+    return next((word for word in words if word is not None and word in known), None)
 
 
 def _values(path: str, start: str) -> list[Offer]:
