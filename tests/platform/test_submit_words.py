@@ -34,6 +34,7 @@ TYPED: dict[str, str] = {
     **{"gpus_per_run": "0.5", "micro_batch": "8", "min_workers": "1", "seeds": "0,1", "seed": "-1"},
     **{"profile": "cluster", "sampler": "random", "pruner": "none", "prune_on": "validation/knn/top1"},
     **{"set_": "epochs=1", "config": "given.json", "home": "runs", "data_root": "sets", "dry_run": "", "compile_": ""},
+    **{"quiet": "", "json_": "", "until_decided": "", "budget": "2h", "max_seeds": "9"},
 }
 PATHS = {"config", "home", "data_root"}
 NAMES = {"study": ["projection-head"], "search": ["simclr-laptop"], "run": []}
