@@ -13,7 +13,7 @@ from unlabeled.platform.track import Store
 from unlabeled.platform.track.driver import Driver
 from unlabeled.platform.track.standing import standings
 
-RECORD = {"name": "heads", "question": "?", "source": "", "expected": "", "claims": []}
+RECORD = {"name": "heads", "question": "?", "source": "", "expected": "", "measure": "test/linear/top1", "claims": []}
 
 
 def test_runs_are_done_running_failed_or_left(
