@@ -101,10 +101,10 @@ class Report(Reported):
 
     @property
     def num_planned(self) -> int:
-        """How many runs the record asks for, and those beside that have begun; 0 where it doesn't say."""
+        """How many runs the record asks for, and those beside that have finished; 0 where it doesn't say."""
         asked = {(row, seed) for row in self.record["rows"] for seed in self.record["seeds"]}
-        begun = zip(self.runs["row"], self.runs["seed"], strict=True)
-        return len(asked.union(begun)) if asked else 0
+        finished = zip(self.done["row"], self.done["seed"], strict=True)
+        return len(asked.union(finished)) if asked else 0
 
     @property
     def decisions(self) -> Mapping[str, int]:
