@@ -15,7 +15,6 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.command import ROOT
 from benchmarks.peers import HISTORY
 from unlabeled.dashboards.drawing import DASHES, GRID, MUTED, PAPER, SERIES, STYLE, TIGHT, as_svg
 
@@ -24,7 +23,7 @@ COLUMNS = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "dashboards" / "gallery" / "speed.svg")
+    parser.add_argument("--out", type=Path, default=HISTORY.with_name("speed.svg"))
     out = parser.parse_args().out
     rows = [json.loads(line) for line in HISTORY.read_text().splitlines()]
     out.write_text(drawn(rows))
