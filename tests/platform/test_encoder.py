@@ -108,7 +108,7 @@ def test_naming_an_encoder_again_changes_nothing(small_run: RunConfig) -> None:
             "timm",
             r"^encoder\.name=timm does not say which model; write its name, as in encoder\.",
         ),
-        ("encoder.depth", 6, r"^no field of ConvNetConfig is called 'depth'; .*[Tt]here are: width"),
+        ("encoder.depth", 6, r"^no field of ConvNetConfig is called 'depth'; .*[Tt]here are: weights, width"),
         ("encoder", {"name": "resnet18", "width": 64}, r"^there is no field 'encoder\.width' in RunConfig$"),
         ("encoder", {"name": "convnet", "patch_px": 4}, r"^there is no field 'encoder\.patch_px' in RunConfig$"),
         ("encoder", {"name": "timm"}, r"^encoder\.model: a value is needed$"),

@@ -154,6 +154,7 @@ def test_a_killed_drivers_runs_are_taken_over_at_once_in_the_same_mlflow_runs(
     thread = threading.Thread(target=other.go)
     thread.start()
     wait_until(lambda: other.did == [2, 3] and "waiting" in other.said)
+    wait_until(lambda: list(frames.runs("heads", home)["status"]).count("FINISHED") == 3)  # run 0 was sent, too
     before = set(frames.runs("heads", home)["run_id"])
     process.send_signal(signal.SIGKILL)
     process.communicate()
