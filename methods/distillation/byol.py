@@ -57,7 +57,8 @@ class BYOLConfig(MethodConfig):
     @classmethod
     def example(cls) -> Example:
         """Return a small run."""
-        return Example(method=cls(views=two_views(SMALL_JITTER), head=(64, 32), predictor=(64,), momentum=0.97))
+        small = cls(views=two_views(SMALL_JITTER), head=(64, 32), predictor=(64,), momentum=0.97)
+        return Example(method=small, learning={"epochs": 20})
 
     def build(self, encoder: Encoder, data: Data) -> "BYOL":
         """Make BYOL around an encoder."""

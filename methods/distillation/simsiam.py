@@ -55,7 +55,8 @@ class SimSiamConfig(MethodConfig):
     def example(cls) -> Example:
         """Return a small run."""
         small = cls(views=two_views(SMALL_JITTER), head=(64, 64), predictor=16)
-        return Example(method=small, others={"no stop-gradient": small.with_field("stop_gradient", False)})
+        others = {"no stop-gradient": small.with_field("stop_gradient", False)}
+        return Example(method=small, learning={"epochs": 12}, others=others)
 
     def build(self, encoder: Encoder, data: Data) -> "SimSiam":
         """Make SimSiam around an encoder."""

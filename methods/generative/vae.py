@@ -68,7 +68,7 @@ class VAEConfig(MethodConfig):
     def example(cls) -> Example:
         """Return a small run."""
         bernoulli = cls.checked(latent=16, width=32, likelihood="bernoulli", beta=4.0)
-        return Example(method=cls(latent=16, width=32), others={"bernoulli": bernoulli})
+        return Example(method=cls(latent=16, width=32), learning={"epochs": 12}, others={"bernoulli": bernoulli})
 
     def build(self, encoder: Encoder, data: Data) -> "VAE":
         """Make the layers on an encoder that tell q, and the decoder."""
