@@ -5,15 +5,19 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from unlabeled.methods import METHODS
 from unlabeled.platform import cli
-from unlabeled.platform.cli import index, spots
+from unlabeled.platform.cli import gathered, index, spots
+from unlabeled.platform.cli.described import described
 from unlabeled.platform.cli.gathered import gather
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.settings import Settings
 from unlabeled.studies import STUDIES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,6 +87,8 @@ def test_what_is_kept_is_made_anew_when_a_source_changes(cache: Path, monkeypatc
     assert (index.remembered("x", make), index.remembered("x", make)) == (2, 2)
     source.write_text("ab")
     assert index.remembered("x", make) == 3
+    assert index.remembered("y", lambda: source.write_text("while it is made")) == 16
+    assert index.remembered("y", lambda: 0) == 0
     (place,) = (cache / "unlabeled").iterdir()
     place.write_text("[]")  # whatever lies there
     assert index.remembered("x", make) == 4
@@ -95,6 +101,34 @@ def test_what_packages_bring_is_read_anew_when_they_change(cache: Path) -> None:
         brought.write_text(text) if brought.read_text() != text else None
         found = index.remembered("declared", lambda number=number: {"others": [str(brought)], "number": number})
         assert found["number"] == min(number, 1)
+
+
+def test_what_a_package_can_not_bring_is_looked_for_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(cache))
+    point = EntryPoint("broken", "brought_later:Config", "unlabeled.methods")
+    monkeypatch.setattr(gathered, "distributions", lambda: [SimpleNamespace(entry_points=[point])])
+    for kept in (False, True):
+        others = gathered._others()
+        assert (others is not None) is kept
+        index.remembered("declared", lambda others=others: {"others": others})
+        assert (index.peek() is not None) is kept
+        (cache / "brought_later.py").write_text("class Config:\n    pass\n")
+        importlib.invalidate_caches()
+    assert others == [str(cache / "brought_later.py")]
+
+
+def test_a_package_may_call_its_settings_like_ours() -> None:
+    class Inner(Settings):
+        mine: int = 1
+
+    class Outer(Settings):
+        own: Inner = Inner()
+        ours: RunConfig | None = None
+
+    Inner.__name__ = Inner.__qualname__ = "RunConfig"
+    found = described(Outer)
+    assert list(found[f"{__name__}.RunConfig"]["fields"]) == ["mine"]
+    assert "epochs" in found["RunConfig"]["fields"]
 
 
 def test_a_cache_that_can_not_be_written_is_done_without(cache: Path) -> None:

@@ -27,22 +27,29 @@ def described(root: type[Settings]) -> dict[str, Any]:
     waiting: list[type[Settings]] = [root]
     while waiting:
         cls = waiting.pop(0)
-        if cls.__name__ in found:
+        name = name_of(cls)
+        if name in found:
             continue
-        if is_family(cls):
+        if _is_family(cls):
             kinds: Mapping[str, type[Settings]] = cls.kinds()  # type: ignore[attr-defined]
-            found[cls.__name__] = {"doc": _first(cls), "kinds": {name: kind.__name__ for name, kind in kinds.items()}}
+            found[name] = {"doc": _first(cls), "kinds": {each: name_of(kind) for each, kind in kinds.items()}}
             waiting += kinds.values()
             continue
         docs = _docs(cls)
         words = _words(cls)  # of operations, say, which have few fields
-        fields = {name: _field(info, docs.get(name, words)) for name, info in cls.model_fields.items()}
-        found[cls.__name__] = {"doc": _first(cls), "fields": {name: words for name, (words, _) in fields.items()}}
+        fields = {each: _field(info, docs.get(each, words)) for each, info in cls.model_fields.items()}
+        found[name] = {"doc": _first(cls), "fields": {each: words for each, (words, _) in fields.items()}}
         waiting += [held for _, held in fields.values() if held is not None]
     return found
 
 
-def is_family(cls: type[Settings]) -> bool:
+def name_of(cls: type[Settings]) -> str:
+    """Return what a class is known by: of other packages with its module, as they may call theirs like ours."""
+    is_ours = cls.__module__.startswith("unlabeled.")
+    return cls.__name__ if is_ours else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _is_family(cls: type[Settings]) -> bool:
     """Tell whether a class is one of those whose values come in several kinds."""
     return Variant in cls.__bases__
 
@@ -57,7 +64,7 @@ def _field(info: FieldInfo, doc: str) -> tuple[dict[str, Any], type[Settings] | 
     ]
     default = None if info.is_required() else _default(info.get_default(call_default_factory=True))
     found = {"type": words, "rule": ", ".join(rules), "default": default, "doc": doc}
-    return {**found, "holds": held.__name__ if held else None, "many": many}, held
+    return {**found, "holds": name_of(held) if held else None, "many": many}, held
 
 
 def _default(value: Any) -> str:

@@ -3,9 +3,11 @@
 import inspect
 import sys
 from collections.abc import Iterable, Mapping
+from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 from unlabeled.platform.cli.declared import as_set
+from unlabeled.platform.cli.described import described, name_of
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
@@ -19,17 +21,15 @@ def gather() -> dict[str, Any]:
 
     ``studies``, ``searches``, ``methods``, ``data`` and ``policies`` by name; ``settings``, the fields of a run (see
     :func:`~unlabeled.platform.cli.described.described`); and ``others``, the files of other packages that some of it
-    comes from.
+    comes from, or None where what one of them brings can't be loaded.
     """
     from unlabeled.methods import METHODS
     from unlabeled.platform.augment import POLICIES
-    from unlabeled.platform.cli.described import described
     from unlabeled.platform.config import RunConfig
     from unlabeled.platform.data.catalogue import datasets
     from unlabeled.studies import STUDIES
     from unlabeled.studies.searches import SEARCHES
 
-    brought = [*METHODS.values(), *(entry.read for entry in datasets().values())]
     return {
         "studies": {name: of_study(study) for name, study in STUDIES.items()},
         "searches": {name: of_search(search) for name, search in SEARCHES.items()},
@@ -40,7 +40,7 @@ def gather() -> dict[str, Any]:
         },
         "policies": {name: policy.summary for name, policy in POLICIES.items()},
         "settings": described(RunConfig),
-        "others": _others(of.__module__ for of in brought),
+        "others": _others(),
     }
 
 
@@ -95,7 +95,7 @@ def _of_method(config: "type[MethodConfig]") -> dict[str, Any]:
         "paper": config.paper,
         "idea": head,
         "said": [words for words in paragraphs if not words.startswith("Shapes")] if is_ours else [],
-        "settings": config.__name__,
+        "settings": name_of(config),
     }
 
 
@@ -114,6 +114,14 @@ def _settable(base: "RunConfig", elsewhere: Iterable[str] | Mapping[str, Any]) -
     }
 
 
-def _others(modules: Iterable[str]) -> list[str]:
-    files = {getattr(sys.modules[name], "__file__", None) for name in modules if not name.startswith("unlabeled.")}
-    return sorted(file for file in files if file)
+def _others() -> list[str] | None:
+    packages = set()
+    for point in (point for package in distributions() for point in package.entry_points):
+        if point.group.startswith("unlabeled."):
+            try:
+                point.load()
+            except Exception:  # which was said when it was looked for
+                return None
+            packages.add(point.module.partition(".")[0])
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] in packages]
+    return sorted({file for module in modules if (file := getattr(module, "__file__", None))})

@@ -11,13 +11,13 @@ import importlib.util
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import unlabeled
+from unlabeled.platform.cached import cache_folder, write_whole
 
 _LAYERS = ("platform", "methods", "studies", "dashboards")
 _SUFFIXES = (".py", ".csv")  # published tables are part of what is declared
@@ -45,37 +45,37 @@ def remembered(what: str, make: Callable[[], Any]) -> Any:
     """Return what was made once of the declarations, JSON values; it is made anew after a source has changed."""
     kept = _read()
     if what not in kept:
+        key = _key()  # before: a source that changes while it is made is read anew
         kept[what] = json.loads(json.dumps(make()))
-        _write(kept)
+        _write(kept, key)
     return kept[what]
 
 
 def _read() -> dict[str, Any]:
     """Return what is kept, if it was made of the sources as they are."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # anything may lie there
-        found = json.loads(_place().read_bytes())
+        place = _place()
+        found = json.loads(place.read_bytes() if place is not None else b"")
         if found["key"] == _key() and all(_stat(Path(path)) == was for path, was in found["others"].items()):
             kept: dict[str, Any] = found["kept"]
             return kept
     return {}
 
 
-def _write(kept: dict[str, Any]) -> None:
-    """Keep it, where the cache can be written."""
-    others = kept.get("declared", {}).get("others", [])
-    text = json.dumps({"key": _key(), "others": {path: _stat(Path(path)) for path in others}, "kept": kept})
-    place = _place()
+def _write(kept: dict[str, Any], key: str) -> None:
+    """Keep it, where the cache can be written, unless a package brings what can't be loaded: that may be mended."""
+    place, others = _place(), kept.get("declared", {}).get("others", [])
+    if place is None or others is None:
+        return
+    text = json.dumps({"key": key, "others": {path: _stat(Path(path)) for path in others}, "kept": kept})
     with contextlib.suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=place.parent, prefix=place.stem, delete=False) as new:
-            new.write(text)
-        os.replace(new.name, place)
+        write_whole(place, lambda file: file.write(text.encode()))
 
 
-def _place() -> Path:
-    """Return the file, one for each place that the code lies in."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~"), ".cache"))
-    return cache / "unlabeled" / f"declared-{_digest([unlabeled.__file__])}.json"
+def _place() -> Path | None:
+    """Return the file, one for each place that the code lies in; None where the user has no cache."""
+    cache = cache_folder()
+    return None if cache is None else cache / f"declared-{_digest([unlabeled.__file__])}.json"
 
 
 def _key() -> str:

@@ -9,16 +9,15 @@ import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
+from unlabeled.platform.cached import cache_folder, write_whole
 from unlabeled.platform.errors import UserError
 
 _ROW = np.dtype([("path", "V16"), ("state", "<i8", (4,)), ("digest", "V32")])
@@ -158,31 +157,6 @@ def keep_rows(folder: Path, what: str, rows: Rows) -> None:
     body = rows.tobytes()
     with contextlib.suppress(OSError):
         write_whole(place, lambda file: file.writelines((_head(what), hashlib.sha256(body).digest(), body)))
-
-
-def write_whole(place: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside its place and move it there, so that nobody ever reads a part of it.
-
-    Raises:
-        OSError: it can't be written; then nothing is left behind.
-    """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.replace(name, place)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def cache_folder() -> Path | None:
-    """Return the folder for what may be made again; None where the user has no place for it."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unlabeled"
-    except RuntimeError:  # no account, no HOME
-        return None
 
 
 def _place(folder: Path, what: str) -> Path | None:

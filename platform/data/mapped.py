@@ -19,7 +19,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from unlabeled.platform.data.digests import cache_folder, file_digests, write_whole
+from unlabeled.platform.cached import cache_folder, write_whole
+from unlabeled.platform.data.digests import file_digests
 
 LARGE = 100 * 2**20  # bytes on disk, from which on it pays
 _FIELDS = ("train_images", "train_labels", "test_images", "test_labels")

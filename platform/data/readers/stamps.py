@@ -32,8 +32,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from unlabeled.platform.cached import cache_folder
 from unlabeled.platform.data.contents import Contents, checksum
-from unlabeled.platform.data.digests import cache_folder, file_digests, shown, unreadable
+from unlabeled.platform.data.digests import file_digests, shown, unreadable
 from unlabeled.platform.data.listing import existing_folder, path_of
 from unlabeled.platform.data.pictures import check_picture, picture_named, three_channels
 from unlabeled.platform.data.readers.deb import unpack
