@@ -29,6 +29,7 @@ from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.metrics import ONCE
 from unlabeled.platform.track import Store, frame
+from unlabeled.platform.track.described import NOTE
 
 if TYPE_CHECKING:  # it takes torch: two seconds that reading runs does not need
     from unlabeled.platform.encoder import Encoder
@@ -55,7 +56,7 @@ def studies(home: str | Path | None = None) -> pd.DataFrame:
             if first is None or "unlabeled.study" not in first.data.tags:
                 continue
             table = frame(chain([first], found))
-            question = store.experiment(study).tags.get("mlflow.note.content", "").partition("\n")[0].strip("* ")
+            question = store.experiment(study).tags.get(NOTE, "").partition("\n")[0].strip("* ")
             for base, of_base in table.groupby("base", sort=False):
                 status, started = of_base["status"], of_base["started"]
                 words = (study, base, question, of_base["profile"].iloc[-1])

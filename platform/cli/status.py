@@ -1,7 +1,9 @@
 """``unlabeled status``: what is done, running and failed in a home, or on the server that is the store."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlabeled.platform.cli.declared import say_beside, say_json
@@ -17,7 +19,6 @@ def status(home: Home = None, json_: Json = False) -> None:
     from unlabeled.platform.drive.home import find_home, has_store
 
     place = find_home(home)
-    waiting = len(list(place.glob("outbox/*.jsonl")))
     address, found = "", []
     if has_store(place):
         awaited.awaits("loading MLflow")
@@ -27,6 +28,7 @@ def status(home: Home = None, json_: Json = False) -> None:
         store = Store(place)
         address, found = store.address, list(standings(store))
         awaited.end()
+    waiting = _waiting(place)
     if json_:
         say_json({"home": str(place), "store": address, "waiting": waiting, "studies": [asdict(one) for one in found]})
         return
@@ -37,7 +39,18 @@ def status(home: Home = None, json_: Json = False) -> None:
     else:
         _say(found, address)
     if waiting:
-        print(f"{waiting} journals wait for a store that was away; `unlabeled send` sends them")
+        print(f"the results of {waiting} runs wait to be sent; `unlabeled send` sends them")
+
+
+def _waiting(home: Path) -> int:
+    """Return of how many runs something waits that no driver which lives is about to send."""
+    if not any(home.glob("outbox/*.jsonl")):
+        return 0
+    from unlabeled.platform.track.journal import Journal
+
+    with suppress(PermissionError):  # somebody else's home
+        return sum(len(journal.runs_waiting()) for journal in Journal.left(home))
+    return 0
 
 
 def _say(found: "list[Standing]", address: str) -> None:

@@ -47,11 +47,14 @@ def standings(store: "Store") -> Iterator[Standing]:
 
 
 def _standing(store: "Store", experiment: "Experiment") -> Standing | None:
-    found, leases, any_run = Standing(str(experiment.name)), _leases(store, experiment), False
+    ledger = experiment.tags.get("unlabeled.ledger")
+    if ledger is None:
+        return None  # somebody else's, and may be large
+    found, leases, any_run = Standing(str(experiment.name)), _leases(store, ledger), False
     for run in store.runs(experiment.name):
         tags, status = run.data.tags, run.info.status
         if "unlabeled.study" not in tags:
-            continue  # somebody else's
+            continue  # somebody else's, logged there
         any_run = True
         found.last = max(found.last, run.info.start_time / 1000)
         fingerprint = tags.get("unlabeled.fingerprint", "")
@@ -66,11 +69,8 @@ def _standing(store: "Store", experiment: "Experiment") -> Standing | None:
     return found if any_run else None
 
 
-def _leases(store: "Store", experiment: "Experiment") -> Leases | None:
+def _leases(store: "Store", ledger: str) -> Leases | None:
     """Return a study's leases, to look at; None where they can't be read."""
-    ledger = experiment.tags.get("unlabeled.ledger")
-    if ledger is None:
-        return None
     with contextlib.suppress(AwayError, DeniedError, RefusedError):
         leases = Leases(store.client, ledger)
         leases.refresh()

@@ -11,6 +11,7 @@ import pytest
 from unlabeled.platform import cli
 from unlabeled.platform.track import Store
 from unlabeled.platform.track.driver import Driver
+from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.standing import standings
 
 RECORD = {"name": "heads", "question": "?", "source": "", "expected": "", "measure": "test/linear/top1", "claims": []}
@@ -57,3 +58,20 @@ def test_a_home_without_a_store_stays_without(
     assert not left.value.code
     assert capsys.readouterr().out.startswith(f"no runs in {tmp_path / 'none'}; `unlabeled study run NAME` makes some")
     assert not (tmp_path / "none").exists()
+
+
+def test_what_a_living_driver_is_about_to_send_does_not_wait(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting() -> int:
+        monkeypatch.setattr(sys, "argv", ["unlabeled", "status", "--home", str(tmp_path), "--json"])
+        with pytest.raises(SystemExit):
+            cli.main()
+        return int(json.loads(capsys.readouterr().out)["waiting"])
+
+    journal = Journal.start(tmp_path, "here:1:a", {"store": ""})
+    for do in ("open", "end"):
+        journal.append({"run": "f", "do": do})
+    assert waiting() == 0
+    journal.close()
+    assert waiting() == 1
