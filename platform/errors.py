@@ -1,6 +1,7 @@
 """Mistakes that a user can mend, said in one line: the rule, the value received, what is allowed, the remedy."""
 
 import difflib
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,16 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(scrub(message))
+
+
+def lacking(error: ModuleNotFoundError) -> str:
+    """Say in a line what this Python lacks; one of our own modules is no user's mistake, and raised again."""
+    if error.name is None or error.name.partition(".")[0] == "unlabeled":
+        raise error
+    return (
+        f"unlabeled: {sys.executable} has no module {error.name!r}; install what pyproject.toml lists as dependencies, "
+        "and on a cluster's nodes ray[default], into that Python"
+    )
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:

@@ -6,12 +6,8 @@ if __name__ == "__main__":
     try:
         from unlabeled.platform.cli import main
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "unlabeled":
-            raise
-        print(
-            f"unlabeled: {sys.executable} has no module {error.name!r}; a cluster's nodes need what pyproject.toml "
-            "lists as dependencies, and ray[default]: install it into that Python, there",
-            file=sys.stderr,
-        )
+        from unlabeled.platform.errors import lacking
+
+        print(lacking(error), file=sys.stderr)
         sys.exit(2)
     main()

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.cli import data, fields, hand, look, probe, run, search, send, status, study, submit
 from unlabeled.platform.drive import awaited
-from unlabeled.platform.errors import UserError
+from unlabeled.platform.errors import UserError, lacking
 
 _MISUSE: Any = typer.BadParameter.__base__  # click's UsageError, which typer has from click or a copy, by its version
 
@@ -102,13 +102,7 @@ def main() -> None:
         print("stopped", file=sys.stderr)
         code = 130
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "unlabeled":
-            raise
-        print(
-            f"unlabeled: {sys.executable} has no module {error.name!r}; install what pyproject.toml lists as "
-            "dependencies into that Python",
-            file=sys.stderr,
-        )
+        print(lacking(error), file=sys.stderr)
         code = 2
     except Exception:  # a fault of ours; libraries put addresses into what they raise, passwords and all
         print(scrub(traceback.format_exc()), file=sys.stderr, end="")
