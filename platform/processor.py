@@ -53,7 +53,7 @@ class Processor:
         if gpus and not found:
             raise UserError(
                 "a GPU was asked for, and torch finds none here: it is built for CPUs, or the driver is missing; "
-                "mend that, or ask for no GPU with --gpus-per-run 0"
+                "mend that, or ask for 0 of them"
             )
         if gpus and gpus < 1:
             torch.cuda.set_per_process_memory_fraction(gpus)  # else one run could take what is the others'

@@ -2,16 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from unlabeled.platform.cli.options import DataRoot, Home, from_here, parse_changes, use_data_root
-from unlabeled.platform.cli.probe import Encoder, WeightsFile
-from unlabeled.platform.errors import UserError, lookup
-
-if TYPE_CHECKING:
-    from unlabeled.platform.train.given import GivenEncoder
+from unlabeled.platform.cli.probe import NAMES, DataName, Encoder, Gpus, WeightsFile, check_knows, needs_data
+from unlabeled.platform.errors import lookup
 
 _OUT = {
     "safetensors": "encoder",
@@ -23,14 +20,8 @@ _OUT = {
 
 
 def embed(
-    encoder_of: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|FOLDER|FILE",
-            help="A finished run's id, an exported encoder's folder, a .safetensors file, or timm:NAME.",
-        ),
-    ],
-    data: Annotated[str | None, typer.Option(help="Data set.", show_default="of a run its own; else needed")] = None,
+    encoder_of: Annotated[str, typer.Argument(metavar="RUN|FOLDER|FILE", help=NAMES)],
+    data: DataName = None,
     out: Annotated[Path, typer.Option(help="A .parquet or .npz file to write.")] = Path("features.parquet"),
     splits: Annotated[str, typer.Option(help="Which splits, with commas.")] = "train,validation,test",
     set_: Annotated[
@@ -39,9 +30,7 @@ def embed(
     ] = None,
     encoder: Encoder = None,
     weights: WeightsFile = None,
-    gpus: Annotated[
-        float | None, typer.Option(help="0 computes on the processor.", show_default="a GPU where there is one")
-    ] = None,
+    gpus: Gpus = None,
     home: Home = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -60,21 +49,17 @@ def embed(
     chosen = tuple(dict.fromkeys(part.strip() for part in splits.split(",")))
     for split in chosen:
         lookup("split", split, dict.fromkeys(SPLITS))
-    fields = {path.removeprefix("data."): value for path, value in parse_changes(set_).items()}
+    config = None if data is None else DataConfig.checked(name=from_here(data))
     if is_id(encoder_of):
-        _refuse(encoder_of, encoder, weights)
+        check_knows(encoder_of, encoder, weights)
         run = find_finished(encoder_of, home)
-        given: GivenEncoder = given_encoder(str(run.encoder))
-        config = run.config.data if data is None else DataConfig.checked(name=from_here(data))
+        given, config = given_encoder(str(run.encoder)), config or run.config.data
     else:
         given = given_encoder(encoder_of, encoder, weights)
-        if data is None:
-            raise UserError(
-                f"say what {given.called} is to see, with --data NAME; `unlabeled data list` lists the sets"
-            )
-        config = DataConfig.checked(name=from_here(data))
-    for path, value in fields.items():
-        config = config.with_field(path, value)
+    if config is None:
+        raise needs_data(given)
+    for path, value in parse_changes(set_).items():
+        config = config.with_field(path.removeprefix("data."), value)
     _, seen = given.data(config)
     processor = Processor.here("fp32", gpus)
     built = given.build(seen)
@@ -98,19 +83,13 @@ def export(
     lookup("format", format_, _OUT)
     from unlabeled.methods import METHODS
     from unlabeled.platform.drive.finished import find_finished, is_id
+    from unlabeled.platform.encoder.weights import exported
     from unlabeled.platform.train.handed_on import hand_on
 
     assert METHODS, "importing them makes encoders with eyes of their own known"
-    place = Path(encoder_of).expanduser()
-    folder = find_finished(encoder_of, home).encoder if is_id(encoder_of) else place
-    folder = folder / "encoder" if (folder / "encoder" / "encoder.json").is_file() else folder
+    folder = find_finished(encoder_of, home).encoder if is_id(encoder_of) else exported(Path(encoder_of).expanduser())
     out = Path(_OUT[format_]) if out is None else out
     how = hand_on(folder, format_, out)
     print(f"{out}: {how}")
     if format_ in ("timm", "hub-folder"):
         print("timm shows it pixels less their mean, over their deviation: both are in its config", file=sys.stderr)
-
-
-def _refuse(run: str, encoder: str | None, weights: Path | None) -> None:
-    if encoder is not None or weights is not None:
-        raise UserError(f"{run} is a run, which knows its encoder; leave --encoder and --weights out")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unlabeled.platform.cli import complete
 from unlabeled.platform.cli.options import DataRoot, Home, from_here, parse_changes, use_data_root
 from unlabeled.platform.errors import UserError
 
@@ -13,10 +14,18 @@ if TYPE_CHECKING:
     from unlabeled.platform.config import EvaluationConfig
     from unlabeled.platform.data import DataConfig
     from unlabeled.platform.drive.probing import Probed
+    from unlabeled.platform.train.given import GivenEncoder
 
 _EVALUATION = ("final", "splits")
 _FOREIGN = ("seed", "precision")
 
+NAMES = "A finished run's id, an exported encoder's folder, a .safetensors file, or timm:NAME."
+DataName = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="Data set.", show_default="of a run its own; else needed", autocompletion=complete.data_sets
+    ),
+]
 Encoder = Annotated[
     str | None,
     typer.Option(help="Architecture of the weights in a FILE, such as resnet18.", show_default="as its folder says"),
@@ -24,16 +33,13 @@ Encoder = Annotated[
 WeightsFile = Annotated[
     Path | None, typer.Option("--weights", help="Of timm:NAME: its .safetensors file.", show_default=False)
 ]
+Gpus = Annotated[
+    float | None, typer.Option("--gpus", help="0 computes on the CPU.", show_default="a GPU where there is one")
+]
 
 
 def probe(
-    encoders: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN|FOLDER|FILE...",
-            help="A finished run's id, an exported encoder's folder, a .safetensors file, or timm:NAME.",
-        ),
-    ],
+    encoders: Annotated[list[str], typer.Argument(metavar="RUN|FOLDER|FILE...", help=NAMES)],
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,14 +48,10 @@ def probe(
             help="Such as final=fine-tune, splits='[\"test\"]' or data.train_images=500; repeatable.",
         ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Data set to measure on.", show_default="of a run its own; else needed")
-    ] = None,
+    data: DataName = None,
     encoder: Encoder = None,
     weights: WeightsFile = None,
-    gpus: Annotated[
-        float | None, typer.Option(help="0 computes on the processor.", show_default="a GPU where there is one")
-    ] = None,
+    gpus: Gpus = None,
     home: Home = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -65,8 +67,7 @@ def probe(
     on = _data(data, changes)
     for name in encoders:
         if is_id(name):
-            if encoder is not None or weights is not None:
-                raise UserError(f"{name} is a run, which knows its encoder; leave --encoder and --weights out")
+            check_knows(name, encoder, weights)
             probed = _of_run(name, asked, on, changes, home, gpus)
         else:
             probed = _of_given(name, asked, on, changes, home, gpus, (encoder, weights))
@@ -76,6 +77,17 @@ def probe(
             print(f"  {metric:{width}}  {unit_of(metric).value(value)}")
         for note in probed.notes:
             print(f"note: {note}", file=sys.stderr)
+
+
+def check_knows(run: str, encoder: str | None, weights: Path | None) -> None:
+    """Refuse to be told what a run knows of itself."""
+    if encoder is not None or weights is not None:
+        raise UserError(f"{run} is a run, which knows its encoder; leave --encoder and --weights out")
+
+
+def needs_data(given: "GivenEncoder") -> UserError:
+    """Return what is said where no data are named for an encoder that has none of its own."""
+    return UserError(f"say what {given.called} is to see, with --data NAME; `unlabeled data list` lists the sets")
 
 
 def _asked(changes: dict[str, Any]) -> "EvaluationConfig":
@@ -141,9 +153,7 @@ def _of_given(
 
     given = given_encoder(name, *told)
     if on is None:
-        raise UserError(
-            f"say what {given.called} is measured on, with --data NAME; `unlabeled data list` lists the sets"
-        )
+        raise needs_data(given)
     own = {path: changes[path] for path in _FOREIGN if path in changes}
     return probe_given(given, on, asked, make_home(home), _say, gpus=gpus, **own)
 

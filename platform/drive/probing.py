@@ -13,14 +13,14 @@ from unlabeled.platform.drive.finished import FinishedRun
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Precision, Processor, precision_here
 from unlabeled.platform.study import PlannedRun, Study
-from unlabeled.platform.track import Store
+from unlabeled.platform.track import Store, StudyLog
 from unlabeled.platform.track.over import OverLog
 from unlabeled.platform.train import trained
 from unlabeled.platform.train.built import build_method
 from unlabeled.platform.train.events import Finished, Metrics
 from unlabeled.platform.train.further import FurtherEvaluation, further
 from unlabeled.platform.train.given import GivenEncoder
-from unlabeled.platform.train.loaded import Identity, data_of, load_other
+from unlabeled.platform.train.loaded import data_of, identify, load_other
 from unlabeled.platform.train.loggable import MAX_TAG, key_name, plain_text
 from unlabeled.platform.train.measurable import check_measurements
 from unlabeled.platform.train.measuring import Evaluation
@@ -64,10 +64,8 @@ def probe_finished(run: FinishedRun, evaluation: EvaluationConfig, say: Say, gpu
             the run right now, or a number would be replaced.
     """
     home, asked = run.store.home, further(evaluation, run.config.evaluation.final)
-    config = run.config.model_copy(update={"evaluation": asked})
-    if (weights := config.encoder.weights) is not None:
-        kept = config.encoder.model_copy(update={"weights": weights.kept_in(home / "weights")})
-        config = config.model_copy(update={"encoder": kept})
+    encoder = run.config.encoder.kept_in(home / "weights")
+    config = run.config.model_copy(update={"evaluation": asked, "encoder": encoder})
     data = data_of(config)
     _check_same_data(run, data)
     how = _protocols(asked, data)
@@ -85,12 +83,16 @@ def probe_finished(run: FinishedRun, evaluation: EvaluationConfig, say: Say, gpu
         is_whole = False
     if not is_whole:
         raise UserError(f"the weights of {run.called} in {run.files} are not whole, or another version's; run it again")
-    with _taken(run, say) as log, _evaluation(config, data, processor, home) as measuring:
-        say(f"{run.called}: measuring {', '.join(config.evaluation.keys.values())}")
-        scores = {**measuring.final(method), **measure_untrained(config, data, home, processor, measuring)}
+    log = OverLog(run.store, run.record)
+    with _in_hand(log, run.fingerprint, run.called, say):
+        now = log.logged(run.fingerprint)
+        if now is None or now.data.metrics.keys() != run.logged.data.metrics.keys():
+            raise UserError(f"another command measured {run.called} meanwhile; give this one again")
+        with _evaluation(config, data, processor, home) as measuring:
+            say(f"{run.called}: measuring {', '.join(config.evaluation.keys.values())}")
+            scores = {**measuring.final(method), **measure_untrained(config, data, home, processor, measuring)}
         log.add(run.fingerprint, metrics=scores, tags=_tags(scores, how))
-    told = {metric: value for metric, value in scores.items() if metric in how}
-    return Probed(run.called, run.id, {**known, **told}, is_new=True, notes=tuple(measuring.notes))
+    return Probed(run.called, run.id, {**known, **_of(how, scores)}, is_new=True, notes=tuple(measuring.notes))
 
 
 def probe_given(
@@ -132,42 +134,25 @@ def probe_given(
         precision=precision,
         evaluation=EvaluationConfig(final=evaluation.final, splits=evaluation.splits, follow=(), tsne_images=0),
     )
-    other = load_other(config, data)
     processor = Processor.here(precision, gpus)
     built = build_method(config, data, processor)
-    check_measurements(built, config, data, other)
+    check_measurements(built, config, data, load_other(config, data))
     how = _protocols(config.evaluation, data, "as given")
-    planned = PlannedRun(row=given.called, seed=seed, config=config)
-    checksums = (data.checksum, *(each.checksum for each in other.values()))
-    identity = Identity(config.fingerprint(*checksums), config.training(data.checksum), config.row(*checksums))
-    base = config.model_copy(update={"encoder": RunConfig.checked(method=method).encoder}).row(*checksums)
+    planned, identity = PlannedRun(row=given.called, seed=seed, config=config), identify(config, data)
+    base = identify(config.model_copy(update={"encoder": RunConfig(method=method).encoder}), data).row
     log = Store(home).open_study(_study(planned, how).record("single"))
     if log.is_finished(identity.fingerprint) and (logged := log.logged(identity.fingerprint)) is not None:
-        known = {metric: logged.data.metrics[metric] for metric in how if metric in logged.data.metrics}
-        return Probed(given.called, logged.info.run_id, known, is_new=False)
-    log.open(say)
-    try:
-        if log.claim(identity.fingerprint) not in ("ours", "away"):
-            raise UserError(
-                f"{given.called} is measured by {log.holder(identity.fingerprint)} right now; wait for that"
-            )
+        return Probed(given.called, logged.info.run_id, _of(how, logged.data.metrics), is_new=False)
+    with _in_hand(log, identity.fingerprint, given.called, say):
         log.begin(planned, identity, base, data, how, only=_TAKEN_PART)
-        try:
-            with _evaluation(config, data, processor, home) as measuring:
-                say(f"{given.called}: measuring {', '.join(config.evaluation.keys.values())}")
-                scores = measuring.final(built)
-                untrained = config.with_field("encoder.weights", None)
-                scores |= measure_untrained(untrained, data, home, processor, measuring)
-        except BaseException:
-            log.killed(identity.fingerprint)
-            raise
+        with _evaluation(config, data, processor, home) as measuring:
+            say(f"{given.called}: measuring {', '.join(config.evaluation.keys.values())}")
+            untrained = config.with_field("encoder.weights", None)
+            scores = {**measuring.final(built), **measure_untrained(untrained, data, home, processor, measuring)}
         log.finished(identity.fingerprint, Finished(scores, notes=tuple(measuring.notes)))
         logged = log.logged(identity.fingerprint)
-    finally:
-        log.close()
     run_id = "" if logged is None else logged.info.run_id
-    told = {metric: value for metric, value in scores.items() if metric in how}
-    return Probed(given.called, run_id, told, is_new=True, notes=tuple(measuring.notes))
+    return Probed(given.called, run_id, _of(how, scores), is_new=True, notes=tuple(measuring.notes))
 
 
 def _protocols(evaluation: EvaluationConfig, data: Data, when: str = "last epoch") -> dict[str, str]:
@@ -197,7 +182,12 @@ def _logged(run: FinishedRun, how: Mapping[str, str]) -> Metrics:
                 f"{run.called} has {metric} by {told}, and it would be by {text}; two probes of one kind have two "
                 "names where one --set final=[...] lists both"
             )
-    return {metric: data.metrics[metric] for metric in how if metric in data.metrics}
+    return _of(how, data.metrics)
+
+
+def _of(how: Mapping[str, str], scores: Metrics) -> Metrics:
+    """Return those of scores that are asked for."""
+    return {metric: scores[metric] for metric in how if metric in scores}
 
 
 def _is_measured(name: str, asked: FurtherEvaluation, known: Metrics) -> bool:
@@ -216,21 +206,20 @@ def _check_same_data(run: FinishedRun, data: Data) -> None:
 
 
 @contextlib.contextmanager
-def _taken(run: FinishedRun, say: Say) -> Iterator[OverLog]:
-    """Hold a finished run, so that no other command measures it meanwhile; it is given back whatever happens.
+def _in_hand(log: StudyLog, fingerprint: str, called: str, say: Say) -> Iterator[None]:
+    """Hold a run, so that no other command measures it meanwhile; where that fails it is given back as it was.
 
     Raises:
         UserError: another command has it.
     """
-    log = OverLog(run.store, run.record)
     log.open(say)
     try:
-        if not log.take(run.fingerprint):
-            raise UserError(f"{run.called} is in the hands of {log.holder(run.fingerprint)}; wait for that")
+        if log.claim(fingerprint) not in ("ours", "away"):
+            raise UserError(f"{called} is in the hands of {log.holder(fingerprint)}; wait for that")
         try:
-            yield log
+            yield
         except BaseException:
-            log.add(run.fingerprint)
+            log.killed(fingerprint)
             raise
     finally:
         log.close()

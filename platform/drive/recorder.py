@@ -246,11 +246,8 @@ class Recorder:
 
 def _seen_by_all(run: PlannedRun, home: Path) -> PlannedRun:
     """Return a run that finds the weights that it starts from in the home, which all nodes see."""
-    encoder = run.config.encoder
-    if encoder.weights is None:
-        return run
-    kept = encoder.model_copy(update={"weights": encoder.weights.kept_in(home / "weights")})
-    return run.model_copy(update={"config": run.config.model_copy(update={"encoder": kept})})
+    encoder = run.config.encoder.kept_in(home / "weights")
+    return run.model_copy(update={"config": run.config.model_copy(update={"encoder": encoder})})
 
 
 @contextmanager

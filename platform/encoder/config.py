@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self, cast
 
 from pydantic import ModelWrapValidatorHandler, model_validator
@@ -40,6 +41,10 @@ class EncoderConfig(Variant):
         Raises:
             UserError: it can't see them.
         """
+
+    def kept_in(self, folder: Path) -> Self:
+        """Return it with the weights that it starts from, if any, in a folder; see :meth:`Weights.kept_in`."""
+        return self if self.weights is None else self.model_copy(update={"weights": self.weights.kept_in(folder)})
 
     @model_validator(mode="wrap")
     @classmethod

@@ -136,6 +136,11 @@ class Weights(Settings):
             raise UserError(f"{self.source} was changed since its checksum was taken; name it again, or put it back")
 
 
+def exported(folder: Path) -> Path:
+    """Return the folder of an exported encoder: the one that is given, or that among a run's artifacts in it."""
+    return folder / "encoder" if (folder / "encoder" / WEIGHTS).is_file() else folder
+
+
 def found(path: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a file of weights, or of that in the folder of an exported encoder.
 
@@ -143,8 +148,8 @@ def found(path: str | os.PathLike[str]) -> Path:
         UserError: there is none, or it is of another kind.
     """
     place = Path(path).expanduser().absolute()
-    if place.is_dir():
-        place = next((file for file in (place / WEIGHTS, place / "encoder" / WEIGHTS) if file.is_file()), place)
+    if place.is_dir() and (file := exported(place) / WEIGHTS).is_file():
+        place = file
     if not place.is_file():
         what = f"no {WEIGHTS} in the folder" if place.is_dir() else "no file"
         raise UserError(

@@ -47,6 +47,8 @@ class StudyLog:
         experiment: its MLflow experiment.
     """
 
+    adds = "log"  # the kind of the entries by which more of a run is logged
+
     def __init__(self, store: Connection, record: Mapping[str, Any]) -> None:
         self.store, self.record = store, record
         self.experiment, ledger = store.open_experiment(record)
@@ -209,8 +211,8 @@ class StudyLog:
         metrics: Metrics | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log more of a run under way."""
-        self._append(fingerprint, "log", params=params or {}, metrics=metrics or {}, tags=tags or {})
+        """Log more of a run."""
+        self._append(fingerprint, self.adds, params=params or {}, metrics=metrics or {}, tags=tags or {})
 
     def started(self, fingerprint: str, event: Started) -> None:
         """Log where the run computes, and the epochs that an interrupted driver did not get to log."""
@@ -249,10 +251,9 @@ class StudyLog:
         Raises:
             UserError: MLflow stays away or keeps us out. The results wait on disk, and the line says how to send them.
         """
-        if self._sender is None:
+        if (sender := self._sender) is None:
             return
-        sender, journal = self._sender, self._sender.journal
-        self._sender = None
+        journal, self._sender = sender.journal, None
         reason = sender.finish()
         waiting = journal.runs_waiting()
         if reason is None:

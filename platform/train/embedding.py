@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import tempfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.features import CHUNK, encode
 from unlabeled.platform.evaluate.pixels import pixels
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.whole import check_free, whole
 
 SPLITS = ("train", "validation", "test")
 _CLIPS = 16  # seen at a time, each of several frames
@@ -54,8 +54,7 @@ def check_out(out: Path) -> None:
     """
     if out.suffix.lower() not in _WRITERS:
         raise UserError(f"--out takes the path of a .parquet or .npz file, got {str(out)!r}")
-    if out.exists():
-        raise UserError(f"{out} is there already; give another place with --out")
+    check_free(out)
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out} can't be written: there is no folder {out.absolute().parent}; make it, or give another")
 
@@ -78,16 +77,10 @@ def embed(encoder: Encoder, data: Data, splits: Sequence[str], out: Path, proces
     encoder = encoder.to(processor.device)
     sources = {split: getattr(data, split) for split in splits}
     count = sum(map(len, sources.values()))
-    try:
-        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as beside:
-            half = Path(beside) / out.name
-            with _WRITERS[out.suffix.lower()](half, count, encoder.dim, data.classes) as writer:
-                for split, source in sources.items():
-                    for block in _blocks(encoder, split, source, data.field, processor):
-                        writer.write(block)
-            half.rename(out)
-    except OSError as error:
-        raise UserError(f"{out} can't be written ({error.strerror or error}); give another place with --out") from None
+    with whole(out) as half, _WRITERS[out.suffix.lower()](half, count, encoder.dim, data.classes) as writer:
+        for split, source in sources.items():
+            for block in _blocks(encoder, split, source, data.field, processor):
+                writer.write(block)
     return count
 
 

@@ -13,7 +13,7 @@ from pydantic import ModelWrapValidatorHandler, model_validator
 from unlabeled.platform.augment import PLAIN, View, ViewPlan
 from unlabeled.platform.data import Data, DataConfig, Format, PictureFormat, with_channels
 from unlabeled.platform.encoder import Encoder, EncoderConfig
-from unlabeled.platform.encoder.weights import WEIGHTS
+from unlabeled.platform.encoder.weights import WEIGHTS, exported
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.settings import Settings
@@ -116,10 +116,10 @@ def given_encoder(name: str, encoder: str | None = None, weights: str | Path | N
     if weights is not None:
         raise UserError("--weights are those of timm:NAME, and would be ignored; leave them out")
     place = Path(name).expanduser()
-    folder = place if place.is_dir() else place.parent
-    folder = folder / "encoder" if (folder / "encoder" / WEIGHTS).is_file() else folder
+    folder = exported(place) if place.is_dir() else place.parent
     if encoder is None:
-        if not (folder / "encoder.json").is_file() or (place.is_file() and place.name != WEIGHTS):
+        is_exported = place.exists() and (folder / "encoder.json").is_file()
+        if not is_exported or (place.is_file() and place.name != WEIGHTS):
             what = "a folder without encoder.json" if place.is_dir() else "no run, folder or file here"
             what = "weights alone" if place.is_file() else what
             raise UserError(

@@ -5,7 +5,6 @@ What is in a graph takes pixels or samples as they are; of what timm loads the m
 
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from unlabeled.platform.encoder.as_timm import as_timm
 from unlabeled.platform.errors import UserError, lookup
 from unlabeled.platform.method import MethodConfig
 from unlabeled.platform.train.export import Card, load_encoder, read_card
+from unlabeled.platform.train.whole import whole
 
 _CARD = """---
 library_name: timm
@@ -45,16 +45,8 @@ def hand_on(folder: Path, form: str, out: Path) -> str:
             this takes is not installed.
     """
     write = lookup("format", form, FORMS)
-    if out.exists():
-        raise UserError(f"{out} is there already; give another place with --out")
-    card, encoder = read_card(folder), load_encoder(folder)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
-            how = write(folder, card, encoder, Path(beside) / out.name)
-            (Path(beside) / out.name).rename(out)
-    except OSError as error:
-        raise UserError(f"{out} can't be written ({error.strerror or error}); give another place with --out") from None
+    with whole(out) as half:
+        how = write(folder, read_card(folder), load_encoder(folder), half)
     return how.format(out=out)
 
 

@@ -54,12 +54,12 @@ class Identity:
     row: str
 
 
-def identify(run: RunConfig) -> Identity:
-    """Return what names a run on its data, which is loaded.
+def identify(run: RunConfig, data: Data | None = None) -> Identity:
+    """Return what names a run on its data, which is loaded unless it is given.
 
     Raises:
         UserError: a data set is missing or damaged.
     """
-    data = data_of(run)
+    data = data_of(run) if data is None else data
     checksums = (data.checksum, *(other.checksum for other in load_other(run, data).values()))
     return Identity(run.fingerprint(*checksums), run.training(data.checksum), run.row(*checksums))

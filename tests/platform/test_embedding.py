@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,6 +95,21 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_computed(
         with pytest.raises(UserError, match=line):
             embed(encoder, pictures, ("test",), tmp_path / name, processor)
     assert [path.name for path in tmp_path.iterdir()] == ["there.npz"]
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(
+    pictures: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, encode = ConvNetConfig(width=4).build(pictures.format).eval(), embedding.encode
+
+    def beside_another(*args: Any) -> torch.Tensor:
+        (tmp_path / "f.npz").write_text("theirs")
+        return encode(*args)
+
+    monkeypatch.setattr(embedding, "encode", beside_another)
+    with pytest.raises(UserError, match=r"f\.npz is there already; give another place with --out"):
+        embed(encoder, pictures, ("test",), tmp_path / "f.npz", processor)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["theirs"]
 
 
 def test_a_run_that_is_stopped_leaves_no_half_file(

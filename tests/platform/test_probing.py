@@ -115,6 +115,8 @@ def test_what_was_added_counts_in_reports_and_is_not_measured_again(
 
 def test_a_number_is_never_replaced_by_another_protocols(run: FinishedRun) -> None:
     probe_finished(run, asked(KMeans(num_starts=1), splits=("test",)), SAID.append)
+    with pytest.raises(UserError, match=r"another command measured heads: none seed 0 meanwhile; give this one again"):
+        probe_finished(run, asked(KMeans(num_starts=5), splits=("test",)), SAID.append)
     run = find_finished(run.fingerprint, run.store.home)
     with pytest.raises(UserError, match=r"heads: none seed 0 has test/kmeans/top1 by kmeans@\d \(.*starts 1\) on"):
         probe_finished(run, asked(KMeans(num_starts=5)), SAID.append)
@@ -189,7 +191,7 @@ CLI_MISTAKES = {
     ("probe", "RUN", "--encoder", "resnet18"): "is a run, which knows its encoder; leave --encoder and --weights out",
     ("probe", "RUN", "--set", "seed=3"): "--set seed is a finished run's own and would be ignored; leave it out",
     ("probe", "RUN", "--set", "data.image_px=9"): r"--set data\.image_px is of other data than a run's own; name them",
-    ("probe", "FOLDER"): r"say what convnet of encoder \(\w{8}\) is measured on, with --data NAME",
+    ("probe", "FOLDER"): r"say what convnet of encoder \(\w{8}\) is to see, with --data NAME",
     ("embed", "FOLDER"): r"say what convnet of encoder \(\w{8}\) is to see, with --data NAME",
     ("embed", "RUN", "--splits", "tests"): "no split is called 'tests'; did you mean 'test'",
     ("export", "nowhere"): r"no encoder\.json in nowhere; give the encoder folder among a run's artifacts",
@@ -263,6 +265,7 @@ def test_a_name_that_is_no_encoder_says_what_is_wanted(run: FinishedRun, tmp_pat
     for name, options, line in [
         ("nowhere", {}, r"nowhere is no run, folder or file here; give a finished run's id, the folder"),
         (weights, {}, r"w\.safetensors is weights alone; .* --encoder NAME"),
+        (run.encoder / "mistyped", {}, r"mistyped is no run, folder or file here"),
         (tmp_path / "empty", {}, r"empty is a folder without encoder\.json"),
         (
             "timm:resnet18",
