@@ -8,14 +8,15 @@ Of the embeddings z^A, z^B [N, D] of two views of a batch, less their means over
     C_ij = sum_b z^A_bi z^B_bj / (sqrt(sum_b (z^A_bi)^2) sqrt(sum_b (z^B_bj)^2))
     loss = sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2
 
-In the lectures' terms it is contrast turned on its side: the rows of what SimCLR compares are images, here they are
-dimensions, so that an embedding's other dimensions are the negatives and no other image is pushed away (Garrido, Chen,
-Bardes, Najman, LeCun 2022, arXiv:2206.02574, show how near the two are). One z for all images has no correlation, and
-costs D; few that all dimensions repeat cost the second sum, where ``health/rankme`` falls towards 1.
+It is contrast turned on its side: the rows of what SimCLR compares are images, here they are dimensions, so that an
+embedding's other dimensions are the negatives and no other image is pushed away (Garrido, Chen, Bardes, Najman, LeCun
+2022, arXiv:2206.02574, show how near the two are). One z for all images has no correlation, and costs D;
+dimensions that repeat each other cost the second sum.
 
 Shapes: B images per worker, N on all workers, D projection width.
 
-Differs from the authors' code: a dimension that is the same for all images correlates with nothing, where they add 1e-5
+Differs from the authors' code (facebookresearch/barlowtwins, ``main.py``): lambda is the paper's 0.005, where it has
+0.0051; a dimension that is the same for all images correlates with nothing, where they add 1e-5
 to its variance; their rate of biases and norms is 0.024 times that of weights, ours is one rate, and the optimiser is
 the run's (theirs is LARS).
 """

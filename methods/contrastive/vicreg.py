@@ -10,15 +10,15 @@ Of the embeddings Z, Z' [N, D] of two views of a batch:
     c(Z) = sum_{i != j} Cov(Z)_ij^2 / D
     loss = lambda s(Z, Z') + mu (v(Z) + v(Z')) + nu (c(Z) + c(Z'))
 
-Variance and covariance are over N - 1. In the lectures' terms it is contrast by dimensions, as Barlow Twins is; but
-each view is held against collapse by itself, so that the two need not share anything. With ``variance`` 0 all images
-get one z: ``views/variance`` rises to 2 and ``health/deviation`` falls to 0; with ``covariance`` 0 dimensions
-repeat each other, and ``health/rankme`` stays low.
+Variance and covariance are over N - 1. It is contrast by dimensions, as Barlow Twins is; but each view is held against
+collapse by itself, so that the two need not share anything. With ``variance`` 0 all images get one z, and
+``views/variance`` rises to 2; with ``covariance`` 0 nothing keeps dimensions from repeating each other.
 
 Shapes: B images per worker, N on all workers, D embedding width.
 
 Differs from the paper: s is a mean over dimensions, as in algorithm 1, where eq. 5 sums them. Differs from the authors'
-code: ``main_vicreg.py`` halves v; the optimiser is the run's (theirs is LARS).
+code (facebookresearch/vicreg): ``main_vicreg.py`` halves v, and ``augmentations.py`` has BYOL's two policies for the
+paper's one; the optimiser is the run's (theirs is LARS).
 """
 
 from typing import ClassVar

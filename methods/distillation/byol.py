@@ -12,8 +12,8 @@ the online ones theta. Of views v and v':
     xi <- m xi + (1 - m) theta,    m from 0.996 to 1 by half a cosine
 
 That every image gets the same z makes this loss 0. What prevents it is not in the loss: the predictor, and a target
-that changes slowly and gets no gradient. In the lectures' terms it is distillation, like DINO: from a teacher that is
-the student of earlier. ``distill/spread`` falls to 0 in a collapse, as ``health/deviation`` does.
+that changes slowly and gets no gradient. It is distillation, like DINO: from a teacher that is the student of earlier.
+``distill/spread`` is 0 where all images get the same z.
 
 Shapes: B images per worker, D projection width.
 

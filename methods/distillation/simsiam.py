@@ -1,7 +1,7 @@
 """SimSiam: from one view of an image, predict what the same network makes of another, as if that were given.
 
 Chen, He (2020), "Exploring Simple Siamese Representation Learning", arXiv:2011.10566. Procedure: algorithm 1. Loss:
-eq. 1 to 4. Heads: sec. 3. Collapse: sec. 4.1, table 1, figure 2.
+eq. 1 to 4. Heads: sec. 3. Collapse: sec. 4.1, figure 2; sec. 4.2, table 1.
 
 An encoder f with a projector, and a predictor h. Of views x1 and x2, with z = f(x) and p = h(z):
 
@@ -17,7 +17,7 @@ Shapes: B images per worker, D projection width.
 
 Differs from the paper: the last batch norm of the projector has neither scale nor shift, as in the authors' code
 (``simsiam/builder.py``). Differs from that code: the predictor's learning rate falls like the others', as in the
-paper's baseline, where ``--fix-pred-lr`` keeps it (table 2's better one).
+paper's baseline, where ``--fix-pred-lr`` keeps it (table 1's better one).
 """
 
 from typing import ClassVar

@@ -6,7 +6,7 @@ What is read does not depend on when, or on which thread: so nobody can tell fro
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -22,13 +22,18 @@ _asked: ContextVar[int | None] = ContextVar("asked", default=None)
 
 
 @contextmanager
-def reading_with(threads: int) -> Iterator[None]:
-    """Let what is read on this thread be read with so many threads: with 1 where several batches are read at once."""
-    before = _threads.set(threads)
+def on_this_thread(variable: ContextVar[Given], value: Given) -> Iterator[None]:
+    """Let a variable have a value meanwhile, on this thread and no other."""
+    before = variable.set(value)
     try:
         yield
     finally:
-        _threads.reset(before)
+        variable.reset(before)
+
+
+def reading_with(threads: int) -> AbstractContextManager[None]:
+    """Let what is read on this thread be read with so many threads: with 1 where several batches are read at once."""
+    return on_this_thread(_threads, threads)
 
 
 def compute_alone() -> None:
@@ -53,14 +58,9 @@ def in_threads(work: Callable[[Given], Made], given: Sequence[Given]) -> Iterato
         yield from pool.map(work, given)
 
 
-@contextmanager
-def loader_threads(count: int | None) -> Iterator[None]:
+def loader_threads(count: int | None) -> AbstractContextManager[None]:
     """Let so many threads read ahead what a run on this thread needs; None leaves it to :func:`threads_for`."""
-    before = _asked.set(count)
-    try:
-        yield
-    finally:
-        _asked.reset(before)
+    return on_this_thread(_asked, count)
 
 
 def threads_for(device: torch.device, *, in_memory: bool) -> int:

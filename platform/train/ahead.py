@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.data.threads import AHEAD, read_ahead, threads_for
+from unlabeled.platform.data.threads import AHEAD, on_this_thread, read_ahead, threads_for
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.stored import Stored
@@ -41,14 +41,9 @@ Loaders = Callable[[RunConfig, Data, Tensor], Elsewhere]
 _loaders: ContextVar[Loaders | None] = ContextVar("loaders", default=None)
 
 
-@contextlib.contextmanager
-def reading_elsewhere(loaders: Loaders | None) -> Iterator[None]:
+def reading_elsewhere(loaders: Loaders | None) -> contextlib.AbstractContextManager[None]:
     """Let runs on this thread be read for by others, too."""
-    before = _loaders.set(loaders)
-    try:
-        yield
-    finally:
-        _loaders.reset(before)
+    return on_this_thread(_loaders, loaders)
 
 
 def others_for(run: RunConfig, data: Data, rows: Tensor) -> Elsewhere | None:

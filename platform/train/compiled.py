@@ -19,6 +19,7 @@ from torch import nn
 
 from unlabeled.platform.collective import world_size
 from unlabeled.platform.collective.batch_norm import SyncBatchNorm
+from unlabeled.platform.data.threads import on_this_thread
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 
@@ -31,14 +32,9 @@ _backend: ContextVar[str | None] = ContextVar("backend", default=None)
 logger = logging.getLogger(__name__)
 
 
-@contextlib.contextmanager
-def compiling(backend: str | None) -> Iterator[None]:
+def compiling(backend: str | None) -> contextlib.AbstractContextManager[None]:
     """Let runs on this thread train through compiled encoders, by one of torch's backends; None through plain ones."""
-    before = _backend.set(backend)
-    try:
-        yield
-    finally:
-        _backend.reset(before)
+    return on_this_thread(_backend, backend)
 
 
 class CompiledEncoders:

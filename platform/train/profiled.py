@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from unlabeled.platform.data.threads import on_this_thread
+
 WARM_UP = 5  # steps before, in which memory is taken and kernels are chosen
 PARTS = ("reading", "views", "forward", "backward", "optimiser", "after_step")
 COSTLIEST = 10  # operations that are listed
@@ -27,14 +29,9 @@ _asked: ContextVar[int | None] = ContextVar("asked", default=None)
 _now: "_Clock | None" = None
 
 
-@contextlib.contextmanager
-def profiling(count: int | None) -> Iterator[None]:
+def profiling(count: int | None) -> AbstractContextManager[None]:
     """Let runs on this thread profile so many steps, or none."""
-    before = _asked.set(count)
-    try:
-        yield
-    finally:
-        _asked.reset(before)
+    return on_this_thread(_asked, count)
 
 
 def as_asked(steps: Iterator[int], device: torch.device, folder: Path, say: Callable[[str], None]) -> Iterator[int]:
