@@ -9,9 +9,9 @@ An encoder f with a projector, and a predictor h. Of views x1 and x2, with z = f
     loss = D(p1, stopgrad(z2)) / 2 + D(p2, stopgrad(z1)) / 2
 
 It is BYOL without the slow copy: the teacher is the student itself, behind ``stopgrad``. Without that
-(``stop_gradient`` false) all images get one z: the loss falls to -1, and ``distill/spread`` and ``health/deviation`` to
-0; without the predictor (``predictor`` None) it does not learn either (table 2). That takes longer than some hundred
-steps on small pictures, which end with the lower loss and a spread that is a little less.
+(``stop_gradient`` false) the paper's network gives all images one z, at a loss of -1 and a ``distill/spread`` of 0;
+without the predictor (``predictor`` None) it does not learn either (table 1). A thousand steps on small pictures go but
+part of the way: the loss is lower, and so is the spread.
 
 Shapes: B images per worker, D projection width.
 
@@ -39,7 +39,7 @@ class SimSiamConfig(MethodConfig):
         views: two views of each image.
         head: widths of the projector's layers, each with batch norm, the last one too.
         predictor: width of the hidden layer of h, a bottleneck; None is no predictor.
-        stop_gradient: take z for given; without it, it collapses.
+        stop_gradient: take z for given; without it the paper's network collapses.
     """
 
     name = "simsiam"

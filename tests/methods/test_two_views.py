@@ -175,6 +175,21 @@ def test_without_its_variance_vicreg_gives_all_pictures_one_embedding(small_data
     assert collapsed < 0.8 * spread_out
 
 
+def test_without_its_stop_gradient_simsiam_agrees_sooner_and_spreads_less(
+    small_data: Data, processor: Processor
+) -> None:
+    """By half of what the least of three seeds gave."""
+    example = SimSiamConfig.example()
+
+    def end(method: MethodConfig) -> tuple[float, float]:
+        *_, last = Training(run_of(example, method, epochs=8), small_data, processor).epochs()
+        return last["train/loss"], last["distill/spread"]
+
+    (loss, kept), (lower, less) = end(example.method), end(example.method.with_field("stop_gradient", False))
+    assert lower < loss - 0.12
+    assert less < kept - 0.02
+
+
 def test_views_are_byols_two() -> None:
     """Appendix B: blur on the first always, on the second seldom; only the second is solarised."""
     first, second = ({op.name: op.p for op in policy.ops if hasattr(op, "p")} for policy in BYOL_VIEWS)
