@@ -46,7 +46,7 @@ class Base:
     @property
     def words(self) -> str:
         """What tells it from the others."""
-        told = [f"{_name(path)} {value}" for path, value in self.settings.items()]
+        told = [f"{sections.field_name(path)} {value}" for path, value in self.settings.items()]
         more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
         return ", ".join([*told[:MOST_TOLD], *more]) or f"base {self.place}"
 
@@ -134,7 +134,3 @@ def _told(of_each: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
 def _values(runs: pd.DataFrame, path: str) -> list[str]:
     values: list[Any] = runs[path].dropna().unique().tolist() if path in runs else []
     return list(dict.fromkeys(plain(value) for value in values))
-
-
-def _name(path: str) -> str:
-    return sections.SHOWN_SETTINGS.get(path, path.removesuffix(".name").rpartition(".")[2].replace("_", " "))

@@ -122,7 +122,8 @@ def covered(claims: Sequence[Verdict]) -> tuple[float, float]:
     span = max(points) - min(points) or 1e-3
     ends = [end for one in claims for end in _ends(one) if math.isfinite(end)]
     low = max(min([*ends, *points]), min(points) - span)
-    return low, min(max([*ends, *points]), max(points) + span)
+    high = min(max([*ends, *points]), max(points) + span)
+    return (low, high) if high > low else (low - span, high + span)
 
 
 def _ends(one: Verdict) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from markupsafe import Markup, escape
 
 from unlabeled.dashboards import drawing, wording
 from unlabeled.dashboards.bases import Base
+from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.drawing import Drawn
 from unlabeled.dashboards.folder import Pages
 from unlabeled.dashboards.inference import LEVEL
@@ -120,6 +122,12 @@ class Reported(ABC):
         """The metrics, parameters and tags by which a person tells its runs apart in MLflow's UI."""
 
     @property
+    def methods(self) -> list[str]:
+        """The methods that its counted runs trained with."""
+        done = counted(self.runs)
+        return list(dict.fromkeys(done["method.name"].dropna().astype(str))) if "method.name" in done else []
+
+    @property
     def tags(self) -> dict[str, str]:
         """What is found in numbers, as tags of MLflow's."""
         return {}
@@ -168,6 +176,11 @@ class Reported(ABC):
 
 def render(template: str, **values: object) -> str:
     """Render a page; text is escaped, a name that the template asks for and doesn't get is an error."""
+    return unbroken(_environment().get_template(template).render(**values))
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -187,7 +200,7 @@ def render(template: str, **values: object) -> str:
     environment.globals |= {"symbols": SYMBOLS, "unit_of": unit_of, "level": LEVEL, "chances": CHANCES}
     environment.globals |= {"seeds_in_words": seeds_in_words, "compared_rows": compared_rows}
     environment.globals |= {"script": Markup(SCRIPT), "script_hash": Markup(f"'sha256-{_sha256(SCRIPT)}'")}
-    return unbroken(environment.get_template(template).render(**values))
+    return environment
 
 
 def _sha256(text: str) -> str:
@@ -206,10 +219,13 @@ def unbroken(page: str) -> str:
 
 
 def linked(text: str) -> Markup:
-    """Escape a text and link the papers that it names.
+    """Escape a text, link the papers that it names, and set code in it as code.
 
     >>> str(linked("He & al., arXiv:1911.05722"))
     'He &amp; al., <a href="https://arxiv.org/abs/1911.05722">arXiv:1911.05722</a>'
+    >>> str(linked("see ``lab.py``"))
+    'see <code>lab.py</code>'
     """
     paper = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'
-    return Markup(re.sub(r"arXiv:(\d{4}\.\d{4,5})", paper, str(escape(text))))
+    text = re.sub(r"arXiv:(\d{4}\.\d{4,5})", paper, str(escape(text)))
+    return Markup(re.sub(r"``([^`]+)``", r"<code>\1</code>", text))

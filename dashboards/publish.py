@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlabeled.dashboards import frames
-from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.folder import check_record, written_in
 from unlabeled.dashboards.looking import looked
 from unlabeled.dashboards.measured import slug
@@ -195,9 +194,7 @@ def _around(report: Reported, site: Sequence[str]) -> Around:
     """Return the links of a report to the site that it stands in, whose files are given; none where it is no site."""
     if "claims.html" not in site:
         return Around()
-    done = counted(report.runs)
-    names = dict.fromkeys(done["method.name"].dropna().astype(str)) if "method.name" in done else {}
-    pages = ((name, method_page(name)) for name in names)
+    pages = ((name, method_page(name)) for name in report.methods)
     return Around(site_links("../"), tuple((name, f"../{page}") for name, page in pages if page in site))
 
 

@@ -8,7 +8,7 @@ from unlabeled.dashboards.decisions import Decision, Judged
 from unlabeled.dashboards.inference import Interval
 from unlabeled.dashboards.power import CHANCES, seeds_in_words
 from unlabeled.dashboards.rates import Design
-from unlabeled.dashboards.wording import count, probability
+from unlabeled.dashboards.wording import count, probability, quoted
 from unlabeled.platform.metrics import BEST, COLLAPSE, NO_DIFFERENCE, ORDER, unit_of
 
 
@@ -20,22 +20,23 @@ def is_directed(claim: Mapping[str, Any]) -> bool:
 def compared_rows(claim: Mapping[str, Any]) -> str:
     """Say what a claim compares.
 
-    >>> claim = {"kind": "order", "order": ["25 %", "50 %", "75 %"]}
+    >>> claim = {"kind": "order", "order": ["25 %", "50 %", "75 %"], "higher": "75 %", "lower": "25 %"}
     >>> compared_rows(claim)
     'the rise over 25 %, 50 %, 75 %'
     """
+    higher, lower = quoted(claim["higher"]), quoted(claim["lower"])
     if claim["kind"] == ORDER:
-        return f"the rise over {', '.join(claim['order'])}"
+        return f"the rise over {', '.join(map(quoted, claim['order']))}"
     if claim["kind"] == BEST:
-        return f"the best of {' and '.join(claim['best'])} minus the best of the others"
+        return f"the best of {' and '.join(map(quoted, claim['best']))} minus the best of the others"
     if claim["lower_measure"] != claim["measure"]:
-        if claim["higher"] == claim["lower"]:
-            rows = f"{claim['measure']} minus {claim['lower_measure']} of {claim['higher']}"
+        if higher == lower:
+            rows = f"{claim['measure']} minus {claim['lower_measure']} of {higher}"
         else:
-            rows = f"{claim['measure']} of {claim['higher']} minus {claim['lower_measure']} of {claim['lower']}"
+            rows = f"{claim['measure']} of {higher} minus {claim['lower_measure']} of {lower}"
     else:
-        rows = f"{claim['higher']} minus {claim['lower']}"
-    return f"({rows}) minus ({' minus '.join(claim['than'])})" if claim.get("than") else rows
+        rows = f"{higher} minus {lower}"
+    return f"({rows}) minus ({' minus '.join(map(quoted, claim['than']))})" if claim.get("than") else rows
 
 
 def leaning(claim: Mapping[str, Any], mean: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from unlabeled.dashboards import counted
-from unlabeled.dashboards.wording import plain
+from unlabeled.dashboards.wording import plain, quoted
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.metrics import ABSENT, duration, in_area, metric_of, number
 
@@ -38,6 +38,15 @@ COSTS = {
 CURVES = ("train/loss", "contrast/top1", "knn/top1", "linear/top1", *in_area("health"))
 """Metrics that are drawn first over epochs; what each means is declared."""
 MAX_CURVES = 8
+
+
+def field_name(path: str) -> str:
+    """Return what a field is called on a page.
+
+    >>> field_name("optimizer.name"), field_name("method.queue_size")
+    ('optimiser', 'queue size')
+    """
+    return SHOWN_SETTINGS.get(path, path.removesuffix(".name").rpartition(".")[2].replace("_", " "))
 
 
 def settings(record: Mapping[str, Any], runs: pd.DataFrame, rows: Sequence[str]) -> dict[str, Any]:
@@ -84,7 +93,8 @@ def _mixed(runs: pd.DataFrame, rows: Sequence[str]) -> list[str]:
         }
         if len(of_value) > 1:
             found.append(
-                f"{words}: " + "; ".join(f"{value} in {', '.join(those)}" for value, those in of_value.items())
+                f"{words}: "
+                + "; ".join(f"{value} in {', '.join(map(quoted, those))}" for value, those in of_value.items())
             )
     return found
 

@@ -12,6 +12,7 @@ Artifacts = Mapping[str, Mapping[str, Path]]
 """Row -> name of a picture -> its PNG."""
 
 _WORDS = {"views": "the views that the method saw", "tsne": "t-SNE of the encoder's features on test images"}
+_TITLES = {"views": "Views", "tsne": "t-SNE"}
 _QUALITY = 80  # of WebP, which is a quarter of the PNG at no loss that one sees
 
 
@@ -28,7 +29,9 @@ def gallery(artifacts: Artifacts, rows: Sequence[str]) -> list[dict[str, Any]]:
         for png, those in of_rows.items():
             whose = "every row" if len(those) == len(rows) > 1 else ", ".join(those)
             words = _WORDS.get(kind, f"{kind} of test pictures")
-            found.append({"row": whose, "kind": kind, "alt": f"{whose}: {words}", "uri": _data_uri(png)})
+            found.append(
+                {"title": f"{_TITLES.get(kind, kind)} of {whose}", "alt": f"{whose}: {words}", "uri": _data_uri(png)}
+            )
     return found
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from unlabeled.dashboards.counted import counted, parameters, with_core
 from unlabeled.dashboards.inference import Interval, mean_interval
-from unlabeled.dashboards.sections import SHOWN_SETTINGS
+from unlabeled.dashboards.sections import SHOWN_SETTINGS, field_name
 from unlabeled.dashboards.wording import plain
 from unlabeled.platform.metrics import Unit, unit_of
 
@@ -171,8 +171,3 @@ def lines_of(table: pd.DataFrame, scores: list[Score]) -> list[Line]:
     best = scores[0].of if scores else {}
     newest_first = found[::-1]
     return sorted(newest_first, key=lambda line: -best[line.row].mean if line.row in best else math.inf)
-
-
-def field_name(path: str) -> str:
-    """Return what a field is called on a page."""
-    return SHOWN_SETTINGS.get(path, path.removesuffix(".name").rpartition(".")[2].replace("_", " "))

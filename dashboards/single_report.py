@@ -7,10 +7,12 @@ from unlabeled.dashboards.frames import Logged
 from unlabeled.dashboards.pages import Page
 from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.report import Report
-from unlabeled.dashboards.shown import gallery
-from unlabeled.dashboards.single import comparable, differing, field_name, lines_of, measures_of, scores_of
+from unlabeled.dashboards.single import comparable, differing, lines_of, measures_of, scores_of
 
-KEPT = ("curves", "curves_left_out", "legend", "legend_says", "measured", "notes", "settings", "unfinished")
+KEPT = (
+    *("curves", "curves_left_out", "legend", "legend_says", "measured", "notes", "num_finished", "num_planned"),
+    *("pictures", "provenance", "settings", "unfinished"),
+)
 """What the page shows as a study's does."""
 
 
@@ -36,12 +38,9 @@ class SingleRuns(Report):
         values |= dict(
             scores=scores,
             lines=lines_of(self.runs, scores),
-            columns={path: field_name(path) for path in differing(self.runs)},
+            columns={path: sections.field_name(path) for path in differing(self.runs)},
             others=[name for name in measures_of(self.runs) if name not in shown],
-            pictures=gallery(self.artifacts, self.rows),
             num_runs=len(self.runs),
-            num_finished=len(counted.counted(self.runs)),
-            provenance=sections.provenance(self.runs),
         )
         kept = {name: text for name, text in report.files.items() if name != "verdicts.csv"}
         return Page("runs.html.j2", values, report.figures, kept)

@@ -121,21 +121,7 @@ def heat_figure(grid: Grid, table: pd.DataFrame, measure: str) -> Svg:
             else:
                 axes.text(x, y, number, ha="center", va="center", color=ink, fontsize=9.5)
             sentences.append(f"{down.labels[y]} and {right.labels[x]} {unit.value(float(mean))}")
-        axes.set_xlim(-0.5, len(right.values) - 0.5)
-        axes.set_ylim(len(down.values) - 0.5, -0.5)
-        turned = max(map(len, right.labels)) > 9
-        axes.set_xticks(
-            range(len(right.values)), [short(label, 20) for label in right.labels],
-            rotation=35 if turned else 0, ha="left" if turned else "center", rotation_mode="anchor",
-        )  # fmt: skip
-        axes.set_yticks(range(len(down.values)), [short(label, 20) for label in down.labels])
-        axes.tick_params(
-            length=0, labelcolor=INK, labelsize=9, top=True, labeltop=True, bottom=False, labelbottom=False
-        )
-        axes.spines[:].set_visible(False)
-        axes.xaxis.set_label_position("top")
-        axes.set_xlabel(right.short_name, labelpad=7)
-        axes.set_ylabel(down.short_name)
+        _name_cells(axes, grid)
         shown = "%" if unit.is_fraction else unit.word
         figure.supxlabel(
             f"{title_of(measure)}{f' ({shown})' if shown else ''}", fontsize=9, color=MUTED, x=0.01, ha="left"
@@ -237,6 +223,24 @@ def _ticks(axes: Axes, places: np.ndarray, labels: list[str]) -> None:
     every = -(-len(places) // MAX_TICKS)
     axes.set_xticks(places[::every], labels[::every])
     axes.tick_params(axis="x", length=4, color=GRID)
+
+
+def _name_cells(axes: Axes, grid: Grid) -> None:
+    """Write the values above and beside the cells, turned where they are long."""
+    down, right = grid.down, grid.right
+    axes.set_xlim(-0.5, len(right.values) - 0.5)
+    axes.set_ylim(len(down.values) - 0.5, -0.5)
+    turned = max(map(len, right.labels)) > 9
+    axes.set_xticks(
+        range(len(right.values)), [short(label, 20) for label in right.labels],
+        rotation=35 if turned else 0, ha="left" if turned else "center", rotation_mode="anchor",
+    )  # fmt: skip
+    axes.set_yticks(range(len(down.values)), [short(label, 20) for label in down.labels])
+    axes.tick_params(length=0, labelcolor=INK, labelsize=9, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel(right.short_name, labelpad=7)
+    axes.set_ylabel(down.short_name)
 
 
 def _cell(x: int, y: int, colour: str, edge: str) -> Rectangle:

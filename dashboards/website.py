@@ -26,7 +26,7 @@ from unlabeled.dashboards.titles import title_of
 from unlabeled.dashboards.verdicts import Verdict
 from unlabeled.dashboards.wording import count
 
-LEFT = 100  # of a card's drawing, for the rows' names
+LEFT, LONGEST = 112, 18  # of a card's drawing: the room for rows' names, and their characters
 GROUPS = {
     "contradicted": "Measured clearly otherwise than claimed.",
     "smaller than claimed": "The sign is as claimed; the size is clearly below what was asked for.",
@@ -171,9 +171,9 @@ def used_by(reports: Mapping[str, Report]) -> dict[str, list[Used]]:
     """Return method -> every row of every study whose counted runs trained with it."""
     found: dict[str, list[Used]] = {}
     for study, report in reports.items():
-        done = counted(report.runs)
-        if "method.name" not in done:
+        if not report.methods:
             continue
+        done = counted(report.runs)
         table = report.parts[0].table if report.parts else pd.DataFrame()
         for row in report.rows:
             for method in dict.fromkeys(done.loc[done["row"] == row, "method.name"].dropna().astype(str)):
@@ -209,11 +209,11 @@ def strip(one: Measured) -> Markup:
         if math.isfinite(left):
             x1, x2 = across(left), across(right)
             marks.append(f'<line x1="{x1}" x2="{x2}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"/>')
-        size = f"{max(2.0, min(4.0, 0.45 * pitch)):.1f}"
         if len(table) <= MAX_NAMED:
-            name, size = html.escape(short(str(table.index[place]), 20)), f"{min(12.0, 0.8 * pitch):.1f}"
-            marks.append(f'<text x="0" y="{float(y) + 3:.1f}" font-size="{size}" fill="var(--ink)">{name}</text>')
-        marks.append(f'<circle cx="{across(mean)}" cy="{y}" r="{size}" fill="{colour}"/>')
+            name = html.escape(short(str(table.index[place]), LONGEST))
+            marks.append(f'<text x="0" y="{float(y) + 4:.1f}" font-size="10" fill="var(--ink)">{name}</text>')
+        radius = f"{max(2.0, min(4.0, 0.45 * pitch)):.1f}"
+        marks.append(f'<circle cx="{across(mean)}" cy="{y}" r="{radius}" fill="{colour}"/>')
     words = html.escape(
         f"{title_of(one.metric)} of {count(len(table), 'row')}: "
         + "; ".join(f"{row} {one.unit.value(mean)}" for row, mean in table["mean"].items())
@@ -250,11 +250,9 @@ def _arounds(reports: Mapping[str, Report], methods: Sequence[About]) -> dict[st
     names, by_name = list(reports), {about.name: about for about in methods}
     found = {}
     for place, name in enumerate(names):
-        done = counted(reports[name].runs)
-        of_runs = dict.fromkeys(done["method.name"].dropna().astype(str)) if "method.name" in done else {}
         beside = [names[place + step] if 0 <= place + step < len(names) else None for step in (-1, 1)]
         before, after = ((reports[n].title, f"../{n}/index.html") if n else None for n in beside)
-        links = tuple((method, f"../{method_page(method)}") for method in of_runs if method in by_name)
+        links = tuple((method, f"../{method_page(method)}") for method in reports[name].methods if method in by_name)
         found[name] = Around(site_links("../"), links, before, after)
     return found
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from needs import CHROMIUM
 from patience import HANG_SECONDS, wait_until
 
 from unlabeled.dashboards.publish import publish
@@ -84,16 +83,6 @@ def _wait_for(address: str) -> None:
         return True
 
     wait_until(answers, lambda: f"{address} does not answer")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

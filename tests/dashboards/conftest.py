@@ -196,6 +196,11 @@ def log(home: Path, record: Any, runs: pd.DataFrame, epochs: pd.DataFrame | None
         store.client.set_terminated(run_id, run["status"], end_time=begun + int(1000 * run["seconds"]))
 
 
+@pytest.fixture(scope="session")
+def log_runs() -> Callable[..., None]:
+    return log
+
+
 @pytest.fixture
 def logged(home: Path) -> Callable[..., Path]:
     """Return a function that logs a study into the test's home, and gives the home."""

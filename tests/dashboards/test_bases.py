@@ -1,5 +1,7 @@
 """Every base of a study has its page: the one that was asked for is given, and each names the others."""
 
+import shutil
+
 import pandas as pd
 import pytest
 from written import Page
@@ -19,11 +21,14 @@ def later(frame, minutes):
     return frame.assign(started=frame["started"] + pd.Timedelta(minutes=minutes))
 
 
-@pytest.fixture
-def twice(logged, record, runs):
-    """A study run over 8 epochs, and then over 2."""
-    logged(record(), runs(base=LONG))
-    return logged(record(seeds=[0]), later(runs(seeds=(0,), base=SHORT, epochs=2), 60))
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory, empty_store, log_runs, record, runs):
+    """A home with a study run over 8 epochs, and then over 2."""
+    home = tmp_path_factory.mktemp("twice")
+    shutil.copy(empty_store, home)
+    log_runs(home, record(), runs(base=LONG))
+    log_runs(home, record(seeds=[0]), later(runs(seeds=(0,), base=SHORT, epochs=2), 60))
+    return home
 
 
 def test_each_base_has_its_page_and_names_the_other(twice):
@@ -48,8 +53,10 @@ def test_each_base_has_its_page_and_names_the_other(twice):
 
 
 def test_the_newest_base_moves_to_the_studys_folder_and_the_one_before_below_it(tmp_path, record, runs):
+    report = read_report(record(claims=[], published=[]), runs(), pd.DataFrame())
+
     def pages(*bases):
-        reports = [read_report(record(), runs(), pd.DataFrame()).among(base) for base in bases]
+        reports = [report.among(base) for base in bases]
         reports[0].among(bases[0], reports[1:]).write(tmp_path)
         return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("index.html"))
 
@@ -63,7 +70,7 @@ def test_the_newest_base_moves_to_the_studys_folder_and_the_one_before_below_it(
 def test_the_site_has_every_base(twice):
     published = publish_all(twice)
     page = Page(published.page)
-    assert "Epochs 2. Also run: epochs 8: 9 of 9 runs finished" in page.text
+    assert "Its page is of epochs 2. Also run: epochs 8: 9 of 9 runs finished" in page.text
     assert "projection-head/aaaa0000/index.html" in page.links()
     inner = published.page.parent / "projection-head" / "aaaa0000" / "index.html"
     assert "../../claims.html" in Page(inner).links()

@@ -1,3 +1,4 @@
+import itertools
 import re
 import subprocess
 import sys
@@ -7,8 +8,12 @@ import pandas as pd
 import pytest
 
 from unlabeled.dashboards import counted, drawing, figures
-from unlabeled.dashboards.measured import table
+from unlabeled.dashboards.answered import strips
+from unlabeled.dashboards.forest import covered
+from unlabeled.dashboards.measured import measured, table
+from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.strokes import strokes_of
+from unlabeled.dashboards.website import strip
 
 MEASURE = "test/linear/top1"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -93,6 +98,21 @@ def test_inline_takes_the_pages_colours_and_keeps_identifiers_apart(drawn):
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', one))
     assert used
     assert used <= identifiers[0]
+
+
+def test_a_difference_of_exactly_zero_has_an_axis(record, runs, claim):
+    frame = runs({"none": 0.5, "mlp": 0.5}, seeds=(0,)).assign(**{MEASURE: 0.5})
+    judged = read_report(record(published=[], claims=[claim("mlp", "none")]), frame, pd.DataFrame()).judged
+    assert judged[0].difference.mean == 0
+    low, high = covered(judged)
+    assert low < 0 < high
+    assert "svg" in strips(judged)[0]
+
+
+def test_dots_of_a_card_stand_apart(record, runs):
+    drawn = ET.fromstring(strip(measured(record(), runs(), MEASURE)))
+    across = [(float(one.get("cy")), float(one.get("r"))) for one in drawn.iter("circle")]
+    assert all(high - low > 2 * radius for (low, radius), (high, _) in itertools.pairwise(across))
 
 
 def test_figures_leave_pyplot_alone():

@@ -4,13 +4,11 @@
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from needs import CHROMIUM
 
 from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.website import write_site
@@ -31,16 +29,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, record: Any, runs: Any, epoch
     out = tmp_path_factory.mktemp("site")
     write_site(out, {"projection-head": read_report(record(), frame, pd.DataFrame(curves))})
     return out
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def test_nothing_is_outside_a_page_at_either_width_and_no_policy_is_broken(site: Path, browser: Any) -> None:
