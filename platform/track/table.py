@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -58,7 +59,7 @@ def _row(run: Run) -> dict[str, Any]:
         "notes": tags.get("unlabeled.notes", ""),
         "fingerprint": tags.get("unlabeled.fingerprint", ""),
         "started": pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),
-        "seconds": run.data.metrics.get("system/wall_seconds", (ended - run.info.start_time) / 1000),
+        "seconds": run.data.metrics.get("system/wall_seconds", (ended - run.info.start_time) / 1000 or math.nan),
         "experiment_id": run.info.experiment_id,
         **run.data.params,
         **run.data.metrics,
