@@ -111,6 +111,7 @@ def launched(
     Raises:
         UserError: one has a value that it can't have.
     """
+    answers = sys.stdout if json_ else None  # before a line that lives takes it over
     awaited.be_quiet(quiet)
     awaited.awaits("loading PyTorch")
     from unlabeled.platform.drive.resources import Resources
@@ -122,4 +123,4 @@ def launched(
     if cpus_per_run is not None:
         fields["cpus_per_run"] = cpus_per_run
     changes = weights_of_runs(parse_changes(set_, micro_batch), home)
-    return Launch(changes, home, Resources.checked(**fields), sys.stdout if json_ else None)
+    return Launch(changes, home, Resources.checked(**fields), answers)

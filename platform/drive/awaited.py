@@ -52,9 +52,9 @@ def take_over() -> None:
 
 def give_back() -> None:
     """Say it here again."""
-    global _is_taken, _what
+    global _is_taken, _what, _begun
     with _lock:
-        _is_taken, _what = False, ""
+        _is_taken, _what, _begun = False, "", 0.0
 
 
 def end() -> None:
@@ -88,7 +88,13 @@ def _show() -> None:
         from rich.console import Console
         from rich.live import Live
 
-        _live = Live(console=Console(stderr=True), refresh_per_second=2, transient=True, get_renderable=_line)
+        _live = Live(
+            console=Console(stderr=True),
+            refresh_per_second=2,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # answers that go to a file or a program are not the line's
+            get_renderable=_line,
+        )
         _live.start()
     _live.refresh()
 

@@ -2,7 +2,7 @@
 
 import heapq
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -29,7 +29,7 @@ class Pace:
         clock: seconds.
     """
 
-    waiting: Mapping[str, tuple[str, float]]
+    waiting: dict[str, tuple[str, float]]
     clock: Callable[[], float] = time.monotonic
     _active: dict[str, _Way] = field(default_factory=dict)
     _took: list[tuple[str, float, float]] = field(default_factory=list)  # row, work, seconds
@@ -37,15 +37,11 @@ class Pace:
     _freed: list[float] = field(default_factory=list)  # when lanes got free
     _lanes: int = 0
 
-    def __post_init__(self) -> None:
-        self.waiting = dict(self.waiting)
-
     def began(self, name: str, row: str = "", work: float = 1.0) -> None:
         """Take in that a run goes on now; what is not among ``waiting`` says its row and work."""
         if name in self._active:
             return
-        row, work = dict(self.waiting).pop(name, (row, work))
-        self.waiting = {other: of for other, of in self.waiting.items() if other != name}
+        row, work = self.waiting.pop(name, (row, work))
         if self._freed:
             self._gaps.append(self.clock() - self._freed.pop(0))
         self._active[name] = _Way(self.clock(), row, work)

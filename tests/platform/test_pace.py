@@ -1,10 +1,13 @@
 """How long the rest takes: told by the runs' own seconds, held against what then happened in simulated sweeps."""
 
 import heapq
+import io
 import random
+import sys
 
 import pytest
 
+from unlabeled.platform.drive import awaited
 from unlabeled.platform.drive.pace import Pace
 
 
@@ -87,3 +90,24 @@ def test_trials_of_which_nothing_is_known_take_as_long_as_others_did() -> None:
         clock.now += (40.0, 10.0, 10.0)[number]
         pace.ended(f"trial {number}", 0.0)
     assert pace.left(more=5) == pytest.approx(100.0)
+
+
+class Terminal(io.StringIO):
+    """Takes what a person sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_that_lives_takes_no_answer_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, screen = io.StringIO(), Terminal()
+    monkeypatch.setattr(sys, "stdout", answers)
+    monkeypatch.setattr(sys, "stderr", screen)
+    try:
+        awaited.awaits("opening the store")
+        print("3 of 9 runs are done")
+    finally:
+        awaited.end()
+    assert answers.getvalue() == "3 of 9 runs are done\n", "it goes to a file or a program"
+    assert "opening the store, 0 s" in screen.getvalue()
+    assert "3 of 9" not in screen.getvalue()
