@@ -6,6 +6,7 @@ experiment. Which one is meant, which runs are its, and what tells bases apart f
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,11 +98,15 @@ def find_base(table: pd.DataFrame, base: str = "") -> str:
     return found[0]
 
 
-def runs_of(table: pd.DataFrame, digest: str) -> pd.DataFrame:
-    """Return the runs of a base that differ by row and seed alone: of each row those that are as its newest run is."""
+def runs_of(table: pd.DataFrame, digest: str, rows: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return the runs of a base that differ by row and seed alone: of each row those that are as its newest run is.
+
+    Of ``rows``, row -> what tells its settings apart, it is those that have these.
+    """
     runs = table[table["base"] == digest]
     newest = runs.groupby("row", sort=False)["row_digest"].transform("last")
-    return runs[runs["row_digest"] == newest].reset_index(drop=True).dropna(axis="columns", how="all")
+    wanted = [(rows or {}).get(row, last) for row, last in zip(runs["row"], newest, strict=True)]
+    return runs[runs["row_digest"] == wanted].reset_index(drop=True).dropna(axis="columns", how="all")
 
 
 def place_of(digest: str) -> str:

@@ -13,7 +13,7 @@ by how that begins, and the newest is meant without it. :func:`studies` lists th
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -48,7 +48,7 @@ def studies(home: str | Path | None = None) -> pd.DataFrame:
     """
     columns = ("study", "base", "question", "profile", "rows", "seeds", "runs", "finished", "failed", "started", "last")
     lines = []
-    with _store(home) as store:
+    with opened(home) as store:
         has_ui = store.uri.startswith("http")
         for study, link in store.pages(store.address):
             found = store.runs(study)
@@ -86,7 +86,7 @@ def runs(study: str, home: str | Path | None = None, *, base: str = "", every: b
     Raises:
         UserError: the study has no runs there, or none around that base.
     """
-    with _store(home) as store:
+    with opened(home) as store:
         return _runs(store, study, base, every, lists=True)
 
 
@@ -95,19 +95,19 @@ def epochs(study: str, home: str | Path | None = None, *, base: str = "", every:
 
     Arguments and errors as in :func:`runs`. What a run has one value of (``test/``, ``system/``) is not among them.
     """
-    with _store(home) as store:
+    with opened(home) as store:
         return _epochs(store, _runs(store, study, base, every))
 
 
 def record(study: str, home: str | Path | None = None, *, base: str = "") -> dict[str, Any]:
     """Return the study as it was declared when its newest run was logged; nothing where that is not logged."""
-    with _store(home) as store:
+    with opened(home) as store:
         return _record(store, _runs(store, study, base))
 
 
 def bases(study: str, home: str | Path | None = None) -> list[Base]:
     """List what a study's rows were made from, each with what tells it from the others, the newest first."""
-    with _store(home) as store:
+    with opened(home) as store:
         return bases_of(frame(store.runs(study)))
 
 
@@ -121,7 +121,7 @@ def encoder(run_id: str, home: str | Path | None = None) -> "Encoder":
     """
     from unlabeled.platform.train.export import load_encoder
 
-    with _store(home) as store:
+    with opened(home) as store:
         folder = store.artifact(run_id, "encoder")
         if folder is None:
             raise UserError(
@@ -152,7 +152,7 @@ class Logged:
 
 def read(study: str, home: str | Path | None = None, *, base: str = "") -> Logged | None:
     """Read one base of a study, arguments and errors as in :func:`runs`; None where no run has begun."""
-    with _store(home) as store:
+    with opened(home) as store:
         return read_from(store, study, base)
 
 
@@ -173,13 +173,16 @@ def read_all(store: Store, study: str) -> list[Logged]:
     return [_logged(store, table, one.digest, listed) for one in listed]
 
 
-def of_base(store: Store, study: str, digest: str = "") -> pd.DataFrame:
-    """Return a study's runs around one base, by default the newest; a frame without rows where none has begun."""
+def of_base(store: Store, study: str, digest: str = "", rows: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return a study's runs around one base, by default the newest; a frame without rows where none has begun.
+
+    ``rows`` as in :func:`unlabeled.dashboards.bases.runs_of`.
+    """
     table = frame(store.runs(study))
     bases = table.get("base", pd.Series(dtype=object))
     if table.empty or (digest and digest not in set(bases)):
         return table[:0]
-    return _linked(store, runs_of(table, digest or str(bases.iloc[-1])))
+    return _linked(store, runs_of(table, digest or str(bases.iloc[-1]), rows))
 
 
 def _logged(store: Store, table: pd.DataFrame, digest: str, listed: list[Base]) -> Logged:
@@ -189,7 +192,7 @@ def _logged(store: Store, table: pd.DataFrame, digest: str, listed: list[Base]) 
 
 
 @contextmanager
-def _store(home: str | Path | None) -> Iterator[Store]:
+def opened(home: str | Path | None) -> Iterator[Store]:
     """Open the store of a home, or of a server; a mistake is said in the words of Python, not of the command line."""
     try:
         if str(home or "").startswith(("http://", "https://")):

@@ -8,6 +8,7 @@ figure.savefig("head.pdf")
 ```
 """
 
+import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from unlabeled.dashboards import figures, forest, frames
 from unlabeled.dashboards import measured as measuring
 from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.drawing import Svg
+from unlabeled.dashboards.looking import looked
 from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.strokes import strokes_of
 from unlabeled.platform.errors import UserError, unknown
@@ -67,12 +69,16 @@ def epochs(study: str, metric: str, home: str | Path | None = None, *, base: str
 
 
 def claims(study: str, home: str | Path | None = None, *, base: str = "") -> Figure:
-    """Draw each claim's difference with its interval, against zero and what was published.
+    """Draw each claim's difference with its interval, against zero and what was published: a look, which is recorded.
 
     Claims in another unit than the first one's are left out. Errors as in :func:`measured`.
     """
     logged = _read(study, home, base)
-    report = read_report(logged.record, logged.runs, logged.epochs, {}, study)
+    with frames.opened(home) as store:
+        looks, problem = looked(store, study, logged.record, logged.runs)
+    if problem:
+        print(problem, file=sys.stderr)
+    report = read_report(logged.record, logged.runs, logged.epochs, {}, study, looks)
     drawn: list[Svg] = [svg for _, svg, _ in forest.forests(report.judged)]
     if not drawn:
         raise UserError(

@@ -111,11 +111,11 @@ def is_new(look: Look, looks: Sequence[Look]) -> bool:
     """Tell whether a look says more than those before: to look at the same runs again is none.
 
     The first is one as soon as any claim has an interval, decided or not: whoever has seen it may declare the seeds
-    anew, and must not choose when to have looked first. Later ones are where a claim has more seeds, or is decided.
+    anew, and must not choose when to have looked first. Later ones are where a claim has other seeds, or is decided.
     """
     if look.first < 1 or max(look.counts.values(), default=0) < 2:
         return False
-    if not looks or look.counts != looks[-1].counts:
+    if all(look.counts != other.counts for other in looks):
         return True
     before = decided_before(looks)
     return any(name not in before for name in decided_before([look]))

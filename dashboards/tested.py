@@ -23,7 +23,7 @@ class AtLook:
     Attributes:
         judged: each claim with what was measured of it.
         names: what each is known by, see :func:`digests_of`.
-        before: name -> what the first look said that has decided it, this one among them where it is made again.
+        before: name -> what the first look said that has decided it, of all looks.
         older: the same of the looks before this one.
     """
 
@@ -43,8 +43,8 @@ def at_look(
 ) -> AtLook:
     """Compare what the claims compare, and see which are tested.
 
-    A claim is tested once with each number of seeds. The last look is this one, made again, where there were as many
-    runs. The first look is made when all rows have its seeds, finished or failed.
+    A claim is tested once with each number of seeds. A look at the same claims with as many runs is this one, made
+    again. The first look is made when all rows have its seeds, finished or failed.
     """
     digests, done = digests_of(runs), counted.counted(runs)
     names = [identity(claim, digests) for claim in claims]
@@ -54,8 +54,8 @@ def at_look(
         for claim, of_claim in zip(claims, pairs, strict=True)
     ]
     counts = {name: one.n for name, one in zip(names, compared, strict=True)}
-    is_again = bool(looks) and (looks[-1].counts, looks[-1].runs) == (counts, len(done))
-    elder = looks[:-1] if is_again else looks
+    again = [place for place, look in enumerate(looks) if (look.counts, look.runs) == (counts, len(done))]
+    elder = looks[: again[-1]] if again else looks
     tested = tested_before(elder)
     waits = design is not None and _are_out(rows, runs, design.first)
     judged = []

@@ -140,7 +140,7 @@ def judge(
     """Judge a study's claims, and say what to write down of this look, so that the next one knows of it.
 
     With earlier looks, the first one's design stays (:class:`unlabeled.dashboards.rates.Design`), and what a look has
-    decided stays decided. Where the last look was at as many seeds of every claim, it is this one, made again.
+    decided stays decided. A look at the same claims with as many runs is this one, made again.
 
     Args:
         record: of the study, as :func:`unlabeled.dashboards.declared.declared` reads it.

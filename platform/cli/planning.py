@@ -34,9 +34,12 @@ def say_plan(
     from unlabeled.platform.drive.home import find_home
     from unlabeled.platform.drive.plan import Plan, logged_runs
     from unlabeled.platform.drive.precision import resolved
+    from unlabeled.platform.drive.recorder import base_identity
     from unlabeled.platform.drive.sweep import check_runs
+    from unlabeled.platform.train.loaded import load_cached
 
-    planned = study.runs(resolved(base, resources), profile)
+    base = resolved(base, resources)
+    planned = study.runs(base, profile)
     awaited.awaits("checking the runs and their data")
     missing = _missing_data(planned)
     if not missing:
@@ -58,7 +61,8 @@ def say_plan(
             print(line)
         if plan.to_do and plan.seconds is None:
             print(f"declared: {study.cost}")
-    for line in seeds_show(study.name, study.record(profile), home):
+    whose = "" if missing else base_identity(base, {run.config.data: load_cached(run.config.data) for run in planned})
+    for line in seeds_show(study.name, study.record(profile), home, whose):
         print(line)
     print("nothing was started")
 

@@ -13,6 +13,7 @@ from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
+    from unlabeled.platform.drive.budget import Budget
     from unlabeled.platform.drive.display import Display
     from unlabeled.platform.drive.recorder import Outcome, Recorder
     from unlabeled.platform.study import PlannedRun, Study
@@ -63,7 +64,13 @@ def start(
 
 
 def recording(
-    study: "Study", planned: "Sequence[PlannedRun]", base: "RunConfig", place: Path, profile: str, budget: Any = None
+    study: "Study",
+    planned: "Sequence[PlannedRun]",
+    base: "RunConfig",
+    place: Path,
+    profile: str,
+    budget: "Budget | None" = None,
+    base_identity: str = "",
 ) -> "tuple[Recorder, Display]":
     """Return what takes down a study's runs, and what shows them."""
     from unlabeled.platform.drive.display import Display
@@ -72,7 +79,7 @@ def recording(
     awaited.awaits("opening the store")
     from unlabeled.platform.track import Store
 
-    recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)), budget)
+    recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)), budget, base_identity)
     recorder.outcome.base = recorder.base_identity
     todo = [planned[number] for number in recorder.unfinished()]
     return recorder, Display(len(todo), study.measure, runs=todo)
@@ -87,7 +94,7 @@ def say_done(recorder: "Recorder", place: Path) -> None:
     )
 
 
-def seeds_show(name: str, record: Mapping[str, Any], home: Path | None) -> list[str]:
+def seeds_show(name: str, record: Mapping[str, Any], home: Path | None, base: str = "") -> list[str]:
     """Say the smallest differences that a study's seeds are likely to decide, and what it takes to decide what is open.
 
     Both are by what is logged of it at that scale.
@@ -96,30 +103,28 @@ def seeds_show(name: str, record: Mapping[str, Any], home: Path | None) -> list[
         name: the study's.
         record: of the study at a scale.
         home: where its runs are, if there are any.
+        base: what the runs are made from; the newest where none is named.
     """
     from contextlib import suppress
 
-    from unlabeled.dashboards.declared import declared
     from unlabeled.dashboards.detectable import detectable, open_in_words
     from unlabeled.platform.drive.home import find_home, has_store
 
+    said: list[str] = []
     if has_store(find_home(home)):
         from unlabeled.dashboards.frames import of_base
-        from unlabeled.dashboards.looking import looked
-        from unlabeled.dashboards.verdicts import judge
+        from unlabeled.dashboards.looking import judged_on_record
         from unlabeled.platform.track import Store
 
-        with suppress(UserError):  # the store is away, has no runs of it, or they can't be compared: said without them
+        with suppress(UserError):  # the store is away or can't be written, or runs can't be compared: less is said
             store = Store(find_home(home))
-            runs = of_base(store, name)
+            runs = of_base(store, name, base)
             if len(runs):
                 runs = runs[runs["profile"] == record["profile"]]
-            if runs.empty:
-                return detectable(record)
-            looks, _ = looked(store, name, record, runs)  # who is told how many are open has looked
-            judged, _ = judge(declared(record)[0], runs, looks)
-            return [*detectable(record, runs), *open_in_words(judged, runs)]
-    return detectable(record)
+            if len(runs):
+                said = detectable(record, runs)
+                said += open_in_words(judged_on_record(store, name, record, runs), runs)
+    return said or detectable(record)
 
 
 def check_name(what: str, among: str, name: str) -> None:

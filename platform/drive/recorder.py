@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from unlabeled.platform.config import RunConfig
+from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.drive.budget import Budget
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.errors import UserError
@@ -49,13 +50,20 @@ class Recorder:
     """Takes each event of each run to the MLflow store and to the display.
 
     As a context it holds leases, so that other drivers on the same store leave its runs alone; leaving it waits until
-    the store has everything. Runs that can't be expected to end within ``budget`` are not begun.
+    the store has everything. Runs that can't be expected to end within ``budget`` are not begun. ``base_identity`` is
+    given where these are only some of the runs that are made from the base.
     """
 
     def __init__(
-        self, planned: Sequence[PlannedRun], base: RunConfig, home: Path, log: StudyLog, budget: Budget | None = None
+        self,
+        planned: Sequence[PlannedRun],
+        base: RunConfig,
+        home: Path,
+        log: StudyLog,
+        budget: Budget | None = None,
+        base_identity: str = "",
     ) -> None:
-        self.budget = budget or Budget()
+        self.budget, self._base_identity = budget or Budget(), base_identity
         self.base, self.home, self.log = base, home, log
         self.planned = [_seen_by_all(run, home) for run in planned]
         self.data = {run.config.data: load_cached(run.config.data) for run in planned}
@@ -223,9 +231,8 @@ class Recorder:
 
     @property
     def base_identity(self) -> str:
-        """The identity of what the rows are made from; its data is not loaded where no row takes it."""
-        data = self.data.get(self.base.data)
-        return self.base.row(data.checksum if data is not None else "")
+        """The identity of what the rows are made from."""
+        return self._base_identity or base_identity(self.base, self.data)
 
     def _let_go(self, number: int) -> str:
         self._ours.discard(number)
@@ -242,6 +249,11 @@ class Recorder:
     def _say(self, line: str) -> None:
         if self._display is not None:
             self._display.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def base_identity(base: RunConfig, data: Mapping[DataConfig, Data]) -> str:
+    """Return the identity of what rows are made from, given their data: its own is not loaded where no row takes it."""
+    return base.row(data[base.data].checksum if base.data in data else "")
 
 
 def _seen_by_all(run: PlannedRun, home: Path) -> PlannedRun:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from unlabeled.dashboards import frames, plots
 from unlabeled.dashboards.looking import looked
 from unlabeled.dashboards.rates import Look, is_new
 from unlabeled.dashboards.verdicts import judge
@@ -73,6 +74,29 @@ def test_seeds_that_are_declared_after_a_report_are_later_looks(
     open_ = [(new, old) for new, old in zip(again, fresh, strict=True) if not new.decided_earlier]
     assert open_
     assert all(new.level < old.level for new, old in open_), "the first look has spent some of the rate"
+
+
+def test_a_look_is_known_again_after_one_at_other_claims(
+    opened: tuple[Store, Leases], record: Make, runs: Make, claim: Make
+) -> None:
+    store, _ = opened
+    frame = runs().assign(base="one", row_digest="x")
+    one, other = (record(claims=[claim("mlp", row, negligible=0.0)]) for row in ("linear", "none"))
+    before = judge(one, frame, looked(store, "projection-head", one, frame)[0])[0]
+    assert len(looked(store, "projection-head", other, frame)[0]) == 2
+    looks, _ = looked(store, "projection-head", one, frame)
+    assert len(looks) == 2
+    assert [(each.level, each.decision) for each in judge(one, frame, looks)[0]] == [
+        (each.level, each.decision) for each in before
+    ]
+
+
+def test_a_figure_of_claims_is_a_look(logged: Make, record: Make, runs: Make) -> None:
+    home = logged(record(), runs())
+    store, (base,) = Store(home), set(frames.runs("projection-head", home)["base"])
+    assert not looks_of(store, "projection-head", base)
+    plots.claims("projection-head", home)
+    assert len(looks_of(store, "projection-head", base)) == 1
 
 
 def test_a_row_that_is_declared_otherwise_is_another_claim(
