@@ -1,13 +1,14 @@
 """``unlabeled study run --until-decided``: more seeds, for the rows of open claims, until the claims are decided."""
 
+import functools
 import math
-import shutil
+import re
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlabeled.platform.cli.declared import say_beside, say_text
 from unlabeled.platform.cli.sweeping import leave_if_stopped, recording, say_done, start
 from unlabeled.platform.errors import UserError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from unlabeled.platform.study import PlannedRun, Study
 
 MAX_SEEDS = 20
-WIDTH = 80
 
 
 def check_decidable(study: "Study", max_seeds: int) -> None:
@@ -72,7 +72,7 @@ def run_until_decided(
         how: a context that does recorders' runs; :class:`unlabeled.platform.drive.sweep.Sweeps` where it is None.
 
     Raises:
-        UserError: no claim can be decided by more seeds, a run doesn't fit, or a look can't be recorded.
+        UserError: a run doesn't fit, or a look can't be recorded.
     """
     from unlabeled.dashboards import frames
     from unlabeled.dashboards.detectable import seconds_of
@@ -83,22 +83,24 @@ def run_until_decided(
     from unlabeled.platform.drive.sweep import Sweeps
     from unlabeled.platform.study import PlannedRun
     from unlabeled.platform.track import Store
+    from unlabeled.platform.train.loaded import identify
 
-    check_decidable(study, max_seeds)
     time, total, failed = Budget(budget), Outcome(), set[str]()
     base, planned, place = start(study, base, profile, home, resources)
     configs, store = {run.row: run.config for run in planned}, Store(place)
+    digests = {row: identify(config).row for row, config in configs.items()}
     with how or Sweeps(resources) as run:
         for number in range(1, max_seeds * len(configs) + 2):  # each round has a run at least
-            recorder, display = recording(study, planned, base, place, profile, time)
-            identity = recorder.base_identity
-            time.learn(seconds_of(frames.of_base(store, study.name, identity)))
+            recorder, display = recording(study, planned, base, place, profile, time, total.base)
+            total.base = recorder.base_identity
+            read = functools.partial(frames.of_base, store, study.name, total.base, digests)
             if number == 1:
                 say_done(recorder, place)
+                time.learn(seconds_of(read()))
             outcome: Outcome = run(recorder, display)
-            add(total, outcome, is_first=number == 1)
+            _add(total, outcome, is_first=number == 1)
             leave_if_stopped(outcome)
-            logged = frames.of_base(store, study.name, identity)
+            logged = read()
             judged = judged_on_record(store, study.name, recorder.log.record, logged)
             failed |= _failed(logged, planned)
             more = next_round(
@@ -124,7 +126,7 @@ def _failed(logged: "pd.DataFrame", planned: "Sequence[PlannedRun]") -> set[str]
     return {str(row) for row, seed in zip(failed["row"], failed["seed"], strict=True) if (row, seed) in asked}
 
 
-def add(total: "Outcome", more: "Outcome", is_first: bool) -> None:
+def _add(total: "Outcome", more: "Outcome", is_first: bool) -> None:
     """Count a round's runs among those of the command; what was done before is what was before its first round."""
     total.skipped += more.skipped * is_first
     total.finished += more.finished
@@ -145,12 +147,12 @@ def _say_round(number: int, judged: "Sequence[Verdict]", more: "Round", time: "B
     print(f"\nround {number}: {len(open_)} of {count(len(judged), 'claim')} {'is' if len(open_) == 1 else 'are'} open")
     for one in open_:
         expects = f"with {count(one.n, 'seed')}; {seeds_in_words(one.seeds_to_decide)} would decide"
-        _say(f"{one.claim['statement']} Not decided {expects}{'' if id(one) in served else '; waits'}.", "  ")
+        say_beside("", f"{one.claim['statement']} Not decided {expects}{'' if id(one) in served else '; waits'}.", 2)
     for seeds, rows in more.by_seeds.items():
         named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        _say(f"{named} for {', '.join(rows)}", "  + ")
+        say_beside("  +", f"{named} for {', '.join(rows)}", 4)
     left = f" of the {duration(time.left)} that are left" if time.left < math.inf else ""
-    _say(f"{count(len(more.runs), 'run')}, about {duration(more.seconds)}{left}", "  ")
+    say_beside("", f"{count(len(more.runs), 'run')}, about {duration(more.seconds)}{left}", 2)
     sys.stdout.flush()
 
 
@@ -167,19 +169,13 @@ def _say_end(
         return
     if is_spent:
         shortest = f": the next round takes about {duration(more.too_long)}" if more.too_long else ""
-        _say(f"stopped, because no run can be expected to end in the {duration(time.left)} left{shortest}")
+        say_text(f"stopped, because no run can be expected to end in the {duration(time.left)} left{shortest}")
         print("the same command, with another --budget, goes on from here")
     elif failed:
-        _say(f"stopped, because runs of {', '.join(sorted(failed))} failed, which open claims need")
+        say_text(f"stopped, because runs of {', '.join(sorted(failed))} failed, which open claims need")
     else:
-        _say(f"stopped at the {max_seeds} seeds that --max-seeds allows a row; what is open needs more")
+        say_text(f"stopped at the {max_seeds} seeds that --max-seeds allows a row; what is open needs more")
     sys.stdout.flush()
-
-
-def _say(text: str, before: str = "") -> None:
-    """Print a text that wraps beside what stands before it."""
-    width = min(shutil.get_terminal_size().columns, WIDTH)
-    print(textwrap.fill(text, width, initial_indent=before, subsequent_indent=" " * len(before)))
 
 
 def parse_budget(text: str) -> float:
@@ -188,8 +184,6 @@ def parse_budget(text: str) -> float:
     >>> parse_budget("90m"), parse_budget("1h30m"), parse_budget("45s")
     (5400.0, 5400.0, 45.0)
     """
-    import re
-
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
     if not match or not any(match.groups()):
         raise UserError(f"--budget takes a time such as 45m, 2h or 1h30m, got {text!r}")

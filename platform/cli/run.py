@@ -39,20 +39,12 @@ def run(
     """Pretrain and evaluate once, or over several seeds: in this process, or on several workers."""
     if method is not None:
         check_name("method", "methods", method)
-    from unlabeled.methods import METHODS
-    from unlabeled.platform.config import RunConfig
     from unlabeled.platform.drive.address import check_address
     from unlabeled.platform.drive.home import is_in_job
     from unlabeled.platform.drive.sweep import run_here, run_on_tune
     from unlabeled.platform.study import Study
 
-    if method is None and config is None:
-        raise UserError(f"name a METHOD or give a --config; the methods are: {', '.join(METHODS)}")
-    if method is not None:
-        lookup("method", method, METHODS)
-    base = read_config(config) if config else RunConfig(method=METHODS[str(method)].checked())
-    if method is not None and base.method.name != method:
-        raise UserError(f"{config} is a run of {base.method.name!r}, not of {method!r}; name that method")
+    base = _base(method, config)
     for path, value in launch.changes.items():
         base = base.with_field(path, value)
     study = Study(
@@ -82,6 +74,21 @@ def run(
             "no step was profiled: this run is done; give it another seed (--set seed=1), or another --home"
         )
     finish(study.name, outcome, launch.home, launch.json)
+
+
+def _base(method: str | None, config: Path | None) -> "RunConfig":
+    """Return the run that a method, a file or both name."""
+    from unlabeled.methods import METHODS
+    from unlabeled.platform.config import RunConfig
+
+    if method is None and config is None:
+        raise UserError(f"name a METHOD or give a --config; the methods are: {', '.join(METHODS)}")
+    if method is not None:
+        lookup("method", method, METHODS)
+    base = read_config(config) if config else RunConfig(method=METHODS[str(method)].checked())
+    if method is not None and base.method.name != method:
+        raise UserError(f"{config} is a run of {base.method.name!r}, not of {method!r}; name that method")
+    return base
 
 
 def read_config(path: Path) -> "RunConfig":
