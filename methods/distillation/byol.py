@@ -58,7 +58,7 @@ class BYOLConfig(MethodConfig):
     def example(cls) -> Example:
         """Return a small run."""
         small = cls(views=two_views(SMALL_JITTER), head=(64, 32), predictor=(64,), momentum=0.97)
-        return Example(method=small, learning={"epochs": 20})
+        return Example(method=small, learning={"epochs": 16, "optimizer.learning_rate": 0.02})
 
     def build(self, encoder: Encoder, data: Data) -> "BYOL":
         """Make BYOL around an encoder."""
