@@ -119,7 +119,7 @@ def publish_all(
         for name, one in searches.items()
     ]
     of_methods = dict.fromkeys([*(method.name for method in methods), *used_by(reports)])
-    site = ["claims.html", *(method_page(name) for name in of_methods)]
+    site = ["claims.html", "methods.html", *(method_page(name) for name in of_methods)]
     beside = [one.pages(folder / name, _around(one, site)) for name, one in searches.items()]
     page = write_site(folder, reports, studies, methods, listed, failed, beside)
     published = Published(page, [*reports, *searches], failed)

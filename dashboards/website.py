@@ -3,30 +3,23 @@
 Plain files: no server, no JavaScript, nothing fetched. Equal runs give equal bytes.
 """
 
-import html
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from unlabeled.dashboards.answered import scales, strips
 from unlabeled.dashboards.counted import counted
-from unlabeled.dashboards.drawing import SERIES, short
-from unlabeled.dashboards.figures import MAX_NAMED
 from unlabeled.dashboards.folder import Pages
+from unlabeled.dashboards.levels import extremes, levels, strip
 from unlabeled.dashboards.measured import Measured, slug
 from unlabeled.dashboards.pages import Around, Link, render
 from unlabeled.dashboards.report import Report, verdict_frame
-from unlabeled.dashboards.titles import title_of
 from unlabeled.dashboards.verdicts import Verdict
-from unlabeled.dashboards.wording import count
 
-LEFT, LONGEST = 112, 18  # of a card's drawing: the room for rows' names, and their characters
 GROUPS = {
     "contradicted": "Measured clearly otherwise than claimed.",
     "smaller than claimed": "The sign is as claimed; the size is clearly below what was asked for.",
@@ -52,6 +45,14 @@ class Declared:
 
 
 @dataclass(frozen=True)
+class Family:
+    """What methods have in common, as ``unlabeled methods`` lists them: its name, and a sentence of them."""
+
+    name: str = ""
+    idea: str = ""
+
+
+@dataclass(frozen=True)
 class About:
     """What a method says of itself.
 
@@ -59,11 +60,17 @@ class About:
         name: as in ``method.name``.
         head: its first sentence.
         text: the paragraphs after it: the paper, what differs from it.
+        family: which it is of.
+        paper: authors, year, where to find it.
+        cost: of a training step over its encoder's; None where nobody counted.
     """
 
     name: str
     head: str
     text: tuple[str, ...] = ()
+    family: Family = Family()
+    paper: str = ""
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,21 @@ class Used:
 
 
 @dataclass(frozen=True)
+class Kin:
+    """A method of a family, and how far it came in the study that shows most methods side by side.
+
+    Attributes:
+        about: the method.
+        here: its rows in that study, each with its drawing.
+        elsewhere: its rows in other studies.
+    """
+
+    about: About
+    here: tuple[tuple[Used, Markup], ...]
+    elsewhere: tuple[Used, ...]
+
+
+@dataclass(frozen=True)
 class Judged:
     """A claim of a study with its verdict, and the place of the claim in the study."""
 
@@ -116,9 +138,9 @@ def write_site(
 ) -> Path:
     """Write the site into a folder and return its first page.
 
-    ``index.html``, ``claims.html`` and ``claims.csv``, a folder for each report, and a page for each method. Pages of
-    methods that are neither used nor handed in any more are taken away. Where a file of others is in the way of any of
-    them, none is written.
+    ``index.html``, ``claims.html``, ``claims.csv`` and ``methods.html``, a folder for each report, and a page for each
+    method. Pages of methods that are neither used nor handed in any more are taken away. Where a file of others is in
+    the way of any of them, none is written.
 
     Args:
         out: the folder; made if needed.
@@ -156,6 +178,7 @@ def write_site(
         "index.html.j2", cards=cards, abouts=abouts, used=rows, links=links, judged=judged, **drawn, **shared
     )
     files = {links[about.name]: _about_method(about, rows[about.name]) for about in abouts}
+    files["methods.html"] = _by_family(abouts, rows, reports, links)
     files |= {"claims.csv": _claims_frame(reports).to_csv(index=False), "claims.html": claims, "index.html": index}
     arounds = _arounds(reports, abouts)
     parts = [*(reports[study].pages(out / study, around) for study, around in arounds.items()), *beside]
@@ -183,65 +206,12 @@ def used_by(reports: Mapping[str, Report]) -> dict[str, list[Used]]:
     return found
 
 
-def strip(one: Measured) -> Markup:
-    """Draw a measure's rows as a strip of dots with intervals and the untrained encoder, small enough for a list."""
-    table = one.table[one.table["n"] > 0]
-    if table.empty:
-        return Markup("")
-    bounds = table[["low", "high"]].clip(0.0, 1.0) if one.unit.is_fraction else table[["low", "high"]]
-    drawn = np.concatenate([table["mean"], table["untrained"], *bounds.to_numpy().T])
-    low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
-    pitch = min(18.0, 180.0 / len(table))
-
-    def across(value: float) -> str:
-        return f"{LEFT + 8 + 224 * ((value - low) / (high - low) if high > low else 0.5):.1f}"
-
-    marks = []
-    for place, (mean, start, (left, right)) in enumerate(
-        zip(table["mean"], table["untrained"], bounds.to_numpy(), strict=True)
-    ):
-        colour = f"var(--series-{place % len(SERIES)})" if len(table) <= MAX_NAMED else "var(--ink)"
-        y = f"{8 + pitch * (place + 0.5):.1f}"
-        if math.isfinite(start):
-            top, bottom = (f"{8 + pitch * (place + part):.1f}" for part in (0.1, 0.9))
-            x = across(start)
-            marks.append(f'<line x1="{x}" x2="{x}" y1="{top}" y2="{bottom}" stroke="var(--muted)" stroke-width="1.5"/>')
-        if math.isfinite(left):
-            x1, x2 = across(left), across(right)
-            marks.append(f'<line x1="{x1}" x2="{x2}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"/>')
-        if len(table) <= MAX_NAMED:
-            name = html.escape(short(str(table.index[place]), LONGEST))
-            marks.append(f'<text x="0" y="{float(y) + 4:.1f}" font-size="10" fill="var(--ink)">{name}</text>')
-        radius = f"{max(2.0, min(4.0, 0.45 * pitch)):.1f}"
-        marks.append(f'<circle cx="{across(mean)}" cy="{y}" r="{radius}" fill="{colour}"/>')
-    words = html.escape(
-        f"{title_of(one.metric)} of {count(len(table), 'row')}: "
-        + "; ".join(f"{row} {one.unit.value(mean)}" for row, mean in table["mean"].items())
-    )
-    height = f"{16 + pitch * len(table):.0f}"
-    head = f'<svg role="img" aria-label="{words}" viewBox="0 0 {LEFT + 240} {height}"><title>{words}</title>'
-    return Markup(f"{head}{''.join(marks)}</svg>")
-
-
-def extremes(one: Measured) -> list[tuple[str, str, str]]:
-    """Return the rows that measure most and least with their values, and the untrained encoder's mean."""
-    table = one.table[one.table["n"] > 0]
-    if table.empty:
-        return []
-    found = [("Highest", str(table["mean"].idxmax()), one.unit.value(float(table["mean"].max())))]
-    if len(table) > 1:
-        found.append(("Lowest", str(table["mean"].idxmin()), one.unit.value(float(table["mean"].min()))))
-    if one.has_untrained:
-        found.append(("Untrained", "mean of rows", one.unit.value(float(table["untrained"].mean()))))
-    return found
-
-
 def site_links(up: str) -> tuple[Link, ...]:
     """Return the links that every page has, from a folder that is ``up`` from the site's."""
     return (
         ("All studies", f"{up}index.html"),
         ("All claims", f"{up}claims.html"),
-        ("Methods", f"{up}index.html#methods"),
+        ("Methods", f"{up}methods.html"),
     )
 
 
@@ -264,6 +234,28 @@ def method_page(name: str) -> str:
 
 def _about_method(about: About, used: Sequence[Used]) -> str:
     return render("method.html.j2", about=about, used=used, pages=site_links("../"))
+
+
+def _by_family(
+    abouts: Sequence[About],
+    used: Mapping[str, Sequence[Used]],
+    reports: Mapping[str, Report],
+    links: Mapping[str, str],
+) -> str:
+    """Say what families of methods there are, and draw how far each method came where most stand side by side."""
+    most, shown = max(
+        ((len({name for name in used if any(u.study == study for u in used[name])}), study) for study in reports),
+        default=(0, ""),
+        key=lambda found: found[0],
+    )
+    part = reports[shown].parts[0] if most > 1 and reports[shown].parts else None
+    drawn = levels(part) if part else {}
+    kin: dict[Family, list[Kin]] = {}
+    for about in abouts:
+        here = tuple((u, drawn[u.row]) for u in used[about.name] if u.study == shown and u.row in drawn)
+        elsewhere = tuple(u for u in used[about.name] if u.study != shown or u.row not in drawn)
+        kin.setdefault(about.family, []).append(Kin(about, here, elsewhere))
+    return render("methods.html.j2", kin=kin, links=links, part=part, shown=shown, reports=reports)
 
 
 def _claims_frame(reports: Mapping[str, Report]) -> pd.DataFrame:

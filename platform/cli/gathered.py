@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def gather() -> dict[str, Any]:
     """Return all that has a name, with what there is to say of it.
 
-    ``studies``, ``searches``, ``methods``, ``data`` and ``policies`` by name; ``settings``, the fields of a run (see
-    :func:`~unlabeled.platform.cli.described.described`); and ``others``, the files of other packages that some of it
-    comes from, or None where what one of them brings can't be loaded.
+    ``studies``, ``searches``, ``methods``, ``families`` of methods, ``data`` and ``policies`` by name; ``settings``,
+    the fields of a run (see :func:`~unlabeled.platform.cli.described.described`); and ``others``, the files of other
+    packages that some of it comes from, or None where what one of them brings can't be loaded.
     """
     from unlabeled.methods import METHODS
     from unlabeled.platform.augment import POLICIES
@@ -34,6 +34,7 @@ def gather() -> dict[str, Any]:
         "studies": {name: of_study(study) for name, study in STUDIES.items()},
         "searches": {name: of_search(search) for name, search in SEARCHES.items()},
         "methods": {name: _of_method(config) for name, config in METHODS.items()},
+        "families": _families(METHODS.values()),
         "data": {
             name: {"description": one.description, "size": one.size, "licence": one.licence, "source": one.source}
             for name, one in datasets().items()
@@ -83,14 +84,25 @@ def of_search(search: "Search") -> dict[str, Any]:
     }
 
 
+def _families(configs: "Iterable[type[MethodConfig]]") -> dict[str, str]:
+    """Return each family of methods with what its folder says of it, in reading order."""
+    packages = {
+        _family(config): sys.modules[config.__module__.rpartition(".")[0] or config.__module__] for config in configs
+    }
+    return {family: " ".join((package.__doc__ or "").split()) for family, package in packages.items()}
+
+
+def _family(config: "type[MethodConfig]") -> str:
+    return config.__module__.removeprefix("unlabeled.methods.").partition(".")[0].replace("_", "-")
+
+
 def _of_method(config: "type[MethodConfig]") -> dict[str, Any]:
     """Return a method's family, cost, paper, what its file says on top, and the name of its settings' class."""
     said = inspect.cleandoc(sys.modules[config.__module__].__doc__ or config.name)
     head, *paragraphs = [" ".join(paragraph.split()) for paragraph in said.split("\n\n")]
     is_ours = config.__module__.startswith("unlabeled.methods.")
-    place = config.__module__.removeprefix("unlabeled.methods.").partition(".")[0]
     return {
-        "family": place.replace("_", "-"),
+        "family": _family(config),
         "cost": config.cost,
         "paper": config.paper,
         "idea": head,

@@ -58,10 +58,15 @@ def report(
 
 
 def _methods_say() -> "list[About]":
-    """Return what each method's file says on top: the idea, the paper, what differs from it."""
-    from unlabeled.dashboards.website import About
+    """Return what each method's file says on top: the idea, the paper, what differs from it; and what its kin share."""
+    from unlabeled.dashboards.website import About, Family
 
-    return [About(name, method["idea"], tuple(method["said"])) for name, method in index()["methods"].items()]
+    declared = index()
+    families = {name: Family(name, idea) for name, idea in declared["families"].items()}
+    return [
+        About(name, of["idea"], tuple(of["said"]), families[of["family"]], of["paper"], of["cost"])
+        for name, of in declared["methods"].items()
+    ]
 
 
 def ui(

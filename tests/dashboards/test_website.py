@@ -12,7 +12,7 @@ from unlabeled.dashboards.pages import TEMPLATES
 from unlabeled.dashboards.publish import publish, publish_all
 from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.varied import contrast
-from unlabeled.dashboards.website import About, Declared, Searched, write_site
+from unlabeled.dashboards.website import About, Declared, Family, Searched, write_site
 from unlabeled.methods import METHODS
 from unlabeled.platform.cli import look
 from unlabeled.platform.errors import UserError
@@ -20,7 +20,8 @@ from unlabeled.platform.track import Store
 from unlabeled.studies import STUDIES
 
 MEASURE = "test/linear/top1"
-MOCO = About("moco", "MoCo: a queue of keys.", ("He (2020), arXiv:1911.05722.",))
+CONTRAST, PAPER = Family("contrastive", "Views are told apart."), "He (2020), arXiv:1911.05722."
+MOCO = About("moco", "MoCo: a queue of keys.", (PAPER,), CONTRAST, PAPER, 1.35)
 WAITING = Declared("queue", "How long must the queue be?", "12 runs")
 
 
@@ -58,7 +59,7 @@ def site(tmp_path, reports):
 
 def test_there_is_a_page_for_each_study_and_method_and_one_of_all_claims(site):
     assert set(site) == {
-        *("index.html", "claims.html", "projection-head/index.html", "momentum/index.html"),
+        *("index.html", "claims.html", "methods.html", "projection-head/index.html", "momentum/index.html"),
         *("methods/moco.html", "methods/simclr.html"),
     }
 
@@ -71,7 +72,7 @@ def test_the_first_page_says_what_was_asked_found_and_spent(site):
         *("9 of 9 planned runs finished", "6 min 18 s of work"),
         *("✓ 1 held", "↓ 1 smaller than claimed", "? 1 not decided", "Highest", "Lowest", "Untrained"),
         *("broken", "a <b>reason</b>", "augmentation", "40", "31"),
-        *("MoCo: a queue of keys.", "3 rows of 1 study", "queue", "How long must the queue be?", "12 runs"),
+        *("contrastive", "moco", "others", "simclr", "queue", "How long must the queue be?", "12 runs"),
     ):
         assert words in text, words
     assert "momentum ?" not in text, "a study that has run is not waiting"
@@ -101,6 +102,23 @@ def test_a_methods_page_has_its_paper_and_every_row_that_used_it(site):
     assert page.links().count("../momentum/index.html") == 3
     assert re.search(r"m 0\.999 momentum test/linear/top1 8\d\.\d %", page.text)
     assert "was not handed in" in site["methods/simclr.html"].text
+
+
+def test_methods_stand_by_family_with_how_far_they_came(site, tmp_path, record, runs):
+    page = site["methods.html"]
+    for words in ("Contrastive", "Views are told apart.", "MoCo: a queue of keys.", "1.35 × its encoder", "Others"):
+        assert words in page.text, words
+    assert "In momentum" in page.text, "no study has several methods: no rows side by side"
+    rows = {"SimCLR": {}, "MoCo": {"method.name": "moco"}}
+    frame = runs({"SimCLR": 0.8, "MoCo": 0.7})
+    frame.loc[frame["row"] == "MoCo", "method.name"] = "moco"
+    both = {"both": read_report(record(name="both", rows=rows, claims=[], published=[]), frame, pd.DataFrame())}
+    page = Page(write_site(tmp_path / "both", both, [], [MOCO]).parent / "methods.html")
+    assert re.search(r"(?i)linear probe.* SimCLR 8\d\.\d % \(.*\), 3 seeds", page.text)
+    drawings = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"]
+    assert [re.search(r": (\d\d)\.\d %, 95 % interval", words)[1] for words in drawings] == ["70", "80"]
+    dots = [float(attributes["cx"]) for tag, attributes in page.tags if tag == "circle"]
+    assert 8 <= dots[0] < dots[1] <= 232, "on one axis, MoCo is below"
 
 
 def test_every_link_leads_somewhere(site, tmp_path):
@@ -161,7 +179,7 @@ def test_text_is_escaped_on_every_page(tmp_path, record, runs, claim):
     out = tmp_path / "reports"
     write_site(out, {"s": report}, [Declared(bad, bad, bad)], [About(bad, bad, (bad,))], [], {bad: bad})
     pages = [Page(path) for path in out.rglob("*.html")]
-    assert len(pages) == 4
+    assert len(pages) == 5
     for page in pages:
         assert "script" not in [tag for tag, _ in page.tags]
         assert bad in page.text
