@@ -23,7 +23,7 @@ def answered(page: Path) -> dict[str, Any]:
     best = max(of_measure, key=lambda row: sign * row["mean"], default=None)
     kept = ("statement", "decision", "label", "measure", "difference", "low", "high", "n", "seeds_to_decide")
     return {
-        "report": page.as_uri(),
+        "report": page.absolute().as_uri(),
         "best": best and {name: best[name] for name in ("row", "measure", "n", "mean", "low", "high", "untrained")},
         "claims": [{name: one.get(name) for name in kept} for one in _table(page.parent / "verdicts.csv")],
     }

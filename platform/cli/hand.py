@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from unlabeled.platform.cli.options import DataRoot, Home, from_here, parse_changes, use_data_root
+from unlabeled.platform.cli.declared import say_json
+from unlabeled.platform.cli.options import DataRoot, Home, Json, from_here, parse_changes, use_data_root
 from unlabeled.platform.cli.probe import NAMES, DataName, Encoder, Gpus, WeightsFile, check_knows, needs_data
 from unlabeled.platform.errors import lookup
 
@@ -33,6 +34,7 @@ def embed(
     gpus: Gpus = None,
     home: Home = None,
     data_root: DataRoot = None,
+    json_: Json = False,
 ) -> None:
     """Write what a trained encoder makes of each item, with its split, place, path and class."""
     use_data_root(data_root)
@@ -64,7 +66,10 @@ def embed(
     processor = Processor.here("fp32", gpus)
     built = given.build(seen)
     count = write(built, seen, chosen, out, processor)
-    print(f"{out}: {built.dim} features of {count:,} items of {seen.name}, by {given.called}")
+    if json_:
+        say_json({"file": str(out), "items": count, "features": built.dim, "data": seen.name, "encoder": given.called})
+    else:
+        print(f"{out}: {built.dim} features of {count:,} items of {seen.name}, by {given.called}")
 
 
 def export(
@@ -78,6 +83,7 @@ def export(
         Path | None, typer.Option(help="File or folder to write.", show_default="encoder, by its format")
     ] = None,
     home: Home = None,
+    json_: Json = False,
 ) -> None:
     """Write a trained encoder in a form that other libraries load; prints how."""
     lookup("format", format_, _OUT)
@@ -90,6 +96,9 @@ def export(
     folder = find_finished(encoder_of, home).encoder if is_id(encoder_of) else exported(Path(encoder_of).expanduser())
     out = Path(_OUT[format_]) if out is None else out
     how = hand_on(folder, format_, out)
-    print(f"{out}: {how}")
+    if json_:
+        say_json({"file": str(out), "format": format_, "load": how})
+    else:
+        print(f"{out}: {how}")
     if format_ in ("timm", "hub-folder"):
         print("timm shows it pixels less their mean, over their deviation: both are in its config", file=sys.stderr)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unlabeled.platform.cli import complete
+from unlabeled.platform.cli.declared import say_json
+from unlabeled.platform.cli.ending import answered
 from unlabeled.platform.cli.index import index
-from unlabeled.platform.cli.options import DataRoot, Home, check_png, from_here, save_png, use_data_root
+from unlabeled.platform.cli.options import DataRoot, Home, Json, check_png, from_here, save_png, use_data_root
 from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to.", show_default="reports/NAME in home, with --all reports/")
     ] = None,
+    json_: Json = False,
 ) -> None:
     """Write a study's report, or all studies' as a site, from what is logged."""
     if (name is not None) == all_:
@@ -42,14 +45,22 @@ def report(
     from unlabeled.dashboards.publish import publish, publish_all
 
     if name is not None:
-        print(publish(name, home, out, base=base))
+        page = publish(name, home, out, base=base)
+        if json_:
+            say_json({"name": name, **answered(page)})
+        else:
+            print(page)
         return
     from unlabeled.dashboards.website import Declared
     from unlabeled.studies import STUDIES
 
     declared = [Declared(study.name, study.question, study.cost) for study in STUDIES.values()]
     found = publish_all(home, out, declared, _methods_say())
-    print(found.page)
+    if json_:
+        kept = {"studies": found.written, "failed": found.failed, "not_logged": found.not_logged}
+        say_json({"report": found.page.absolute().as_uri(), **kept})
+    else:
+        print(found.page)
     problems = {**{study: f"not reported: {why}" for study, why in found.failed.items()}, **found.not_logged}
     for study, why in problems.items():
         print(f"{study}: {why}", file=sys.stderr)

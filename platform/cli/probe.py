@@ -1,13 +1,15 @@
 """``unlabeled probe``: measure encoders that are trained."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unlabeled.platform.cli import complete
-from unlabeled.platform.cli.options import DataRoot, Home, from_here, parse_changes, use_data_root
+from unlabeled.platform.cli.declared import say_json
+from unlabeled.platform.cli.options import DataRoot, Home, Json, from_here, parse_changes, use_data_root
 from unlabeled.platform.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,29 +56,31 @@ def probe(
     gpus: Gpus = None,
     home: Home = None,
     data_root: DataRoot = None,
+    json_: Json = False,
 ) -> None:
     """Measure trained encoders, without training: a run's in that run, another's in a run of its own."""
     use_data_root(data_root)
     from unlabeled.methods import METHODS
     from unlabeled.platform.drive.finished import is_id
-    from unlabeled.platform.metrics import unit_of
 
     assert METHODS, "importing them makes them known to RunConfig"
     changes = {path.removeprefix("evaluation."): value for path, value in parse_changes(set_).items()}
     asked = _asked(changes)
     on = _data(data, changes)
+    found = []
     for name in encoders:
         if is_id(name):
             check_knows(name, encoder, weights)
             probed = _of_run(name, asked, on, changes, home, gpus)
         else:
             probed = _of_given(name, asked, on, changes, home, gpus, (encoder, weights))
-        print(f"{probed.called}{'' if probed.is_new else ', measured before'}; MLflow run {probed.run_id}")
-        width = max(map(len, probed.scores), default=0)
-        for metric, value in probed.scores.items():
-            print(f"  {metric:{width}}  {unit_of(metric).value(value)}")
+        found.append(asdict(probed))
+        if not json_:
+            _print(probed)
         for note in probed.notes:
-            print(f"note: {note}", file=sys.stderr)
+            _say(f"note: {note}")
+    if json_:
+        say_json(found)
 
 
 def check_knows(run: str, encoder: str | None, weights: Path | None) -> None:
@@ -156,6 +160,15 @@ def _of_given(
         raise needs_data(given)
     own = {path: changes[path] for path in _FOREIGN if path in changes}
     return probe_given(given, on, asked, make_home(home), _say, gpus=gpus, **own)
+
+
+def _print(probed: "Probed") -> None:
+    from unlabeled.platform.metrics import unit_of
+
+    print(f"{probed.called}{'' if probed.is_new else ', measured before'}; MLflow run {probed.run_id}")
+    width = max(map(len, probed.scores), default=0)
+    for metric, value in probed.scores.items():
+        print(f"  {metric:{width}}  {unit_of(metric).value(value)}")
 
 
 def _say(line: str) -> None:

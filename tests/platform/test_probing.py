@@ -1,11 +1,13 @@
 """Encoders that are trained, measured later: a run's in that run, another's in a run of its own."""
 
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer.testing
@@ -182,6 +184,31 @@ def test_the_readmes_commands_run(run: FinishedRun, tmp_path: Path, monkeypatch:
     assert re.match(r"features\.parquet: 64 features of [\d,]+ items of emoji, by convnet of encoder", said[1])
     assert said[2] == 'encoder.pt2: torch.export.load("encoder.pt2").module()\n'
     assert {"features.parquet", "encoder.pt2"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_answers_are_said_for_programs(run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(*words: str) -> Any:
+        done = typer.testing.CliRunner().invoke(cli.app, [*words, "--json", "--home", str(run.store.home)])
+        assert done.exit_code == 0, (words, done.output, done.exception)
+        return json.loads(done.stdout)
+
+    monkeypatch.chdir(tmp_path)
+    (probed,) = said("probe", run.id, "--set", "final=knn")
+    assert (probed["run_id"], probed["is_new"], probed["notes"]) == (run.id, False, [])
+    assert probed["scores"] == {name: run.logged.data.metrics[name] for name in probed["scores"]}
+    assert "test/knn/top1" in probed["scores"]
+    embedded = said("embed", run.id, "--splits", "validation", "--out", "f.npz")
+    assert (embedded["file"], embedded["features"], embedded["data"]) == ("f.npz", 64, "fashion-mnist-12k")
+    assert embedded["items"] == len(np.load("f.npz")["features"])
+    exported = said("export", run.id, "--out", "there")
+    assert exported["format"] == "safetensors"
+    assert Path(exported["file"], "encoder.json").is_file()
+    reported = said("report", "heads")
+    assert (reported["name"], reported["claims"]) == ("heads", [])
+    assert reported["best"]["mean"] == probed["scores"]["test/knn/top1"]
+    site = said("report", "--all")
+    assert (site["studies"], site["failed"], site["not_logged"]) == (["heads"], {}, {})
+    assert all(Path(url.removeprefix("file://")).is_file() for url in (reported["report"], site["report"]))
 
 
 CLI_MISTAKES = {
