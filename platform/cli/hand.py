@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from unlabeled.platform.cli.declared import say_json
 from unlabeled.platform.cli.options import DataRoot, Home, Json, from_here, parse_changes, use_data_root
 from unlabeled.platform.cli.probe import NAMES, DataName, Encoder, Gpus, WeightsFile, check_knows, needs_data
 from unlabeled.platform.errors import lookup
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _OUT = {
     "safetensors": "encoder",
@@ -24,6 +27,10 @@ def embed(
     encoder_of: Annotated[str, typer.Argument(metavar="RUN|FOLDER|FILE", help=NAMES)],
     data: DataName = None,
     out: Annotated[Path, typer.Option(help="A .parquet or .npz file to write.")] = Path("features.parquet"),
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Of which layer: a block, such as block3, or a run's head.", show_default="the last"),
+    ] = None,
     splits: Annotated[str, typer.Option(help="Which splits, with commas.")] = "train,validation,test",
     set_: Annotated[
         list[str] | None,
@@ -41,6 +48,8 @@ def embed(
     from unlabeled.methods import METHODS
     from unlabeled.platform.data import DataConfig
     from unlabeled.platform.drive.finished import find_finished, is_id
+    from unlabeled.platform.drive.probing import method_of
+    from unlabeled.platform.evaluate.layers import layers
     from unlabeled.platform.processor import Processor
     from unlabeled.platform.train.embedding import SPLITS, check_out
     from unlabeled.platform.train.embedding import embed as write
@@ -52,6 +61,7 @@ def embed(
     for split in chosen:
         lookup("split", split, dict.fromkeys(SPLITS))
     config = None if data is None else DataConfig.checked(name=from_here(data))
+    run = None
     if is_id(encoder_of):
         check_knows(encoder_of, encoder, weights)
         run = find_finished(encoder_of, home)
@@ -65,11 +75,15 @@ def embed(
     _, seen = given.data(config)
     processor = Processor.here("fp32", gpus)
     built = given.build(seen)
-    count = write(built, seen, chosen, out, processor)
+    module: nn.Module = built
+    if layer is not None:
+        method = given.around(built, seen) if run is None else method_of(run, processor)
+        module = lookup(f"layer of {given.called if run is None else run.called}", layer, layers(method))
+    count, dim = write(module, seen, chosen, out, processor)
     if json_:
-        say_json({"file": str(out), "items": count, "features": built.dim, "data": seen.name, "encoder": given.called})
+        say_json({"file": str(out), "items": count, "features": dim, "data": seen.name, "encoder": given.called})
     else:
-        print(f"{out}: {built.dim} features of {count:,} items of {seen.name}, by {given.called}")
+        print(f"{out}: {dim} features of {count:,} items of {seen.name}, by {given.called}")
 
 
 def export(

@@ -11,6 +11,7 @@ from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.drive.finished import FinishedRun
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.method import Method
 from unlabeled.platform.processor import Precision, Processor, precision_here
 from unlabeled.platform.study import PlannedRun, Study
 from unlabeled.platform.track import Store, StudyLog
@@ -64,8 +65,7 @@ def probe_finished(run: FinishedRun, evaluation: EvaluationConfig, say: Say, gpu
             the run right now, or a number would be replaced.
     """
     home, asked = run.store.home, further(evaluation, run.config.evaluation.final)
-    encoder = run.config.encoder.kept_in(home / "weights")
-    config = run.config.model_copy(update={"evaluation": asked, "encoder": encoder})
+    config = _where_weights_are(run).model_copy(update={"evaluation": asked})
     data = data_of(config)
     _check_same_data(run, data)
     how = _protocols(asked, data)
@@ -77,12 +77,7 @@ def probe_finished(run: FinishedRun, evaluation: EvaluationConfig, say: Say, gpu
     processor = Processor.here(config.precision, gpus)
     method = build_method(config, data, processor)
     check_measurements(method, config, data, load_other(config, data))
-    try:
-        is_whole = trained.load(method, run.files) is not None
-    except RuntimeError:  # of other shapes
-        is_whole = False
-    if not is_whole:
-        raise UserError(f"the weights of {run.called} in {run.files} are not whole, or another version's; run it again")
+    _give_weights(method, run)
     log = OverLog(run.store, run.record)
     with _in_hand(log, run.fingerprint, run.called, say):
         now = log.logged(run.fingerprint)
@@ -153,6 +148,33 @@ def probe_given(
         logged = log.logged(identity.fingerprint)
     run_id = "" if logged is None else logged.info.run_id
     return Probed(given.called, run_id, _of(how, scores), is_new=True, notes=tuple(measuring.notes))
+
+
+def method_of(run: FinishedRun, processor: Processor) -> Method:
+    """Return a finished run's method with its weights, in eval mode.
+
+    Raises:
+        UserError: its data are missing, or its weights not whole.
+    """
+    config = _where_weights_are(run)
+    method = build_method(config, data_of(config), processor)
+    _give_weights(method, run)
+    return method.eval()
+
+
+def _where_weights_are(run: FinishedRun) -> RunConfig:
+    """Return a run's settings; the weights that it started from are those that its home keeps."""
+    encoder = run.config.encoder.kept_in(run.store.home / "weights")
+    return run.config.model_copy(update={"encoder": encoder})
+
+
+def _give_weights(method: Method, run: FinishedRun) -> None:
+    try:
+        is_whole = trained.load(method, run.files) is not None
+    except RuntimeError:  # of other shapes
+        is_whole = False
+    if not is_whole:
+        raise UserError(f"the weights of {run.called} in {run.files} are not whole, or another version's; run it again")
 
 
 def _protocols(evaluation: EvaluationConfig, data: Data, when: str = "last epoch") -> dict[str, str]:

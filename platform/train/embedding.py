@@ -13,9 +13,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from unlabeled.platform.data import Data, Source
-from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.features import CHUNK, encode
 from unlabeled.platform.evaluate.pixels import pixels
@@ -60,38 +60,41 @@ def check_out(out: Path) -> None:
 
 
 @torch.no_grad()
-def embed(encoder: Encoder, data: Data, splits: Sequence[str], out: Path, processor: Processor) -> int:
-    """Write what an encoder makes of the splits of data to a Parquet or NPZ file, and return of how many items.
+def embed(module: nn.Module, data: Data, splits: Sequence[str], out: Path, processor: Processor) -> tuple[int, int]:
+    """Write what an encoder makes of the splits of data to a Parquet or NPZ file.
 
     Args:
-        encoder: in eval mode.
+        module: the encoder, or a layer of a method; in eval mode.
         data: showing what it sees.
         splits: of :data:`SPLITS`.
         out: ends in .parquet or .npz, and is not there yet.
         processor: what to compute on.
 
+    Returns:
+        Of how many items, and how many features each.
+
     Raises:
         UserError: see :func:`check_out`; or a file can't be read or written.
     """
     check_out(out)
-    encoder = encoder.to(processor.device)
+    module = module.to(processor.device)
     sources = {split: getattr(data, split) for split in splits}
     count = sum(map(len, sources.values()))
-    with whole(out) as half, _WRITERS[out.suffix.lower()](half, count, encoder.dim, data.classes) as writer:
+    with whole(out) as half, _WRITERS[out.suffix.lower()](half, count, data.classes) as writer:
         for split, source in sources.items():
-            for block in _blocks(encoder, split, source, data.field, processor):
+            for block in _blocks(module, split, source, data.field, processor):
                 writer.write(block)
-    return count
+    return count, writer.dim
 
 
-def _blocks(encoder: Encoder, split: str, source: Source, field: str, processor: Processor) -> Iterator[Block]:
+def _blocks(module: nn.Module, split: str, source: Source, field: str, processor: Processor) -> Iterator[Block]:
     size = _CLIPS if source.fields[field].kind == "clip" else CHUNK
     parts = torch.split(source.rows, size)
     has_class = source.known("class") if "class" in source.fields else torch.zeros(len(source), dtype=torch.bool)
     with contextlib.closing(pixels(source, parts, processor, field)) as read:
         for rows, x in zip(parts, read, strict=True):
             with processor.autocast():
-                features = encode(encoder, x, processor).float().cpu().numpy()
+                features = encode(module, x, processor).float().cpu().numpy()
             labels, known = torch.full((len(rows),), -1), has_class[rows]
             if known.any():
                 labels[known] = source.tensor(rows[known], "class")
@@ -99,10 +102,12 @@ def _blocks(encoder: Encoder, split: str, source: Source, field: str, processor:
 
 
 class _Writer(ABC):
-    """Writes blocks to a file."""
+    """Writes blocks to a file. How many features an item has, ``dim``, is that of the first block."""
 
-    def __init__(self, path: Path, count: int, dim: int, classes: Sequence[str]) -> None:
-        self.path, self.count, self.dim, self.classes = path, count, dim, classes
+    dim = 0
+
+    def __init__(self, path: Path, count: int, classes: Sequence[str]) -> None:
+        self.path, self.count, self.classes = path, count, classes
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +131,7 @@ class _Parquet(_Writer):
     def write(self, block: Block) -> None:
         import pyarrow as pa
 
+        self.dim = block.features.shape[1]
         known = block.labels >= 0
         names = [self.classes[label] if label >= 0 else None for label in block.labels.tolist()]
         flat = pa.array(block.features.reshape(-1))
@@ -171,13 +177,15 @@ class _Npz(_Writer):
         self._told: dict[str, list[Any]] = {"split": [], "index": [], "label": [], "path": []}
         self._archive = zipfile.ZipFile(self.path, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._member = self._archive.open("features.npy", "w", force_zip64=True)
-        head = io.BytesIO()
-        shape: Mapping[str, Any] = {"descr": "<f4", "fortran_order": False, "shape": (self.count, self.dim)}
-        np.lib.format.write_array_header_1_0(head, dict(shape))
-        self._member.write(head.getvalue())
         return self
 
     def write(self, block: Block) -> None:
+        if not self.dim:
+            self.dim = block.features.shape[1]
+            head = io.BytesIO()
+            shape: Mapping[str, Any] = {"descr": "<f4", "fortran_order": False, "shape": (self.count, self.dim)}
+            np.lib.format.write_array_header_1_0(head, dict(shape))
+            self._member.write(head.getvalue())
         self._member.write(np.ascontiguousarray(block.features, "<f4").tobytes())
         self._told["split"] += [block.split] * len(block.index)
         self._told["index"] += block.index.tolist()

@@ -93,6 +93,10 @@ class GivenEncoder:
             self.config.weights.give(encoder, self.config.called)
         return encoder.eval()
 
+    def around(self, encoder: Encoder, data: Data) -> Method:
+        """Return a built encoder in the method that it stands in, whose layers are the encoder's blocks."""
+        return self.method(data.field).build(encoder, data).eval()
+
     def method(self, field: str) -> "AsGiven":
         """Return the method that the encoder stands in, where it is shown a field of the data."""
         return AsGiven(views=ViewPlan(views=(View(field=field, policy=PLAIN),)), eyes=self.eyes)

@@ -40,10 +40,11 @@ def test_features_stand_beside_split_place_path_and_class(
     monkeypatch.setattr(embedding, "CHUNK", 5)
     monkeypatch.setattr(embedding, "_GROUP", 7 * encoder.dim)
     splits = ("train", "validation", "test")
-    count = embed(encoder, pictures, splits, tmp_path / "f.parquet", processor)
+    count, dim = embed(encoder, pictures, splits, tmp_path / "f.parquet", processor)
     table = pd.read_parquet(tmp_path / "f.parquet")
     assert table.columns.tolist() == ["split", "index", "path", "label", "class", "features"]
     assert count == len(table) == 24
+    assert dim == encoder.dim
     found = np.stack(table["features"].tolist())
     expected = torch.cat([extract(encoder, getattr(pictures, split), processor).x for split in splits])
     np.testing.assert_array_equal(found, expected.numpy())
@@ -74,7 +75,7 @@ def test_what_data_do_not_have_is_no_column(
     for name, (data, told) in cases.items():
         some = dataclasses.replace(data, test=data.test.take(torch.arange(3)))
         encoder = ConvNetConfig(width=4).build(data.format).eval()
-        assert embed(encoder, some, ("test",), tmp_path / f"{name}.parquet", processor) == 3
+        assert embed(encoder, some, ("test",), tmp_path / f"{name}.parquet", processor) == (3, encoder.dim)
         assert set(pd.read_parquet(tmp_path / f"{name}.parquet")) == {"split", "index", "features", *told}
         embed(encoder, some, ("test",), tmp_path / f"{name}.npz", processor)
         with np.load(tmp_path / f"{name}.npz") as arrays:

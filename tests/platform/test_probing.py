@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import typer.testing
 from formats import plain
 
@@ -19,7 +20,7 @@ from unlabeled.dashboards.reading import read_report
 from unlabeled.platform import cli
 from unlabeled.platform.cli.options import weights_of_runs
 from unlabeled.platform.config import EvaluationConfig, RunConfig
-from unlabeled.platform.data import Data, DataConfig, WaveFormat
+from unlabeled.platform.data import Data, DataConfig, WaveFormat, load
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.drive.finished import FinishedRun, find_finished
 from unlabeled.platform.drive.probing import _check_same_data, probe_finished, probe_given
@@ -186,6 +187,27 @@ def test_the_readmes_commands_run(run: FinishedRun, tmp_path: Path, monkeypatch:
     assert {"features.parquet", "encoder.pt2"} <= {path.name for path in tmp_path.iterdir()}
 
 
+def test_any_layer_is_embedded(run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def features(of: str, *words: str) -> Any:
+        out = f"{len(list(tmp_path.iterdir()))}.npz"
+        typed = ["embed", of, "--splits", "test", "--out", out, "--home", str(run.store.home), *words]
+        done = typer.testing.CliRunner().invoke(cli.app, typed)
+        assert done.exit_code == 0, (words, done.output, done.exception)
+        return np.load(tmp_path / out)["features"]
+
+    monkeypatch.chdir(tmp_path)
+    data, encoder = load(run.config.data), frames.encoder(run.id, run.store.home)
+    with torch.no_grad():
+        x = data.test.tensor(data.test.rows, data.field).float() / 255
+        block1 = encoder.get_submodule("stages")[0](encoder.standardise(x)).mean(dim=(2, 3))
+    there = ["--data", "fashion-mnist-12k", "--layer", "block1"]
+    for of, words in ((run.id, ["--layer", "block1"]), (str(run.encoder), there)):
+        np.testing.assert_allclose(features(of, *words), block1.numpy(), rtol=1e-4, atol=1e-5)
+    plain = features(run.id)
+    for same in ("block4", "head"):  # the output is block4's mean, and this head changes nothing
+        np.testing.assert_allclose(features(run.id, "--layer", same), plain, rtol=1e-4, atol=1e-5)
+
+
 def test_answers_are_said_for_programs(run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def said(*words: str) -> Any:
         done = typer.testing.CliRunner().invoke(cli.app, [*words, "--json", "--home", str(run.store.home)])
@@ -220,6 +242,7 @@ CLI_MISTAKES = {
     ("probe", "RUN", "--set", "data.image_px=9"): r"--set data\.image_px is of other data than a run's own; name them",
     ("probe", "FOLDER"): r"say what convnet of encoder \(\w{8}\) is to see, with --data NAME",
     ("embed", "FOLDER"): r"say what convnet of encoder \(\w{8}\) is to see, with --data NAME",
+    ("embed", "RUN", "--layer", "heat"): r"no layer of heads: none seed 0 is called 'heat'; did you mean 'head'\?",
     ("embed", "RUN", "--splits", "tests"): "no split is called 'tests'; did you mean 'test'",
     ("export", "nowhere"): r"no encoder\.json in nowhere; give the encoder folder among a run's artifacts",
     ("export", "RUN", "--format", "onxx"): "no format is called 'onxx'; did you mean 'onnx'",
