@@ -27,7 +27,7 @@ from unlabeled.dashboards.single import is_single, named, record_of
 from unlabeled.platform.addresses import tracking_at
 from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.metrics import ONCE
+from unlabeled.platform.metrics import ONCE, WITHIN_EPOCHS
 from unlabeled.platform.track import Store, frame
 from unlabeled.platform.track.described import NOTE
 
@@ -97,6 +97,16 @@ def epochs(study: str, home: str | Path | None = None, *, base: str = "", every:
     """
     with opened(home) as store:
         return _epochs(store, _runs(store, study, base, every))
+
+
+def steps(study: str, home: str | Path | None = None, *, base: str = "", every: bool = False) -> pd.DataFrame:
+    """Return the loss within epochs of a study's runs, long: ``run_id, row, seed, step, metric, value``.
+
+    A value is the mean over the steps since the one before. Runs whose epochs have 20 steps or fewer have none.
+    Arguments and errors as in :func:`runs`.
+    """
+    with opened(home) as store:
+        return _long(store, _runs(store, study, base, every), [WITHIN_EPOCHS], "step")
 
 
 def record(study: str, home: str | Path | None = None, *, base: str = "") -> dict[str, Any]:
@@ -223,13 +233,18 @@ def _linked(store: Store, table: pd.DataFrame) -> pd.DataFrame:
 
 def _epochs(store: Store, table: pd.DataFrame) -> pd.DataFrame:
     metrics = [name for name in table.columns if "/" in name and ":" not in name and not name.startswith(_ONCE)]
+    return _long(store, table, [name for name in metrics if name != WITHIN_EPOCHS], "epoch")
+
+
+def _long(store: Store, table: pd.DataFrame, metrics: list[str], when: str) -> pd.DataFrame:
+    """Return every logged value of metrics, by epoch or by step."""
     points = pd.DataFrame(
         [(p.run_id, p.step, p.metric, p.value) for p in store.histories(table["run_id"].tolist(), metrics)],
-        columns=["run_id", "epoch", "metric", "value"],
-    ).drop_duplicates(["run_id", "metric", "epoch"], keep="last")  # a paused driver may have logged one beside another
+        columns=["run_id", when, "metric", "value"],
+    ).drop_duplicates(["run_id", "metric", when], keep="last")  # a paused driver may have logged one beside another
     whose = table[["run_id", "row", "seed"]].assign(place=range(len(table)))
-    long = points.merge(whose, on="run_id").sort_values(["place", "metric", "epoch"], kind="stable")
-    return long[["run_id", "row", "seed", "epoch", "metric", "value"]].reset_index(drop=True)
+    long = points.merge(whose, on="run_id").sort_values(["place", "metric", when], kind="stable")
+    return long[["run_id", "row", "seed", when, "metric", "value"]].reset_index(drop=True)
 
 
 def _record(store: Store, table: pd.DataFrame) -> dict[str, Any]:

@@ -81,7 +81,8 @@ _ENDINGS = {"_per_second": PER_SECOND, "seconds": SECONDS, "_mb": MEGABYTES}  # 
 
 ONCE: Final = ("test", "validation", "untrained", "system")
 """Areas of metrics that a run has one value of; others have one for each epoch."""
-AREAS: Final = ("train", "health", "search", *ONCE)
+WITHIN_EPOCHS: Final = "steps/loss"  # logged by steps, all others by epochs or once
+AREAS: Final = ("train", "health", "search", "steps", *ONCE)
 """Areas of names that are the engine's, so that no method's log may be in them."""
 
 Direction = Literal["higher", "lower"]
@@ -121,6 +122,7 @@ _METRICS: dict[str, Metric] = {
             meaning="The pretraining loss. Rows that differ in loss, temperature or batch size have losses on "
             "different scales.",
         ),
+        Metric(WITHIN_EPOCHS, PLAIN, "lower", "The loss within epochs, a mean over the steps since the point before."),
         Metric("train/learning_rate", meaning="The learning rate, a mean over the epoch's steps."),
         Metric("train/gradient_norm", meaning="The length of the gradient before it is clipped."),
         _cost("train/seconds", SECONDS, "The time of an epoch's steps."),

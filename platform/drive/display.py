@@ -130,6 +130,8 @@ class _Active:
 
     def advance(self, event: Progress) -> None:
         self.images_per_second = event.images_per_second
+        if event.losses:
+            self.metrics = {**self.metrics, "train/loss": list(event.losses.values())[-1]}
         now = time.monotonic()
         if self._first is None:
             self._first = (now, event.step)

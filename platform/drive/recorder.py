@@ -16,7 +16,7 @@ from unlabeled.platform.drive.display import Display
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.track import StudyLog
-from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Metrics, Started
+from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Metrics, Progress, Started
 from unlabeled.platform.train.loaded import Identity, identify, load_cached
 from unlabeled.platform.train.protocols import protocols
 
@@ -170,6 +170,8 @@ class Recorder:
                 self.log.started(run_id, event)
             elif isinstance(event, EpochDone):
                 self.log.epoch(run_id, event)
+            elif isinstance(event, Progress) and event.losses:
+                self.log.progress(run_id, event)
             elif isinstance(event, Finished):
                 self.log.finished(run_id, event)
                 self.outcome.finished += 1

@@ -6,10 +6,13 @@ list, so what stands in lists has no marks.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlabeled.platform.metrics import unit_of
 from unlabeled.platform.train.loggable import MAX_EXPERIMENT_TAG, plain_text
+
+if TYPE_CHECKING:  # torch, which it imports, takes two seconds that reading runs does not need
+    from unlabeled.platform.data import Data
 
 NOTE = "mlflow.note.content"  # the tag that is a description
 ROW, BASE = "unlabeled.row", "unlabeled.base"
@@ -26,6 +29,18 @@ def of_study(record: Mapping[str, Any], experiment: str) -> str:
     view = f"[Its runs by row]({page(experiment, has_view=True)})"
     parts = (record["question"], record["expected"], f"Source: {record['source']}", claims, view)
     return "\n\n".join(filter(None, parts))
+
+
+def of_data(data: "Data") -> dict[str, str]:
+    """Describe the data that a run learns from, as an input of it."""
+    sizes = {split: len(getattr(data, split)) for split in ("pretrain", "train", "validation", "test")}
+    return {
+        "name": data.name,
+        "digest": data.checksum[:16],
+        "source_type": "unlabeled",
+        "source": json.dumps({"source": data.source, "licence": data.licence}),
+        "profile": json.dumps({**sizes, "classes": len(data.classes)}),
+    }
 
 
 def of_run(

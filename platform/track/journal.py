@@ -8,7 +8,7 @@ driver lives (on a shared home, as far as its file system carries locks to other
 Entries, each with ``run`` (its fingerprint), ``do`` and ``at`` (milliseconds since 1970):
 
 * ``open``: ``name``, ``tags``, ``params``, ``dataset`` and ``config``, or the same run goes on
-* ``log``: ``metrics``, ``params``, ``tags``, and ``epoch`` where the metrics are an epoch's
+* ``log``: ``metrics``, ``params``, ``tags``, ``losses`` by step, and ``epoch`` where the metrics are an epoch's
 * ``add``: ``metrics`` and ``tags`` of a run that is over and stays so, all at once
 * ``end``: ``status``, ``tags``, and ``files``, a folder to upload, from the home on where it lies there, or none
 """

@@ -25,7 +25,7 @@ from unlabeled.platform.track.left import line_of_waiting, send_waiting
 from unlabeled.platform.track.sender import Sender
 from unlabeled.platform.track.table import LISTS
 from unlabeled.platform.track.writer import Writer, find_run
-from unlabeled.platform.train.events import EpochDone, Failed, Finished, Metrics, Started
+from unlabeled.platform.train.events import EpochDone, Failed, Finished, Metrics, Progress, Started
 from unlabeled.platform.train.loggable import loggable
 
 if TYPE_CHECKING:  # torch, which they import, takes 300 MB and two seconds that reading runs does not need
@@ -184,14 +184,6 @@ class StudyLog:
             **{f"protocol:{metric}": how for metric, how in protocols.items()},
             **{f"environment:{name}": value for name, value in versions().items()},
         }
-        sizes = {"pretrain": len(data.pretrain), "train": len(data.train), "validation": len(data.validation)}
-        dataset = {
-            "name": data.name,
-            "digest": data.checksum[:16],
-            "source_type": "unlabeled",
-            "source": json.dumps({"source": data.source, "licence": data.licence}),
-            "profile": json.dumps({**sizes, "test": len(data.test), "classes": len(data.classes)}),
-        }
         self._begun[identity.fingerprint] = (identity.training, planned.row, planned.seed)
         self._append(
             identity.fingerprint,
@@ -200,7 +192,7 @@ class StudyLog:
             tags=tags,
             params={path: str(value) for path, value in planned.config.parameters().items() if of(path)},
             config=planned.config.model_dump(mode="json", serialize_as_any=True, include=set(only) or None),
-            dataset=dataset,
+            dataset=described.of_data(data),
         )
 
     def add(
@@ -223,6 +215,10 @@ class StudyLog:
     def epoch(self, fingerprint: str, event: EpochDone) -> None:
         """Log an epoch's metrics, once."""
         self._append(fingerprint, "log", epoch=event.epoch, metrics=event.metrics)
+
+    def progress(self, fingerprint: str, event: Progress) -> None:
+        """Log the losses within epochs."""
+        self._append(fingerprint, "log", losses=list(event.losses.items()))
 
     def finished(self, fingerprint: str, event: Finished) -> None:
         """Log the final metrics and files, and the notes as a tag, a line each; end the run."""

@@ -13,6 +13,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+from unlabeled.platform.metrics import WITHIN_EPOCHS
 from unlabeled.platform.track.connection import Connection
 from unlabeled.platform.track.faults import RefusedError, first_line, kind_of, translated_errors
 from unlabeled.platform.track.journal import Entry
@@ -123,6 +124,7 @@ class Writer:
         last = run.epoch
         for entry in entries:
             tags |= entry.get("tags", {}) if entry["do"] != "open" else {}
+            metrics += [Metric(WITHIN_EPOCHS, value, entry["at"], step) for step, value in entry.get("losses", ())]
             epoch = entry.get("epoch")
             if epoch is not None and epoch <= last:
                 continue

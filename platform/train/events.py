@@ -22,11 +22,16 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """Some steps on; said about every second."""
+    """Some steps on; said about every second.
+
+    ``losses`` are those since the last one: step -> the mean loss of the steps up to it. A run that is killed may say
+    them again.
+    """
 
     step: int
     total_steps: int
     images_per_second: float
+    losses: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,8 @@ class _Execution:
         self.epochs.append(metrics)
         if saves:
             self._save()
+        if self.training.meter.losses:
+            self._say_progress()
         self.report(EpochDone(self.training.epoch, metrics))
 
     def _save(self) -> None:
@@ -206,7 +208,7 @@ class _Execution:
         meter = self.training.meter
         speed = meter.steps * self.run.batch_size / max(meter.seconds, 1e-9)
         speed = speed or self.epochs[-1]["train/images_per_second"]
-        self.report(Progress(self.training.step, self.training.total_steps, speed))
+        self.report(Progress(self.training.step, self.training.total_steps, speed, self.training.take_losses()))
         self.spoke_at = time.monotonic()
 
     def _finish(self) -> None:

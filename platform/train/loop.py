@@ -39,6 +39,7 @@ from unlabeled.platform.train.stored import Stored
 from unlabeled.platform.train.survey import TrainingSurvey
 
 CHECK_EVERY = 20  # steps between two looks at whether the loss is finite; on a GPU each look waits for it
+MOST_LOSSES = 1000  # of a run that are logged within epochs, one of each epoch apart
 # Every worker keeps buffers of its own; torch 2.11 has the older name for it.
 _NAMES = inspect.signature(DistributedDataParallel).parameters
 _OWN_BUFFERS: dict[str, Any] = {
@@ -78,6 +79,7 @@ class Training:
         self._batches = Batches(run, data, processor)
         self.steps_per_epoch = self._batches.steps_per_epoch
         self.total_steps = run.epochs * self.steps_per_epoch
+        self._log_every = CHECK_EVERY * -(-self.total_steps // (CHECK_EVERY * MOST_LOSSES))
         self.step = 0
         self.meter = EpochMeter()
 
@@ -126,8 +128,16 @@ class Training:
         means = self.meter.means()
         means["train/seconds"] = self.meter.seconds
         means["train/images_per_second"] = self.meter.steps * self.run.batch_size / max(self.meter.seconds, 1e-9)
-        self.meter = EpochMeter()
+        self.meter = EpochMeter(losses=self.meter.losses)
         return means
+
+    def take_losses(self) -> dict[int, float]:
+        """Return the losses within epochs that nobody took yet: step -> the mean loss since the step before it.
+
+        There are some where an epoch has more than :data:`CHECK_EVERY` steps.
+        """
+        taken, self.meter.losses = self.meter.losses, {}
+        return taken
 
     def batch(self, step: int, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
         """Return this worker's rows of the global batch of a 0-based step, or some of them, their views made."""
@@ -139,7 +149,7 @@ class Training:
             "step": self.step,
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "meter": {"steps": self.meter.steps, "seconds": self.meter.seconds, "sums": self.meter.sums},
+            "meter": vars(self.meter).copy(),
         }
 
     def restore(self, state: State) -> None:
@@ -229,7 +239,10 @@ class Training:
                 f"the loss became {total} by step {self.step} of {self.total_steps}; try a smaller learning rate, "
                 "a longer warm-up, optimizer.clip_norm, or precision=fp32"
             )
-        if self.step % self.steps_per_epoch == 0:  # a loss says nothing of the step that it led to
+        is_last = self.step % self.steps_per_epoch == 0
+        if self._log_every < self.steps_per_epoch and (is_last or self.step % self._log_every == 0):
+            self.meter.look(self.step, total)
+        if is_last:  # a loss says nothing of the step that it led to
             sound = torch.stack([parameter.isfinite().all() for parameter in self.method.parameters()]).all()
             if collective.mean_over_workers(sound.float()).item() != 1.0:
                 raise NonFiniteLossError(

@@ -17,11 +17,15 @@ class EpochMeter:
         steps: that were added.
         seconds: that they took.
         sums: float64 scalars by name, on the device: what steps log is added there, and nothing waits for it.
+        looked: the steps, and the sum of their losses, when they were last looked at.
+        losses: step of the run -> the mean loss of the steps that the look then found new; until it is said.
     """
 
     steps: int = 0
     seconds: float = 0.0
     sums: dict[str, Tensor] = field(default_factory=dict)
+    looked: tuple[int, float] = (0, 0.0)
+    losses: dict[int, float] = field(default_factory=dict)
 
     def add(self, logs: Mapping[str, Tensor]) -> None:
         """Add one step's scalars, which are on one device."""
@@ -33,6 +37,12 @@ class EpochMeter:
         else:
             for name, value in zip(logs, made.unbind(), strict=True):
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def look(self, step: int, loss: float) -> None:
+        """Note the mean loss since the last look, given the sum of the epoch's losses up to a step of the run."""
+        steps, before = self.looked
+        self.losses = {**self.losses, step: (loss - before) / (self.steps - steps)}
+        self.looked = self.steps, loss
 
     def means(self) -> dict[str, float]:
         """Return the mean of each scalar over the steps, over all workers; a GPU is waited for once."""

@@ -19,9 +19,9 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import KNN
 from unlabeled.platform.optim import without_compiler
 from unlabeled.platform.processor import Processor
-from unlabeled.platform.train import checkpoint
+from unlabeled.platform.train import checkpoint, loop
 from unlabeled.platform.train.checkpoint import checkpoints
-from unlabeled.platform.train.events import EpochDone, Event, Finished, Noted, Started, forwarding_warnings
+from unlabeled.platform.train.events import EpochDone, Event, Finished, Noted, Progress, Started, forwarding_warnings
 from unlabeled.platform.train.execution import execute
 from unlabeled.platform.train.export import load_encoder
 
@@ -83,10 +83,11 @@ def test_a_run_tells_its_story_in_order(
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_never_stopped(
-    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path
+    small_run: RunConfig, small_data: Data, processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loop, "CHECK_EVERY", 2)
     whole = run_until(small_run, small_data, tmp_path / "whole", processor)
-    run_until(small_run, small_data, tmp_path / "killed", processor, epoch=1)
+    before = run_until(small_run, small_data, tmp_path / "killed", processor, epoch=1)
     resumed = run_until(small_run, small_data, tmp_path / "killed", processor)
     started = resumed[0]
     assert isinstance(started, Started)
@@ -98,6 +99,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_never_stopped(
     assert all(torch.equal(one[name], other[name]) for name in one)
     measured = [{k: v for k, v in events[-1].metrics.items() if "system" not in k} for events in (whole, resumed)]  # type: ignore[union-attr]
     assert measured[0] == measured[1]
+    assert list(losses(whole)) == [2, 4, 6, 8]
+    assert {**losses(before), **losses(resumed)} == losses(whole)
+
+
+def losses(events: list[Event]) -> dict[int, float]:
+    return {step: loss for event in events if isinstance(event, Progress) for step, loss in event.losses.items()}
 
 
 def test_a_run_that_was_complete_but_not_logged_only_measures_again(

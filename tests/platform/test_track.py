@@ -29,6 +29,7 @@ from unlabeled.platform.evaluate import Linear
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.study import Study
 from unlabeled.platform.track import Store
+from unlabeled.platform.train import loop
 from unlabeled.platform.train.events import EpochDone, Event, Failed, Report
 from unlabeled.platform.train.loop import Training
 
@@ -83,7 +84,9 @@ def finished_home(tmp_path_factory: pytest.TempPathFactory, small_run: RunConfig
     """A home with a finished study of four runs."""
     place = tmp_path_factory.mktemp("home")
     shutil.copy(empty_store, place)
-    outcome = do(study_of(small_run), place)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "CHECK_EVERY", 2)
+        outcome = do(study_of(small_run), place)
     assert (outcome.finished, outcome.failed, outcome.skipped) == (4, 0, 0)
     return place
 
@@ -114,6 +117,16 @@ def test_every_epoch_is_logged_once_in_order(finished_home: Path, runs: pd.DataF
     assert (counts.map(tuple) == (1, 2)).all()
     last = long[(long["metric"] == "train/loss") & (long["epoch"] == 2)].set_index("run_id")["value"]
     assert last.loc[runs["run_id"]].tolist() == runs["train/loss"].tolist()
+
+
+def test_the_loss_is_logged_within_epochs(finished_home: Path, runs: pd.DataFrame) -> None:
+    steps, epochs = frames.steps("heads", finished_home), frames.epochs("heads", finished_home)
+    assert list(steps.columns) == ["run_id", "row", "seed", "step", "metric", "value"]
+    assert steps["step"].tolist() == [2, 4, 6, 8] * 4
+    assert steps["run_id"].drop_duplicates().tolist() == runs["run_id"].tolist()
+    assert "steps/loss" not in set(epochs["metric"])
+    of_epochs = epochs.loc[epochs["metric"] == "train/loss", "value"]
+    assert steps["value"].to_numpy().reshape(-1, 2).mean(axis=1) == pytest.approx(of_epochs.to_numpy(), rel=1e-9)
 
 
 def test_a_run_in_the_ui_is_readable_and_whole(finished_home: Path, runs: pd.DataFrame, small_run: RunConfig) -> None:

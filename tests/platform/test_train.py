@@ -16,6 +16,7 @@ from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.optim import SGD, Group
 from unlabeled.platform.processor import Processor
+from unlabeled.platform.train import loop
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.built import build_method, check_built
 from unlabeled.platform.train.checkpoint import State
@@ -99,6 +100,32 @@ def test_resumed_equals_uninterrupted_bitwise(
     assert same(whole.state(), resumed.state())
     for ours, theirs in zip(reversed(resumed_epochs), reversed(whole_epochs), strict=False):
         assert ours["train/loss"] == theirs["train/loss"]
+
+
+def test_losses_within_epochs_are_means_of_the_steps_between(
+    small_run: RunConfig, small_data: Data, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losses(every: int, most: int = 1000, stop: int = 0) -> dict[int, float]:
+        monkeypatch.setattr(loop, "CHECK_EVERY", every)
+        monkeypatch.setattr(loop, "MOST_LOSSES", most)
+        training = Training(small_run, small_data, processor)
+        _, saved = finish(training, save_at=stop)
+        if saved is not None:
+            training.take_losses()
+            training.restore(saved)
+            finish(training)
+        return training.take_losses()
+
+    each = losses(1)
+    assert list(each) == [1, 2, 3, 4, 5, 6, 7, 8]
+    pairs = {step: pytest.approx((each[step - 1] + each[step]) / 2, rel=1e-9) for step in (2, 4, 6, 8)}
+    assert losses(2) == pairs
+    assert losses(1, most=4) == pairs, "of a long run as many"
+    thirds = {3: sum(each[step] for step in (1, 2, 3)) / 3, 4: each[4]}
+    thirds |= {6: (each[5] + each[6]) / 2, 8: (each[7] + each[8]) / 2}
+    assert losses(3) == pytest.approx(thirds, rel=1e-9), "an epoch's last ones, too"
+    assert losses(3, stop=5) == losses(3)
+    assert losses(4) == losses(20) == {}, "those are the epochs' means"
 
 
 def test_the_seed_decides_everything(small_run: RunConfig, small_data: Data, processor: Processor) -> None:
