@@ -50,13 +50,13 @@ class DrawnView(NamedTuple):
     window: Tensor | None = None
     framed: tuple[int, int] = (0, 0)
 
-    def matrix(self) -> Tensor:
+    def matrix(self, *, of_read: bool = False) -> Tensor:
         """Return the way from the item, as stored where it has a window, to the view: float64 [B, 3, 3].
 
-        The identity of a sound.
+        The identity of a sound. The way ``of_read`` begins in what was read: the window, where there is one.
         """
         device = self.rows.device
-        matrix = None if self.window is None else framing(self.window, constant(self.framed, device)[None])
+        matrix = None if self.window is None or of_read else framing(self.window, constant(self.framed, device)[None])
         for op, extent, drawn in self.moves:
             moved = op.movement(extent, device, drawn)
             matrix = moved if matrix is None or moved is None else moved @ matrix

@@ -63,8 +63,9 @@ class InChannels(Source):
         return self._source.extents(index, field)
 
     def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
-        """Return windows of pictures ``index``."""
-        return [in_channels(each, self._channels) for each in self._source.read_windows(index, field, windows)]
+        """Return windows of pictures ``index``, or of what lies in them."""
+        found = self._source.read_windows(index, field, windows)
+        return [in_channels(each, self._channels) for each in found] if self.fields[field].kind == "image" else found
 
     def take(self, rows: Tensor) -> "InChannels":
         """Return the items ``rows`` in that order."""

@@ -145,8 +145,7 @@ class FileImages(StoredImages):
             folder: that they lie in.
             paths: below it.
             image_px: height and width that they are read at.
-            sizes: int64 [N, 2], their height and width as stored; None where only whole squares may be read, because
-                what is marked in them (masks, boxes) has been brought to these.
+            sizes: int64 [N, 2], their height and width as stored; None where only whole squares are read.
         """
         super().__init__(image_px)
         self.folder, self.paths, self._px, self._sizes = folder, tuple(paths), image_px, sizes

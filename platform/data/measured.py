@@ -60,12 +60,13 @@ def measured(
     return digests, rows["found"].copy()
 
 
-def sized_digests(folder: Path, paths: Sequence[str]) -> tuple[list[bytes], Tensor]:
+def sized_digests(folder: Path, paths: Sequence[str], other: str = "none") -> tuple[list[bytes], Tensor]:
     """Return what picture files hold and how large they are: their sha256, and int64 [N, 2] of height and width.
 
     Args:
         folder: absolute; what the paths start at.
         paths: each once.
+        other: how files end that are no pictures, and have no size: 0, 0.
 
     Raises:
         UserError: a file is missing, can't be read or is no whole picture; it is named.
@@ -73,9 +74,12 @@ def sized_digests(folder: Path, paths: Sequence[str]) -> tuple[list[bytes], Tens
     seen: dict[Path, tuple[int, int]] = {}
 
     def look(file: Path, content: bytes) -> None:
-        seen[file] = check_picture(file, content)
+        seen[file] = (0, 0) if file.suffix == other else check_picture(file, content)
 
-    digests, sizes = measured(folder, paths, "sizes-1", 2, lambda file: seen.get(file) or _head(file), look)
+    def size(file: Path) -> tuple[int, int]:
+        return seen.get(file) or ((0, 0) if file.suffix == other else _head(file))
+
+    digests, sizes = measured(folder, paths, "sizes-1", 2, size, look)
     return digests, torch.from_numpy(sizes.astype(np.int64))
 
 

@@ -6,6 +6,7 @@ is one more source, and whoever reads a field does not know what lies beside it.
 
 What :meth:`Source.read` gives is of one shape. Where items are stored in many sizes, a source may say each one's extent
 beside (:meth:`Source.extents`), and read windows of it: any box, brought to one size, at the cost of what is in it.
+What lies in such a picture (masks, boxes, points) is read in windows likewise.
 """
 
 from abc import ABC, abstractmethod
@@ -141,18 +142,20 @@ class Source(ABC):
         return None
 
     def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
-        """Return windows of pictures ``index``, each of every one; asked only of a source that has extents.
+        """Return windows of pictures ``index``, each of every one, or what lies in them; asked only where are extents.
 
         All windows of one picture are made from what is decoded once, at the scale that suffices for each of them. So
         the last bit or two of a pixel may differ between a window that is read alone and one that is read with others.
 
         Args:
             index: int64 [B], on the CPU; items that have the field.
-            field: its name.
+            field: its name; of a picture that has extents, or of what lies in one.
             windows: of B boxes each.
 
         Returns:
-            For each window uint8 [B, C, height, width], the same on every processor; they may be changed.
+            For each window of a picture uint8 [B, C, height, width], the same on every processor; of a mask uint8
+            [B, height, width], the nearest numbers; boxes and points as they are read, but in pixels of the window, and
+            cut off at its edges. They may be changed.
 
         Raises:
             UserError: there is no such field, or a file can't be read; it is named.

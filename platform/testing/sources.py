@@ -137,6 +137,7 @@ class SourceSuite:
             if extents is None:
                 continue
             assert field.kind == "image"
+            self._check_what_lies_in_it(source, name)
             assert (extents.dtype, extents.shape, extents.device.type) == (torch.int64, (4, 2), "cpu")
             assert (extents > 1).all()
             part = torch.cat((torch.ones_like(extents), extents - 1), dim=1)
@@ -153,6 +154,25 @@ class SourceSuite:
                 alone = [Window(each.boxes[place, None], each.size) for each in shown]
                 one = source.read_windows(index[place, None], name, alone)
                 assert all(torch.equal(few[0], many[place]) for few, many in zip(one, found, strict=True))
+
+    def _check_what_lies_in_it(self, source: Source, picture: str) -> None:
+        for name, field in source.fields.items():
+            if field.of != picture:
+                continue
+            index = _known(source, name)[[3, 0, 3, 5]]
+            extents = source.extents(index, picture)
+            assert extents is not None
+            side = extents.amin(dim=1, keepdim=True).double()
+            square = torch.cat(((extents - side) / 2, side, side), dim=1)
+            px = source.fields[picture].shape[-1]
+            everything = torch.cat((torch.zeros_like(extents), extents), dim=1)
+            shown = [Window(square, (px, px)), Window(everything, (7, 5))]
+            in_square, in_all = source.read_windows(index, name, shown)
+            assert _same(in_square, source.tensor(index, name)), "what is read without a window is the square"
+            assert in_all.shape == (4, *((7, 5) if field.kind == "mask" else field.shape))
+            _check_values(field, in_all)
+            again = source.take(index).read_windows(torch.arange(4), name, shown)
+            assert _same(again[1], in_all)
 
     def test_it_survives_a_pickle(self, source: Source) -> None:
         again = pickle.loads(pickle.dumps(source))

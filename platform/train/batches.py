@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from unlabeled.platform import collective
-from unlabeled.platform.augment import PLAIN, Extent, Stream, ViewPlan
+from unlabeled.platform.augment import PLAIN, Stream, ViewPlan
 from unlabeled.platform.augment.geometry import move_boxes, move_masks, move_points
+from unlabeled.platform.augment.policy import DrawnView
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, Source
+from unlabeled.platform.data.source import Window
 from unlabeled.platform.draws import Draws, key
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch
@@ -25,7 +27,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.profiled import part
 from unlabeled.platform.train.resident import Kept, resident
 from unlabeled.platform.train.stored import Scope, Stored
-from unlabeled.platform.train.views import read_views, shapes_of
+from unlabeled.platform.train.views import ReadViews, read_views, shapes_of
 
 _MOVES = {"mask": move_masks, "boxes": move_boxes, "points": move_points}
 
@@ -176,7 +178,7 @@ class _Items:
             rows=rows,
             index=index,
             **read._asdict(),
-            targets={field: self._target(field, index[0], read.starts) for field in plan.targets},
+            targets={field: self._target(field, index[0], read) for field in plan.targets},
             streams={},
         )
 
@@ -198,14 +200,13 @@ class _Items:
                 for place, view in enumerate(plan.views)
             ]
             made = tuple(self._processor.layout(view) for view in plan.make(shown, drawn))
-        seen = [(matrix, each.extent) for matrix, each in zip(matrices, drawn, strict=True)]
         return Batch(
             views=made,
             to_view=tuple(matrix.float() for matrix in matrices),
             starts=tuple(put(start) for start in stored.starts),
             index=put(stored.index[0]),
             draws=draws.fold_in("method"),
-            targets={field: self._moved(field, values, seen) for field, values in stored.targets.items()},
+            targets={field: self._moved(field, values, drawn) for field, values in stored.targets.items()},
         )
 
     def _index(self, place: Tensor, draws: Draws) -> dict[int, Tensor]:
@@ -214,27 +215,30 @@ class _Items:
         drawn = {of: draws.fold_in("companion", of).other("item", count, place) for of in self._plan.companions}
         return {of: each if self._pool is None else self._pool[each] for of, each in {0: place, **drawn}.items()}
 
-    def _target(self, name: str, index: Tensor, starts: tuple[Tensor, ...]) -> Any:
-        """Read a target of items; what lies in a clip, at the moments that the first view of that shows."""
-        field, values = self._source.fields[name], self._source.read(index, name)
-        if isinstance(values, Tensor) and field.kind in _MOVES:
-            place = self._place(field.of)
-            time = self._plan.views[place].time
-            return values if time is None else time.cut(values, starts[place])
-        return values
+    def _target(self, name: str, index: Tensor, read: ReadViews) -> Any:
+        """Read a target of items; what lies in another field, as the first view of that reads it."""
+        field = self._source.fields[name]
+        if field.kind not in _MOVES:
+            return self._source.read(index, name)
+        place = self._place(field.of)
+        drawn, time = read.geometry[place], self._plan.views[place].time
+        if drawn.window is not None:
+            return self._source.read_windows(index, name, [Window(drawn.window, drawn.framed)])[0]
+        values = self._source.tensor(index, name)
+        return values if time is None else time.cut(values, read.starts[place])
 
-    def _moved(self, name: str, values: Any, seen: Sequence[tuple[Tensor, Extent]]) -> Any:
-        """Return a target as the first view of what it lies in shows it; ``seen`` has each view's matrix and extent."""
+    def _moved(self, name: str, values: Any, drawn: Sequence[DrawnView]) -> Any:
+        """Return a target as the first view of what it lies in shows it."""
         if not isinstance(values, Tensor):
             return values
         field = self._source.fields[name]
         if field.kind not in _MOVES:
             return self._processor.put(values)
-        matrix, extent = seen[self._place(field.of)]
-        height, width = extent.size
+        view = drawn[self._place(field.of)]
+        height, width = view.extent.size
         assert isinstance(height, int)
         assert isinstance(width, int)
-        return _MOVES[field.kind](self._processor.put(values), matrix, height, width)
+        return _MOVES[field.kind](self._processor.put(values), view.matrix(of_read=True), height, width)
 
     def _place(self, of: str) -> int:
         place = first_view_of(self._plan, of)

@@ -72,16 +72,11 @@ def views_of(
 
 
 def _stored_extents(plan: ViewPlan, source: Source, index: Mapping[int, Tensor]) -> dict[int, Extent]:
-    """Return how large the pictures are that views may show windows of, by the number of the view.
-
-    Where something that lies in a picture is a target (a mask, boxes), it has been brought to the square that a source
-    reads without a window, and so the views of that picture are made of the square.
-    """
-    marked = {source.fields[target].of for target in plan.targets}
+    """Return how large the pictures are that views may show windows of, by the number of the view."""
     found: dict[str, Tensor | None] = {}
     extents = {}
     for place, view in enumerate(plan.views):
-        if not view.policy.leads or view.time is not None or view.field in marked:
+        if not view.policy.leads or view.time is not None:
             continue
         if view.item not in found:
             found[view.item] = source.extents(index[view.of], view.field)

@@ -7,14 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from media import annotation, davis, grey, lines, picture, voc
 from PIL import Image
 from sources import images_of
 
+from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.platform.augment import Crop, Flip, Policy, Rotate90, ViewPlan
+from unlabeled.platform.augment.geometry import inverse, mapped
+from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
-from unlabeled.platform.data.readers.marked import boxes_square, mask_square
+from unlabeled.platform.data.readers.marked import boxes_in, mask_in, squares_of
 from unlabeled.platform.data.readers.voc import CLASSES
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.processor import Processor
+from unlabeled.platform.train.batches import Batches
 
 CAT, DOG = CLASSES.index("cat"), CLASSES.index("dog")
 
@@ -35,26 +42,32 @@ def read(kind: str, place: Path, **settings: object) -> Data:
 def test_boxes_go_where_their_pixels_go(width: int, height: int, px: int) -> None:
     # Each box is painted alone; where it lies in the square is read off the picture that was resized.
     boxes = np.array([[12, 10, 30, 30, 1], [0, 0, width, height, 2], [15, 12, 18, 31, 3]], np.float32)
-    for box, moved in zip(boxes, boxes_square(boxes, width, height, px), strict=True):
+    for box, moved in zip(boxes, in_square(boxes, width, height, px), strict=True):
         pixels = np.zeros((height, width), np.uint8)
         left, top, right, bottom = box[:4].astype(int)
         pixels[top:bottom, left:right] = 1
-        mask = mask_square(Image.fromarray(pixels), px)
+        mask = mask_in(Image.fromarray(pixels), squares_of(torch.tensor([[height, width]]))[0].tolist(), (px, px))
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-        assert moved[:4].tolist() == pytest.approx(found, abs=0.51), "masks are of whole pixels"
+        assert moved[:4] == pytest.approx(found, abs=0.51), "masks are of whole pixels"
         assert moved[4] == box[4]
+
+
+def in_square(boxes: np.ndarray, width: int, height: int, px: int) -> list[list[float]]:
+    """Return the boxes that are left in a picture's centre square."""
+    (found,) = boxes_in(torch.from_numpy(boxes)[None], squares_of(torch.tensor([[height, width]])), (px, px))
+    return [box for box in found.tolist() if box[0] == box[0]]
 
 
 def test_boxes_outside_are_left_out_and_others_cut() -> None:
     boxes = np.array([[0, 0, 9, 40, 1], [0, 0, 20, 20, 2], [50, 5, 60, 9, 3]], np.float32)
-    assert boxes_square(boxes, 60, 40, 20).tolist() == [[0, 0, 5, 10, 2]]
-    assert boxes_square(boxes[:0], 60, 40, 20).shape == (0, 5)
+    assert in_square(boxes, 60, 40, 20) == [[0, 0, 5, 10, 2]]
+    assert in_square(boxes[:0], 60, 40, 20) == []
 
 
 def test_a_mask_of_colours_is_none() -> None:
     with pytest.raises(ValueError, match="a mask has a number for each pixel"):
-        mask_square(Image.new("RGB", (4, 4)), 4)
+        mask_in(Image.new("RGB", (4, 4)), (0, 0, 4, 4), (4, 4))
 
 
 # --- VOC ---
@@ -129,6 +142,44 @@ def test_a_checksum_of_voc_is_of_annotations_and_masks_too(tmp_path: Path) -> No
     assert len(set(seen)) == 3
 
 
+def test_what_is_marked_is_seen_in_the_windows_of_views(tmp_path: Path) -> None:
+    """The cat fills the left half, which is the bright one: so in each view the mask is a cat's where it is bright."""
+    place = voc(tmp_path / "VOC2012", {"train": 16, "val": 4}, masked=16)
+    data = read("voc", place, image_px=24)
+    views = ViewPlan(
+        views=(Policy(ops=(Crop(area=(0.2, 1.0)), Flip(), Rotate90())), Policy()), targets=("mask", "boxes")
+    )
+    run = RunConfig.checked(method=SimCLRConfig(views=views), batch_size=8, precision="fp32")
+    batches = Batches(run, data, Processor(torch.device("cpu"), "fp32"))
+    beside, flipped, dogs = 0, 0, 0
+    for step in range(6):
+        batch = batches(step)
+        for view, mask, boxes, to_view in zip(batch.views[0], *batch.targets.values(), batch.to_view[0], strict=True):
+            bright, cat = view[0] > 0.4, (mask == 8).float()[None]
+            inner = (mask != 255) & (F.max_pool2d(cat, 5, 1, 2) == -F.max_pool2d(-cat, 5, 1, 2))[0]
+            assert inner.float().mean() > 0.4
+            assert torch.equal(bright[inner], mask[inner] == 8)
+            by_class = {int(box[4]): box[:4] for box in boxes if not box.isnan().any()}
+            for number, name in ((8, CAT), (12, DOG)):
+                rows, columns = torch.nonzero(mask == number, as_tuple=True)
+                if len(rows) > 20:
+                    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+                    # A pixel is the seam's where its centre is: up to half a pixel's worth is cut off.
+                    assert by_class[name].tolist() == pytest.approx([float(edge) for edge in found], abs=2.0)
+                    dogs += name == DOG
+            corners = mapped(torch.tensor([[[0.0, 0.0], [24.0, 24.0]]]), inverse(to_view[None]))[0, :, 0]
+            beside += int(corners.min() < 9 or corners.max() > 51)
+            flipped += int(corners[0] > corners[1])
+    assert min(beside, flipped, dogs) > 5, "the square is columns 10 to 50, and windows reach beyond it"
+
+
+def test_a_mask_of_another_size_than_its_picture_is_one_line(tmp_path: Path) -> None:
+    place = voc(tmp_path / "VOC2012", {"train": 4, "val": 2})
+    picture(place / "SegmentationClass/val000.png", np.ones((40, 59), np.uint8))
+    with pytest.raises(UserError, match=r"^the mask .*val000\.png is 59 x 40 pixels and its picture 60 x 40; get"):
+        read("voc", place, image_px=20)
+
+
 BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><annotation>&b;</annotation>'
 
 
@@ -138,7 +189,7 @@ BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><annota
         ("Annotations/val001.xml", "<annotation>", r"can't read the annotation .*val001\.xml: no element found"),
         ("Annotations/val001.xml", BOMB, r"can't read the annotation .*: it is very long, or declares types"),
         ("Annotations/val001.xml", "<annotation>" + " " * 2**20, r"it is very long"),
-        ("Annotations/val001.xml", "<annotation/>", r"val001\.xml: it has no size/width; get it again"),
+        ("Annotations/val001.xml", "<annotation><object/></annotation>", r"val001\.xml: it has no name; get it again"),
         ("JPEGImages/val001.jpg", "garbage", r"can't read the picture .*val001\.jpg"),
         ("SegmentationClass/val000.png", "garbage", r"can't read the picture .*val000\.png"),
         ("ImageSets/Main/val.txt", "../../etc/passwd\n", r"names \.\./\.\./etc/passwd, which is no plain name"),

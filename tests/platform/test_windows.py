@@ -280,6 +280,6 @@ def test_rows_of_a_table_are_seen_as_their_files_are(folder: Path) -> None:
     boxes: Tensor = torch.tensor([(5, 7, 60, 70)] * 4)
     index = torch.tensor([3, 0, 39, 3])
     assert rows.extents(index, "image").tolist() == [[99, 238], [90, 250], [207, 94], [99, 238]]
-    assert files.extents(index, "image") is None, "what is marked in them lies in their squares"
+    assert files.extents(index, "image") is None, "without their sizes they are squares"
     found = [each.read_windows(index, "image", [Window(boxes, (24, 24))])[0] for each in (rows, files)]
     assert torch.equal(*found)

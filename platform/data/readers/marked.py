@@ -1,4 +1,4 @@
-"""What is marked in pictures, brought to the centre square that the pictures are brought to: masks and boxes."""
+"""What is marked in pictures, brought to the squares or windows that the pictures are brought to: masks and boxes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from unlabeled.platform.data.pictures import centre_box, picture_named
-from unlabeled.platform.data.source import IGNORED, Field, Source
+from unlabeled.platform.data.source import IGNORED, Field, Source, Window
 from unlabeled.platform.data.threads import in_threads
 
 Boxes = npt.NDArray[np.float32]
@@ -65,6 +65,26 @@ class FileMasks(Source):
             done += count
         return x
 
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Decode windows of masks ``index`` of pictures, uint8 [B, height, width] each.
+
+        Raises:
+            UserError: one can't be read; it is named.
+        """
+        self.check_has(field)
+        made = [torch.full((len(index), *window.size), IGNORED, dtype=torch.uint8) for window in windows]
+        marked = [(row, *self._files[item]) for row, item in enumerate(index.tolist()) if self._files[item]]
+
+        def cut(place: tuple[int, str]) -> None:
+            row, file = place
+            with picture_named(self._folder / file), Image.open(self._folder / file) as mask:
+                for window, found in zip(windows, made, strict=True):
+                    found[row] = torch.from_numpy(self._told(mask_in(mask, window.boxes[row].tolist(), window.size)))
+
+        for _ in in_threads(cut, marked):
+            pass
+        return made
+
     def take(self, rows: Tensor) -> "FileMasks":
         """Return the masks ``rows`` in that order."""
         part = object.__new__(FileMasks)
@@ -74,7 +94,10 @@ class FileMasks(Source):
 
     def _decode(self, file: Path) -> npt.NDArray[np.uint8]:
         with picture_named(file), Image.open(file) as mask:
-            numbers = mask_square(mask, self._px)
+            (square,) = squares_of(torch.tensor([[mask.height, mask.width]])).tolist()
+            return self._told(mask_in(mask, square, (self._px, self._px)))
+
+    def _told(self, numbers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         return np.where(numbers < len(self.fields["mask"].classes), numbers, np.uint8(IGNORED))
 
 
@@ -82,12 +105,23 @@ class FileMasks(Source):
 class Boxed(Source):
     """Boxes, in memory: the field ``boxes``; some items may have none told."""
 
-    def __init__(self, boxes: Sequence[Boxes | None], classes: Sequence[str], most: int) -> None:
-        """Take float32 [k, 5] of each item, k up to ``most``, in pixels as read; None where nothing is told."""
+    def __init__(
+        self, boxes: Sequence[Boxes | None], sizes: Tensor, px: int, classes: Sequence[str], most: int
+    ) -> None:
+        """Take the boxes of each picture.
+
+        Args:
+            boxes: float32 [k, 5] of each, k up to ``most``, in pixels as stored; None where nothing is told.
+            sizes: int64 [N, 2], height and width of each picture as stored.
+            px: height and width that the pictures are brought to.
+            classes: names by number.
+            most: rows that are read of each.
+        """
         self._boxes = torch.full((len(boxes), most, 5), torch.nan)
         for row, each in enumerate(boxes):
             if each is not None and len(each):
                 self._boxes[row, : len(each)] = torch.from_numpy(each)
+        self._squares = boxes_in(self._boxes, squares_of(sizes), (px, px))
         self._known = torch.tensor([each is not None for each in boxes], dtype=torch.bool)
         shape = tuple(self._boxes.shape[1:])
         self.fields: Mapping[str, Field] = {
@@ -103,40 +137,66 @@ class Boxed(Source):
         return self._known.clone()
 
     def read(self, index: Tensor, field: str) -> Tensor:
-        """Return the boxes of items ``index``, float32 [B, K, 5]."""
+        """Return the boxes of items ``index`` as they lie in the squares, float32 [B, K, 5]."""
         self.check_has(field)
-        return self._boxes[index]
+        return self._squares[index]
+
+    def read_windows(self, index: Tensor, field: str, windows: Sequence[Window]) -> list[Tensor]:
+        """Return the boxes of items ``index`` as they lie in windows, float32 [B, K, 5] each."""
+        self.check_has(field)
+        return [boxes_in(self._boxes[index], window.boxes, window.size) for window in windows]
 
     def take(self, rows: Tensor) -> "Boxed":
         """Return the items ``rows`` in that order."""
         part = object.__new__(Boxed)
-        part.fields, part._boxes, part._known = self.fields, self._boxes[rows], self._known[rows]
+        part.fields, part._boxes = self.fields, self._boxes[rows]
+        part._squares, part._known = self._squares[rows], self._known[rows]
         return part
 
 
-def mask_square(mask: Image.Image, px: int) -> npt.NDArray[np.uint8]:
-    """Return the numbers in a mask's centre square, each the nearest one, as uint8 [px, px].
+def mask_in(mask: Image.Image, box: Sequence[float], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return the numbers in a box of a mask, each the nearest one, as uint8 [height, width].
+
+    Args:
+        mask: with a number for each pixel.
+        box: top, left, height and width.
+        size: height and width of what comes back.
 
     Raises:
         ValueError: it has colours rather than numbers.
     """
     if mask.mode not in ("P", "L"):
         raise ValueError(f"a mask has a number for each pixel (a palette, or 8 bits of grey), and this is {mask.mode}")
+    top, left, height, width = box
     numbers = Image.fromarray(np.asarray(mask))
-    return np.array(numbers.resize((px, px), Image.Resampling.NEAREST, box=centre_box(*mask.size)))
+    edges = (left, top, left + width, top + height)
+    return np.array(numbers.resize((size[1], size[0]), Image.Resampling.NEAREST, box=edges))
 
 
-def boxes_square(boxes: Boxes, width: int, height: int, px: int) -> Boxes:
-    """Return boxes of a picture as they lie in its centre square of ``px`` pixels; those outside it are left out.
+def boxes_in(boxes: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return boxes as they lie in windows of their pictures; what sticks out is cut off, what is outside left out.
 
     Args:
-        boxes: float32 [K, 5], edges and class; what reaches out of the square is cut off.
-        width: of the picture.
-        height: of the picture.
-        px: of the square.
+        boxes: float32 [B, K, 5], edges in pixels as stored, and class; NaN rows are none.
+        windows: [B, 4], top, left, height and width.
+        size: height and width that the windows are brought to.
+
+    Returns:
+        float32 [B, K, 5]; rows of NaN come after the boxes.
     """
-    left, top, right, _ = centre_box(width, height)
-    scale = px / (right - left)
-    moved = boxes.copy()
-    moved[:, :4] = ((boxes[:, :4] - np.array([left, top, left, top], np.float32)) * np.float32(scale)).clip(0, px)
-    return moved[(moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])]
+    corner_B2, sides_B2 = torch.split(windows.double(), 2, dim=1)
+    scale_B2 = torch.tensor(size) / sides_B2
+    shift_B14, scale_B14 = (each.flip(1).repeat(1, 2)[:, None] for each in (corner_B2, scale_B2))
+    most = torch.tensor([size[1], size[0]] * 2)
+    edges = ((boxes[..., :4].double() - shift_B14) * scale_B14).clamp(min=torch.zeros(4), max=most)
+    is_left = (edges[..., 2:] > edges[..., :2]).all(dim=2)  # of NaN it does not hold
+    moved = torch.cat((edges.float(), boxes[..., 4:]), dim=2).masked_fill(~is_left[..., None], torch.nan)
+    order = (~is_left).byte().argsort(dim=1, stable=True)
+    return moved.gather(1, order[..., None].expand_as(moved))
+
+
+def squares_of(sizes: Tensor) -> Tensor:
+    """Return the centre squares of pictures of these heights and widths [N, 2]: top, left, height, width [N, 4]."""
+    boxes = [centre_box(width, height) for height, width in sizes.tolist()]
+    found = [(top, left, bottom - top, right - left) for left, top, right, bottom in boxes]
+    return torch.tensor(found, dtype=torch.float64).view(-1, 4)

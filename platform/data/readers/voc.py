@@ -5,28 +5,32 @@
 Everingham, Van Gool, Williams, Winn, Zisserman (2010), The PASCAL Visual Object Classes (VOC) Challenge. PATH is the
 folder of a year, such as ``VOCdevkit/VOC2012``.
 
-Pictures are their centre square, resized to ``data.image_px`` (224); boxes and masks are moved with them, and a box
-outside it is gone. Objects that the annotators called difficult are left out, as in the challenge's scores. Of a
-picture's objects the largest in the square is its ``class``. A mask is known only of the pictures in
-``ImageSets/Segmentation``; 255, the seam around things, stays 255. Where the test pictures' annotations are there
-(2007), ``val`` is for validation and ``test`` for testing; elsewhere ``val`` is for testing, as in the literature.
+Read whole, pictures are their centre square, resized to ``data.image_px`` (224); boxes and masks are moved with them,
+and a box outside it is gone. Windows are of all of a picture, and of what lies in it. Objects that the annotators
+called difficult are left out, as in the challenge's scores. Of a picture's objects the largest in the square is its
+``class``. A mask is known only of the pictures in ``ImageSets/Segmentation``; 255, the seam around things, stays 255.
+Where the test pictures' annotations are there (2007), ``val`` is for validation and ``test`` for testing; elsewhere
+``val`` is for testing, as in the literature.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from unlabeled.platform.data.contents import Contents, checksum
-from unlabeled.platform.data.digests import file_digests, shown, unreadable
+from unlabeled.platform.data.digests import shown, unreadable
 from unlabeled.platform.data.images import FileImages
 from unlabeled.platform.data.listing import existing_folder, path_of
-from unlabeled.platform.data.pictures import check_picture
+from unlabeled.platform.data.measured import sized_digests
 from unlabeled.platform.data.readers.lists import existing, names_in
-from unlabeled.platform.data.readers.marked import Boxed, Boxes, FileMasks, boxes_square
+from unlabeled.platform.data.readers.marked import Boxed, Boxes, FileMasks
 from unlabeled.platform.data.source import Joined
 from unlabeled.platform.data.told import Classes
+from unlabeled.platform.data.windows import WINDOWED
 from unlabeled.platform.errors import UserError
 
 PREFIX = "voc:"
@@ -75,20 +79,22 @@ def read_voc(name: str, root: Path, image_px: int | None) -> Contents:
         for path in (f"Annotations/{each}.xml", f"SegmentationClass/{each}.png")
         if (place / path).is_file()
     ]
-    digests = file_digests(place, files + told, _check)
+    digests, measured = sized_digests(place, files + told, other=".xml")
+    sizes = dict(zip(files + told, measured, strict=True))
     masked = set(_listed(place, "Segmentation", ("train", "val", "trainval", "test")))
-    boxes = {each: _boxes(place / f"Annotations/{each}.xml", px) for chosen in names.values() for each in chosen}
+    boxes = {each: _boxes(place / f"Annotations/{each}.xml") for chosen in names.values() for each in chosen}
     most = max(1, *(len(found) for found in boxes.values() if found is not None))  # the same for every split
-    splits = {
-        split: Joined(
-            FileImages(place / "JPEGImages", [f"{each}.jpg" for each in chosen], px),
-            Boxed([boxes[each] for each in chosen], CLASSES, most),
-            _masks(place, chosen, masked, px),
-            _largest([boxes[each] for each in chosen]),
+    splits = {}
+    for split, chosen in names.items():
+        of_pictures = torch.stack([sizes[f"JPEGImages/{each}.jpg"] for each in chosen])
+        boxed = Boxed([boxes[each] for each in chosen], of_pictures, px, CLASSES, most)
+        splits[split] = Joined(
+            FileImages(place / "JPEGImages", [f"{each}.jpg" for each in chosen], px, of_pictures),
+            boxed,
+            _masks(place, chosen, masked, px, sizes),
+            _largest(boxed),
         )
-        for split, chosen in names.items()
-    }
-    return Contents.of_splits(splits, checksum([(path, "") for path in files + told], digests))
+    return Contents.of_splits(splits, checksum([(path, "") for path in files + told], digests, WINDOWED))
 
 
 def fetch_voc(name: str, root: Path) -> str:
@@ -119,28 +125,39 @@ def _listed(place: Path, task: str, parts: tuple[str, ...]) -> list[str]:
     return [each for part in parts for each in names_in(place, f"ImageSets/{task}/{part}.txt") or ()]
 
 
-def _masks(place: Path, names: Sequence[str], masked: Container[str], px: int) -> FileMasks:
+def _masks(
+    place: Path, names: Sequence[str], masked: Container[str], px: int, sizes: Mapping[str, Tensor]
+) -> FileMasks:
     files = [
         [f"{each}.png"] if each in masked and (place / f"SegmentationClass/{each}.png").is_file() else []
         for each in names
     ]
+    for each in files:
+        for file in each:
+            mask, picture = (tuple(sizes[path].tolist()) for path in (f"SegmentationClass/{file}", _picture_of(file)))
+            if mask != picture:
+                raise UserError(
+                    f"the mask {shown(place / 'SegmentationClass' / file)} is {mask[1]} x {mask[0]} pixels and its "
+                    f"picture {picture[1]} x {picture[0]}; get them again, or take the mask out"
+                )
     return FileMasks(place / "SegmentationClass", files, px, ("background", *CLASSES))
 
 
-def _largest(boxes: Sequence[Boxes | None]) -> Classes:
-    """Return the class of each picture's largest thing; none where it has no thing, or nothing is told."""
-    known = [each is not None and len(each) > 0 for each in boxes]
-    numbers = [
-        int(each[((each[:, 2] - each[:, 0]) * (each[:, 3] - each[:, 1])).argmax(), 4])
-        if each is not None and len(each)
-        else 0
-        for each in boxes
-    ]
-    return Classes(numbers, CLASSES, known=known)
+def _picture_of(mask: str) -> str:
+    return f"JPEGImages/{mask.removesuffix('.png')}.jpg"
 
 
-def _boxes(file: Path, px: int) -> Boxes | None:
-    """Return the boxes in an annotation as they lie in the square, float32 [K, 5]; None where there is no annotation.
+def _largest(boxed: Boxed) -> Classes:
+    """Return the class of each square's largest thing; none where it has no thing, or nothing is told."""
+    left, top, right, bottom, number = boxed.tensor(boxed.rows, "boxes").unbind(-1)
+    areas = ((right - left) * (bottom - top)).nan_to_num(-1.0)
+    area, place = areas.max(dim=1)
+    numbers = number.gather(1, place[:, None])[:, 0].nan_to_num(0.0).long()
+    return Classes(numbers, CLASSES, known=area > 0)
+
+
+def _boxes(file: Path) -> Boxes | None:
+    """Return the boxes in an annotation in pixels of the picture, float32 [K, 5]; None where there is no annotation.
 
     Raises:
         UserError: it can't be read, or says something else.
@@ -155,9 +172,6 @@ def _boxes(file: Path, px: int) -> Boxes | None:
         if len(content) > _LARGEST_XML or b"<!" in content.replace(b"<!--", b""):
             raise ValueError("it is very long, or declares types or entities, as no annotation does")
         tree = ElementTree.fromstring(content)
-        width, height = (int(float(_text(tree, f"size/{side}"))) for side in ("width", "height"))
-        if min(width, height) < 1:
-            raise ValueError(f"its picture is {width} x {height} pixels")
         found = []
         for thing in tree.findall("object"):
             if (thing.findtext("difficult") or "0").strip() == "1":
@@ -172,7 +186,7 @@ def _boxes(file: Path, px: int) -> Boxes | None:
         raise UserError(
             f"can't read the annotation {shown(file)}: {error}; get it again, or take it and its picture out"
         ) from error
-    return boxes_square(np.array(found, np.float32).reshape(-1, 5), width, height, px)
+    return np.array(found, np.float32).reshape(-1, 5)
 
 
 def _text(tree: ElementTree.Element, path: str) -> str:
@@ -180,8 +194,3 @@ def _text(tree: ElementTree.Element, path: str) -> str:
     if found is None:
         raise ValueError(f"it has no {path}")
     return found
-
-
-def _check(path: Path, content: bytes) -> None:
-    if path.suffix != ".xml":
-        check_picture(path, content)
