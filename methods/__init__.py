@@ -22,6 +22,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "generative.vae:VAEConfig",
     "autoregressive.cpc:CPCConfig",
     "autoregressive.cpc_sound:CPCSoundConfig",
+    "contrastive.instance_discrimination:InstanceDiscriminationConfig",
     "contrastive.simclr:SimCLRConfig",
     "contrastive.moco:MoCoConfig",
     "contrastive.barlow_twins:BarlowTwinsConfig",
