@@ -23,6 +23,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "autoregressive.cpc:CPCConfig",
     "autoregressive.cpc_sound:CPCSoundConfig",
     "contrastive.instance_discrimination:InstanceDiscriminationConfig",
+    "contrastive.pirl:PIRLConfig",
     "contrastive.simclr:SimCLRConfig",
     "contrastive.moco:MoCoConfig",
     "contrastive.barlow_twins:BarlowTwinsConfig",

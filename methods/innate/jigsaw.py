@@ -26,17 +26,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.methods.parts import SMALL_JITTER, classify, one_view, projection_head, squares
+from unlabeled.methods.innate.tiles import SIDE, SMALLEST_PX, TILES, check_sees_tiles, check_tiles, cut, in_rows
+from unlabeled.methods.parts import SMALL_JITTER, classify, one_view, projection_head
 from unlabeled.platform.augment import ColorDrop, Crop, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
-from unlabeled.platform.encoder import Encoder, StandardisingEncoder, ViT
-from unlabeled.platform.errors import UserError
+from unlabeled.platform.encoder import Encoder, StandardisingEncoder
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
-
-SIDE, TILES = 3, 9
-SMALLEST_PX = 4  # smaller tiles show next to nothing
 
 
 class JigsawConfig(MethodConfig):
@@ -80,22 +77,11 @@ class JigsawConfig(MethodConfig):
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where tiles do not fit the picture, or are too small to show anything."""
-        view_px, tile = self.sizes(data.image_px)
-        if tile > (cell := view_px // SIDE) or tile < SMALLEST_PX:
-            raise UserError(
-                f"a tile of {tile} px does not do: {SMALLEST_PX} px is the least, and a third of the picture, {cell} "
-                f"px, the most; set method.tile_px between, or data.image_px to {SIDE * max(tile, SMALLEST_PX + 1)}"
-            )
+        check_tiles(*self.sizes(data.image_px))
 
     def check_encoder(self, encoder: Encoder, image_px: int) -> None:
         """Raise UserError where an encoder can't see a tile, as where the patches of a ViT do not divide it."""
-        view_px, tile = self.sizes(image_px)
-        if isinstance(encoder, ViT) and tile % encoder.patch_px:
-            raise UserError(
-                f"patches of {encoder.patch_px} px do not divide a tile of {tile} px; set method.tile_px to a multiple "
-                f"of at most {view_px // SIDE}, or encoder.patch_px to a divisor"
-            )
-        encoder.check_size(tile)
+        check_sees_tiles(encoder, *self.sizes(image_px))
 
     def build(self, encoder: Encoder, data: Data) -> "Jigsaw":
         """Make the context-free network."""
@@ -142,21 +128,11 @@ class Jigsaw(Method):
         """Return each picture, and its tiles as the network sees them."""
         images, size = batch.views[0], 2 * [self.view_px]
         tiles, _ = self.puzzles(F.interpolate(images, size=size, mode="bilinear", antialias=True), batch.draws)
-        rows = [torch.cat(tiles[:, start : start + SIDE].unbind(1), dim=3) for start in range(0, TILES, SIDE)]
-        return {"puzzles": Figure({"picture": images, "tiles": torch.cat(rows, dim=2)})}
+        return {"puzzles": Figure({"picture": images, "tiles": in_rows(tiles)})}
 
     def layers(self) -> Mapping[str, nn.Module]:
         """Return none: the head reads nine tiles, not a picture."""
         return {}
-
-
-def cut(images: Tensor, tile_px: int, draws: Draws) -> Tensor:
-    """Cut [B, C, H, H] into 3 x 3 cells, row by row, and a tile out of each at a random place: [B, 9, C, t, t]."""
-    cell = images.shape[2] // SIDE
-    assert tile_px <= cell
-    tile = torch.arange(TILES, device=images.device)
-    corner_92 = cell * torch.stack([tile // SIDE, tile % SIDE], dim=1) + images.shape[2] % SIDE // 2
-    return squares(images, corner_92 + draws.integers("place", cell - tile_px + 1, TILES, 2), tile_px)
 
 
 @functools.lru_cache

@@ -12,8 +12,9 @@ from sources import with_pictures
 from torch import Tensor
 from torch.testing import assert_close
 
-from unlabeled.methods.innate.jigsaw import Jigsaw, JigsawConfig, cut, far_permutations
+from unlabeled.methods.innate.jigsaw import Jigsaw, JigsawConfig, far_permutations
 from unlabeled.methods.innate.rotnet import RotNet, RotNetConfig, all_rotations
+from unlabeled.methods.innate.tiles import cut
 from unlabeled.platform.augment.spatial import rotate90
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
