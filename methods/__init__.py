@@ -24,6 +24,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "autoregressive.cpc_sound:CPCSoundConfig",
     "contrastive.instance_discrimination:InstanceDiscriminationConfig",
     "contrastive.pirl:PIRLConfig",
+    "contrastive.cmc:CMCConfig",
     "contrastive.simclr:SimCLRConfig",
     "contrastive.moco:MoCoConfig",
     "contrastive.barlow_twins:BarlowTwinsConfig",

@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.platform.data import PictureFormat, Source
-from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
+from unlabeled.platform.data import Format, PictureFormat, Source
+from unlabeled.platform.data.format import taken
+from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, Maps, ViTConfig
 from unlabeled.platform.errors import UserError
 
 GRID = 10  # side of a bin of the ab plane
@@ -212,3 +213,18 @@ class LabEncoder(Encoder):
         """Raise UserError where a part can't see pictures of another size."""
         for part in self.parts.values():
             cast(Encoder, part).check_size(image_px)
+
+
+def halves(config: EncoderConfig, shown: Format, method: str) -> LabEncoder:
+    """Make an encoder for L and one for ab, each of half the configured width where it comes in widths.
+
+    Raises:
+        UserError: what is shown are no pictures in colour, or half the width is too little.
+    """
+    pictures = taken(shown, PictureFormat, method)
+    check_colored(method, pictures.channels, "this data set")
+    if isinstance(config, ConvNetConfig | ViTConfig):
+        if config.width < 8:
+            raise UserError(f"{method} halves encoder.width, and a half is 4 at least; got {config.width}, use 8")
+        config = config.with_field("width", config.width // 2)
+    return LabEncoder(config, pictures.image_px, "lightness", "color")

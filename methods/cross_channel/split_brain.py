@@ -24,6 +24,7 @@ from unlabeled.methods.cross_channel.lab import (
     ColorBins,
     LabEncoder,
     check_colored,
+    halves,
     lab_to_rgb,
     rgb_to_lab,
     soft_cross_entropy,
@@ -31,10 +32,8 @@ from unlabeled.methods.cross_channel.lab import (
 from unlabeled.methods.parts import SMALL, classify, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
-from unlabeled.platform.data import Data, DataConfig, Format, PictureFormat
-from unlabeled.platform.data.format import taken
-from unlabeled.platform.encoder import ConvNetConfig, Encoder, EncoderConfig, ViTConfig
-from unlabeled.platform.errors import UserError
+from unlabeled.platform.data import Data, DataConfig, Format
+from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 
@@ -64,15 +63,7 @@ class SplitBrainConfig(MethodConfig):
 
     def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
         """Make an encoder for L and one for ab, each of half the configured width where it comes in widths."""
-        pictures = taken(shown, PictureFormat, self.name)
-        check_colored(self.name, pictures.channels, "this data set")
-        if isinstance(config, ConvNetConfig | ViTConfig):
-            if config.width < 8:
-                raise UserError(
-                    f"{self.name} halves encoder.width, and a half is 4 at least; got {config.width}, use 8"
-                )
-            config = config.with_field("width", config.width // 2)
-        return LabEncoder(config, pictures.image_px, "lightness", "color")
+        return halves(config, shown, self.name)
 
     def build(self, encoder: Encoder, data: Data) -> "SplitBrain":
         """Make the two predictions on an encoder's halves."""
