@@ -25,6 +25,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "contrastive.instance_discrimination:InstanceDiscriminationConfig",
     "contrastive.pirl:PIRLConfig",
     "contrastive.cmc:CMCConfig",
+    "contrastive.local_aggregation:LocalAggregationConfig",
     "contrastive.simclr:SimCLRConfig",
     "contrastive.moco:MoCoConfig",
     "contrastive.barlow_twins:BarlowTwinsConfig",
