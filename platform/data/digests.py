@@ -49,7 +49,7 @@ def file_digests(folder: Path, paths: Sequence[str], check: Check | None = None)
 
     def look(start: int) -> None:
         part = paths[start : start + _AT_ONCE]
-        rows["state"][start : start + len(part)] = [_state(os.path.join(folder, path)) for path in part]
+        rows["state"][start : start + len(part)] = [file_state(os.path.join(folder, path)) for path in part]
 
     def read(number: int) -> None:
         state = tuple(rows["state"][number].tolist())
@@ -101,7 +101,12 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> UserError:
     return UserError(f"can't read {shown(path)} ({reason}); make it readable or take it out")
 
 
-def _state(path: str) -> tuple[int, int, int, int]:
+def file_state(path: str) -> tuple[int, int, int, int]:
+    """Return what tells whether a file is as it was: size, times of change, inode.
+
+    Raises:
+        UserError: it is no file, or can't be looked at.
+    """
     try:
         status = os.stat(path)
     except OSError as error:

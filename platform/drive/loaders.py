@@ -22,6 +22,7 @@ from unlabeled.platform.drive.parcel import packed, unpacked
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.batches import Batches
+from unlabeled.platform.train.listings import tell, told
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.stored import Stored
 
@@ -51,7 +52,7 @@ class Loaders:
             count: how many.
         """
         self.places, self.read_on = count, Counter[str]()
-        self._given = packed((run, rows, data.checksum, data_root()))
+        self._given = packed((run, rows, data.checksum, data_root(), told()))
         self._lock, self._turns, self._warned = threading.Lock(), itertools.count(), False
         self._waited = False
         self._free = [_Place() for _ in range(count)]
@@ -197,7 +198,8 @@ class _Loader:
             UserError: they are not here, or not the same.
         """
         torch.set_num_threads(1)
-        run, self._rows, checksum, root = unpacked(self._given)
+        run, self._rows, checksum, root, known = unpacked(self._given)
+        tell(known)
         os.environ["UNLABELED_DATA"] = str(root)
         data = data_of(run)
         if data.checksum != checksum:

@@ -17,6 +17,8 @@ from unlabeled.platform.drive.share import share_of
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.train.events import Event
 from unlabeled.platform.train.execution import execute_safely
+from unlabeled.platform.train.listings import tell
+from unlabeled.platform.train.loaded import to_tell
 
 # A pruned run's checkpoint may still be on its way to the disk when Tune wants its thread to end; after 2 s it would
 # give up, and lose the trial that was to be next in this process.
@@ -27,13 +29,14 @@ def packed(
     number: int, run: RunConfig, home: Path, resources: Resources, trained: Path | None = None
 ) -> dict[str, Any]:
     """Return what :func:`trial` takes, small: Tune keeps the settings of every trial, as text and more than once."""
-    return {"number": number, "packed": parcel.packed((run, home, resources, trained))}
+    return {"number": number, "packed": parcel.packed((run, home, resources, trained, to_tell(run, home)))}
 
 
 def unpacked(config: Mapping[str, Any]) -> tuple[RunConfig, Path, Resources, Path | None]:
-    """Return what was :func:`packed`."""
-    given: tuple[RunConfig, Path, Resources, Path | None] = parcel.unpacked(config["packed"])
-    return given
+    """Return what was :func:`packed`; this process is told of the data."""
+    run, home, resources, trained, told = parcel.unpacked(config["packed"])
+    tell(told)
+    return run, home, resources, trained
 
 
 def trial(config: Mapping[str, Any]) -> None:

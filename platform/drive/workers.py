@@ -30,6 +30,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import check_fits
 from unlabeled.platform.train.events import Event, Failed, Finished, Noted, Report, forwarding_warnings
 from unlabeled.platform.train.execution import execute
+from unlabeled.platform.train.listings import tell, told
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import NonFiniteLossError
 
@@ -57,7 +58,14 @@ def execute_on_workers(
     os.environ.update(_QUICK if resources.min_workers is None else {**_QUICK, **_QUICK_TO_SHRINK})
     inbox = _Inbox()
     errors: list[Exception] = []
-    given = {"run": run, "home": home, "resources": resources, "trained": trained, "inbox": inbox.address}
+    given = {
+        "run": run,
+        "home": home,
+        "resources": resources,
+        "trained": trained,
+        "inbox": inbox.address,
+        "told": told(),
+    }
     trainer = _trainer(given)
     threading.Thread(target=_fit, args=(trainer, inbox, errors), daemon=True).start()
     event = None
@@ -168,6 +176,7 @@ def _work(given: Mapping[str, Any]) -> None:
     """Train as one worker of the group."""
     config: Mapping[str, Any] = unpacked(given["packed"])
     run: RunConfig = config["run"]
+    tell(config["told"])
     resources: Resources = config["resources"]
     torch.set_num_threads(resources.cpus_per_run)
     own = _connect(config["inbox"]) if collective.rank() == 0 else _say_nothing
