@@ -53,8 +53,8 @@ def drawn_of(
     num_finished = int(((table["state"] == "finished") & table["value"].notna()).sum())
     if num_finished:
         caption = (
-            f"{metric} of each trial in the order they were asked for, and the best so far. Crosses below were pruned, "
-            "triangles failed: they have no objective."
+            "In the order in which they were asked for. Crosses below were pruned, triangles failed: they have no "
+            "objective."
         )
         drawing.add("history", search_figures.history_figure(study, table, metric, chosen), caption)
         _landscape(drawing, study, table, points, space, metric, chosen, judged)
@@ -69,10 +69,7 @@ def drawn_of(
         svg = search_figures.front_figure(both, table, [aim["metric"] for aim in aims], chosen)
         drawing.add("front", svg, caption)
     if len(curves):
-        caption = (
-            f"{followed} of every trial while it trained: the metric that trials are pruned by. Pruned trials end in a "
-            "cross."
-        )
+        caption = "By this metric trials are pruned while they train; pruned ones end in a cross."
         drawing.add("curves", search_figures.curves_figure(study, table, followed, chosen), caption)
     else:
         drawing.left_out.append(f"Learning curves: no trial has logged {followed}.")
@@ -113,7 +110,7 @@ def _landscape(
         svg = search_figures.parallel_figure(study, table, axes, metric, chosen)
         drawing.add("grid-parallel", svg, caption + _not_drawn(by_rank[MAX_AXES:]))
     order = ", the most important first" if judged.shares else ""
-    caption = f"{metric} over each parameter by itself{order}; the others vary too."
+    caption = f"One parameter each{order}; the others vary too."
     svg = search_figures.slices_figure(study, table, by_rank[:MAX_SLICES], metric, chosen)
     drawing.add("grid-slices", svg, caption + _not_drawn(by_rank[MAX_SLICES:]))
     _map(drawing, study, table, done, by_rank, metric, chosen)
@@ -136,8 +133,7 @@ def _map(
         if len(both) < MIN_TO_INTERPOLATE or both.nunique().min() < 2 or table.loc[both.index, "value"].nunique() < 2:
             continue
         svg = search_figures.contour_figure(study, table, across, up, metric, chosen)
-        caption = f"{metric} over two numbers, {across.name} and {up.name}, interpolated between the dots, which are "
-        drawing.add("map", svg, f"{caption}finished trials. Brighter is higher.")
+        drawing.add("map", svg, "Interpolated between the dots, which are finished trials. Brighter is higher.")
         return
     need = f"no two numbers vary in {MIN_TO_INTERPOLATE} finished trials that differ"
     drawing.left_out.append(f"Map of two parameters: {need}.")

@@ -79,16 +79,17 @@ def importance_figure(study: optuna.Study, shares: dict[str, float]) -> Svg:
     with canvas():
         axes = theirs.plot_param_importances(study, _Known(shares), list(shares))
         bare(axes)
-        for bar, text, share in zip(axes.patches, axes.texts, reversed(shares.values()), strict=True):
+        for bar, text in zip(axes.patches, list(axes.texts), strict=True):
             bar.set_facecolor(BLUE)
-            text.set(text=f" {100 * share:.0f} %", fontsize=9)
+            text.remove()  # which begins at the bar's very end, for a page passes over a space before it
+        bars: Any = axes.containers[0]
+        axes.bar_label(bars, [f"{100 * share:.0f} %" for share in reversed(shares.values())], padding=4)
         axes.set_yticks(axes.get_yticks(), [short(name, 34) for name in reversed(shares)], fontsize=9)
         axes.set(xlim=(0, 1.15 * max(shares.values())), xlabel="share of importance (fANOVA)", ylabel="")
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-        axes.xaxis.set_major_formatter(FuncFormatter(unit_of("accuracy").axis))
+        axes.xaxis.set(major_locator=MaxNLocator(nbins=5), major_formatter=FuncFormatter(unit_of("accuracy").axis))
         said = [f"{name} {100 * share:.0f} %" for name, share in shares.items()]
         return finish(axes, (5.2, 0.8 + 0.32 * len(shares)), [], "Importance of each parameter", said)
 
@@ -142,8 +143,7 @@ def parallel_figure(
             said.append(f"the chosen trial {chosen} has {told}")
         handles = [stroke(BLUE, "best quarter"), stroke(MUTED, "other finished", 0.9)]
         handles = [stroke(ORANGE, "chosen", 2.6), *handles] if own >= 0 else handles
-        size = (max(7.4, 1.6 + 1.1 * len(names)), 4.2)
-        return finish(axes, size, handles, "Every trial over all parameters", said)
+        return finish(axes, (max(7.4, 1.6 + 1.1 * len(names)), 4.2), handles, "Every trial over all parameters", said)
 
 
 def slices_figure(

@@ -1,5 +1,6 @@
 """The user's cache: files that may be made again, and go at any time."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -30,3 +31,10 @@ def write_whole(place: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def leave_newest(folder: Path, pattern: str, most: int) -> None:
+    """Remove files of a name but for those that were written last; nothing where that can't be."""
+    with contextlib.suppress(OSError):  # another process may do the same
+        for place in sorted(folder.glob(pattern), key=lambda place: place.stat().st_mtime_ns)[:-most]:
+            place.unlink(missing_ok=True)

@@ -136,6 +136,15 @@ def test_a_cache_that_can_not_be_written_is_done_without(cache: Path) -> None:
     assert index.remembered("x", lambda: 1) == 1
 
 
+def test_names_are_kept_of_few_places(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(index._MOST + 3):
+        monkeypatch.setattr(index.unlabeled, "__file__", f"/elsewhere/{number}/__init__.py")
+        index.remembered("x", lambda number=number: number)
+        os.utime(index._place() or "", ns=(number, number))
+    left = sorted(json.loads(place.read_text())["kept"]["x"] for place in (cache / "unlabeled").iterdir())
+    assert left == list(range(3, index._MOST + 3))
+
+
 def test_every_field_of_a_run_is_described_and_found(known: dict[str, dict[str, object]]) -> None:
     settings = known["settings"]
     for name, config in METHODS.items():

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import unlabeled
-from unlabeled.platform.cached import cache_folder, write_whole
+from unlabeled.platform.cached import cache_folder, leave_newest, write_whole
 
 _LAYERS = ("platform", "methods", "studies", "dashboards")
+_MOST = 8  # places of the code whose names are kept: those where they were made last
 _SUFFIXES = (".py", ".csv")  # published tables are part of what is declared
 
 
@@ -70,6 +71,7 @@ def _write(kept: dict[str, Any], key: str) -> None:
     text = json.dumps({"key": key, "others": {path: _stat(Path(path)) for path in others}, "kept": kept})
     with contextlib.suppress(OSError):
         write_whole(place, lambda file: file.write(text.encode()))
+        leave_newest(place.parent, "declared-*.json", _MOST)
 
 
 def _place() -> Path | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from unlabeled.platform.cached import write_whole
+from unlabeled.platform.cached import leave_newest, write_whole
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.data.digests import file_state
 from unlabeled.platform.errors import UserError
@@ -44,7 +44,7 @@ def keep(data: Data, home: Path) -> Path | None:
             write_whole(place, lambda file: file.write(content))
     except OSError:
         return None
-    _leave_newest(place.parent)
+    leave_newest(place.parent, "*.pickle", _MOST)
     return place
 
 
@@ -74,9 +74,3 @@ def taken(config: DataConfig) -> Data | None:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
-
-
-def _leave_newest(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        for place in sorted(folder.glob("*.pickle"), key=lambda place: place.stat().st_mtime)[:-_MOST]:
-            place.unlink()

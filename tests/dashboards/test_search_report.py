@@ -254,6 +254,16 @@ def of_space(small_run, runs):
     return {one.name: one for one in space}, table, points, rebuilt(table, points, space, ["maximize"])
 
 
+def test_percentages_stand_clear_of_their_bars(drawn_axes, small_run):
+    _, _, _, study = of_space(small_run, make_runs(20, "f", tests=False))
+    search_figures.importance_figure(study, {"method.temperature": 0.7, "batch_size": 0.3})
+    (axes,) = drawn_axes
+    per_point = axes.figure.dpi / 72
+    assert [text.get_text() for text in axes.texts] == ["30 %", "70 %"], "the largest is on top"
+    for bar, text in zip(axes.patches, axes.texts, strict=True):
+        assert text.get_window_extent().x0 - bar.get_window_extent().x1 >= 3 * per_point
+
+
 def test_every_slice_marks_the_chosen_trial_on_its_own_dot(drawn_axes, small_run):
     space, table, _, study = of_space(small_run, make_runs(20, "ffp", tests=False))
     best = int(table["value"].idxmax())
