@@ -6,7 +6,7 @@ experiment. Which one is meant, which runs are its, and what tells bases apart f
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,16 +86,23 @@ def find_base(table: pd.DataFrame, base: str = "") -> str:
     digests = _digests(table)
     if not base:
         return digests[0]
-    found = [digest for digest in digests if digest.startswith(base) or place_of(digest) == base]
-    if base in found:
-        return base
+    found = matching(digests, base)
     if len(found) != 1:
-        listed = ", ".join(f"{one.digest} ({one.words})" for one in bases_of(table))
-        many = f"begins like {len(found)} of them" if found else "is none of them"
-        raise UserError(
-            f"{table['study'].iloc[-1]!r} was run around the bases {listed}, the newest first; {base!r} {many}"
-        )
+        raise not_one(table["study"].iloc[-1], bases_of(table), base, len(found))
     return found[0]
+
+
+def matching(digests: Iterable[str], base: str) -> list[str]:
+    """Return the digests that may be meant: that begin so, or whose folder is called so; a whole one alone."""
+    found = [digest for digest in digests if digest.startswith(base) or place_of(digest) == base]
+    return [base] if base in found else found
+
+
+def not_one(study: str, listed: Iterable[Base], base: str, found: int) -> UserError:
+    """Return what is said where ``base`` means none of a study's bases, or several."""
+    words = ", ".join(f"{one.digest} ({one.words})" for one in listed)
+    many = f"begins like {found} of them" if found else "is none of them"
+    return UserError(f"{study!r} was run around the bases {words}, the newest first; {base!r} {many}")
 
 
 def runs_of(table: pd.DataFrame, digest: str, rows: Mapping[str, str] | None = None) -> pd.DataFrame:

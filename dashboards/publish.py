@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlabeled.dashboards import frames
+from unlabeled.dashboards.bases import matching, not_one
 from unlabeled.dashboards.folder import check_record, written_in
 from unlabeled.dashboards.looking import looked
 from unlabeled.dashboards.measured import slug
@@ -75,7 +76,7 @@ def publish(
     folder = Path(out) if out else make_home(home) / "reports" / study
     page = report.write(folder, _around(report, written_in(folder.parent)))
     if base:
-        page = folder / _place(report, base, or_newest) / "index.html"
+        page = folder / _place(study, report, base, or_newest) / "index.html"
     for problem in filter(None, (unrecorded, _log(Store(find_home(home)), study, report))):
         say(problem) if say else print(problem, file=sys.stderr)
     return page
@@ -167,16 +168,16 @@ def _report_of(logged: frames.Logged, name: str, home: str | Path | None) -> tup
     return read_report(logged.record, logged.runs, logged.epochs, logged.pictures, name, looks), problem
 
 
-def _place(report: Reported, base: str, or_newest: bool) -> str:
+def _place(study: str, report: Reported, base: str, or_newest: bool) -> str:
     """Return where a base's page is, from the folder of the newest one's."""
-    listed = [one.base for one in (report, *report.others) if one.base]
-    found = [one for one in listed if one.digest.startswith(base) or one.place == base]
+    listed = {one.base.digest: one.base for one in (report, *report.others) if one.base}
+    found = matching(listed, base)
     if not found and or_newest:
         return ""
     if len(found) != 1:
-        words = "; ".join(f"{one.place} ({one.summary})" for one in listed)
-        raise UserError(f"{'no' if not found else 'more than one'} base is called {base!r}; there are: {words}")
-    return "" if found[0] is report.base else found[0].place
+        raise not_one(study, listed.values(), base, len(found))
+    (meant,) = (listed[digest] for digest in found)
+    return "" if meant is report.base else meant.place
 
 
 def _names(store: Store) -> list[str]:

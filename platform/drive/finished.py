@@ -15,6 +15,7 @@ from unlabeled.platform.drive.home import find_home
 from unlabeled.platform.encoder.weights import WEIGHTS
 from unlabeled.platform.errors import UserError, explain
 from unlabeled.platform.track import Store
+from unlabeled.platform.track.faults import first_line
 
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{16}")
 
@@ -116,8 +117,9 @@ def _run(store: Store, name: str) -> Run:
         found = store.client.search_runs(experiments, filter_string=same, max_results=1)
         if found:
             return found[0]
-    except MlflowException:
-        pass
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise UserError(f"{store.address} can't be read: {first_line(error)}") from None
     raise UserError(
         f"no run {name!r} in {store.address}; ids are in the MLflow UI (`unlabeled ui`), and in the column run_id of "
         "unlabeled.dashboards.frames.runs(STUDY); --home names another home"

@@ -127,9 +127,19 @@ class Weights(Settings):
             told = file.metadata() or {}
         known = getattr(around.model, "pretrained_cfg", None) or {}
         for name, buffer in (("mean", around.mean), ("std", around.std)):
-            values = json.loads(told[name]) if name in told else known.get(name)
+            values = self._numbers(name, told[name]) if name in told else known.get(name)
             if values is not None and len(values) == len(buffer):
                 buffer.copy_(torch.tensor(values).view_as(buffer))
+
+    def _numbers(self, name: str, text: str) -> list[float]:
+        """Read what the file's head says."""
+        try:
+            return [float(value) for value in json.loads(text)]
+        except (ValueError, TypeError):
+            raise UserError(
+                f"{name} in the head of {self.source} is {text[:60]!r}, no list of numbers; save the weights without "
+                "it, or with one as JSON, such as [0.5, 0.5, 0.5]"
+            ) from None
 
     def _check_is_the_same(self) -> None:
         if _sha256(found(self.source)) != self.sha256:

@@ -19,7 +19,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 Entry = dict[str, Any]
 _MOST = 400  # entries sent at a time
@@ -28,15 +28,10 @@ _MOST = 400  # entries sent at a time
 class Journal:
     """One driver's journal, appended to by one thread and read by another. It is locked while its driver lives."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        """Take a file that :func:`_locked` opened, and where it lies."""
+        self.path, self._file = path, file
         self.changed = threading.Condition()
-        self._file = path.open("a+b")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise BlockingIOError(f"{path} is in use") from None
         self._sent_path = path.with_suffix(".sent")
         self._sent = int(self._sent_path.read_text() or 0) if self._sent_path.is_file() else 0
 
@@ -45,7 +40,12 @@ class Journal:
         """Begin a journal with what it is for."""
         folder = home / "outbox"
         folder.mkdir(parents=True, exist_ok=True)
-        journal = cls(folder / f"{driver.replace(':', '-')}.jsonl")
+        path = folder / f"{driver.replace(':', '-')}.jsonl"
+        half = path.with_suffix(".new")
+        half.touch()
+        file = _locked(half)
+        half.rename(path)  # not before: whoever finds one that is not locked takes its driver for dead
+        journal = cls(path, file)
         journal.append({**header, "driver": driver})
         journal._sent = journal.path.stat().st_size
         return journal
@@ -55,14 +55,14 @@ class Journal:
         """Give the journals that drivers left behind which are no more, the oldest first."""
         for path in sorted((home / "outbox").glob("*.jsonl"), key=lambda path: path.stat().st_mtime):
             try:
-                journal = cls(path)
+                journal = cls(path, _locked(path))
             except (BlockingIOError, FileNotFoundError):  # its driver lives, or another command just sent it
                 continue
             try:
-                if not journal.header:
-                    journal.remove()
-                elif path.exists():
+                if journal.header:
                     yield journal
+                else:
+                    journal.remove()
             finally:
                 journal.close()
 
@@ -144,3 +144,24 @@ class Journal:
         self.path.unlink(missing_ok=True)
         self._sent_path.unlink(missing_ok=True)
         self.close()
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Open a file that is there, to append to, and lock it.
+
+    Raises:
+        FileNotFoundError: it is gone; also where it went while it was opened.
+        BlockingIOError: another process has it.
+    """
+    file = open(path, "a+b", opener=lambda name, flags: os.open(name, flags & ~os.O_CREAT))  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise FileNotFoundError(f"{path} is another file now")
+    except FileNotFoundError:
+        file.close()
+        raise
+    except OSError:
+        file.close()
+        raise BlockingIOError(f"{path} is in use") from None
+    return file

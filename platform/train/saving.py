@@ -2,9 +2,10 @@
 
 What is saved is a copy, in memory of its own, so the steps that follow don't reach it. A thread writes it; one at a
 time. The next one is due when a share :data:`MOST_COST` of the time since the last one pays for what that one took: the
-seconds that training waited, and those of a core that the thread used. Where others use the cores, too, only what the
-process got of them counts as time. So checkpoints take at most 2 % of the time, those of the first epoch and of the end
-apart, which are always written. On a disk without room a run goes on, with the checkpoint before.
+seconds that training waited, and those of a core that the thread used. Where others use the cores, too, the time that
+training waited for one does not count; that it waits for a GPU, or for what is read, does. So checkpoints take at most
+2 % of the time, those of the first epoch and of the end apart, which are always written. On a disk without room a run
+goes on, with the checkpoint before.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ class Saver:
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._last_cost = 0.0
-        self._saved_at = time.monotonic(), time.process_time()
+        self._saved_at = time.monotonic(), waited_for_core()
 
     def is_due(self, least_seconds: float | None = None) -> bool:
         """Tell whether it is time to save: the last one is written and paid for, and lies ``least_seconds`` back.
@@ -54,9 +55,9 @@ class Saver:
             return False
         self._end()
         least = CHECKPOINT_SECONDS if least_seconds is None else least_seconds
-        saved_at, used_then = self._saved_at
-        passed, used = time.monotonic() - saved_at, time.process_time() - used_then
-        return passed >= least and min(passed, used) >= self._last_cost / MOST_COST
+        saved_at, waited_then = self._saved_at
+        passed, needed = time.monotonic() - saved_at, self._last_cost / MOST_COST
+        return passed >= max(least, needed) and passed - (waited_for_core() - waited_then) >= needed
 
     def save(self, step: int, state: State) -> None:
         """Copy a state, and begin to write it; waits for the one before if that is still being written."""
@@ -64,7 +65,7 @@ class Saver:
         started = time.perf_counter()
         copied, landed = self._copy(state)
         self._add(time.perf_counter() - started, afresh=True)
-        self._saved_at = time.monotonic(), time.process_time()
+        self._saved_at = time.monotonic(), waited_for_core()
         self._thread = threading.Thread(target=self._write, args=(step, copied, landed), name="checkpoint")
         self._thread.start()
 
@@ -104,6 +105,14 @@ class Saver:
             self.trouble(str(error) or type(error).__name__)
         elif error is not None:
             raise error
+
+
+def waited_for_core() -> float:
+    """Return for how many seconds this thread could have run and others did; 0 where the system doesn't say."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 class Copy:

@@ -103,7 +103,7 @@ def test_a_command_whose_base_has_no_runs_gives_the_newest(logged, record, runs)
     page = publish("projection-head", home, base="cccc", or_newest=True)
     assert page.parent.name == "projection-head"
     assert "Also run" not in Page(page).text
-    with pytest.raises(UserError, match="no base is called 'cccc'"):
+    with pytest.raises(UserError, match="'cccc' is none of them"):
         publish("projection-head", home, base="cccc")
 
 

@@ -31,8 +31,8 @@ from unlabeled.platform.train.measuring import Evaluation
 from unlabeled.platform.train.readings import Readings
 
 CPU = Processor(torch.device("cpu"), "fp32")
-TIMEOUT = timedelta(seconds=2)  # of collectives
-SLOW_SECONDS = 3.5  # of one chunk
+TIMEOUT = timedelta(minutes=5)  # of collectives: a deadline for hangs
+SHORT_TIMEOUT, SLOW_SECONDS = timedelta(seconds=6), 7.0  # where one chunk takes longer than that
 CHUNK, FOLLOWED = 8, 20  # three chunks, the last of four: the second worker is once without
 FINAL = (
     *every((KNN(), Linear(max_iterations=5)), layers=("", "block1"), told=("class", "rotation")),
@@ -145,11 +145,20 @@ def dies(folder: Path) -> str:
 
 def main(rank: int, workers: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    store = dist.FileStore(str(folder / "meeting"), workers)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=workers, timeout=TIMEOUT)
+
+    def meet(where: str, timeout: timedelta) -> None:
+        store = dist.FileStore(str(folder / where), workers)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=workers, timeout=timeout)
+
+    meet("meeting", TIMEOUT)
     torch.save(results(), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+    meet("short meeting", SHORT_TIMEOUT)
     data = made()
-    for name, odd in (("slow", SLOW_SECONDS), ("no memory", MemoryError("none")), ("refused", UserError("no picture"))):
+    print(f"slow: {ends(replace(data, train=Odd(data.train, SLOW_SECONDS)))}", flush=True)
+    dist.destroy_process_group()
+    meet("last meeting", TIMEOUT)
+    for name, odd in (("no memory", MemoryError("none")), ("refused", UserError("no picture"))):
         print(f"{name}: {ends(replace(data, train=Odd(data.train, odd)))}", flush=True)
     print(f"dies: {dies(folder)}", flush=True)
     os._exit(0)  # the group is in pieces

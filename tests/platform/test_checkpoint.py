@@ -4,6 +4,8 @@ import os
 import random
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import HANG_SECONDS
 
 from unlabeled.platform.train import checkpoint, saving
 from unlabeled.platform.train.checkpoint import KEPT, checkpoints, load_newest, save
@@ -178,13 +181,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = self.core = 0.0
-        self.share = 1.0  # of a core that the process gets
+        self.share = 1.0  # of a core that the thread gets
 
     def monotonic(self) -> float:
         return self.now
 
-    def process_time(self) -> float:
-        return self.now * self.share
+    def waited_for_core(self) -> float:
+        return self.now * (1.0 - self.share)
 
     perf_counter = monotonic
 
@@ -196,6 +199,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(saving, "time", clock)
+    monkeypatch.setattr(saving, "waited_for_core", clock.waited_for_core)
     return clock
 
 
@@ -229,6 +233,19 @@ def test_checkpoints_are_as_far_apart_as_what_they_cost_asks_for(
     for passed, is_due in ((700.0, False), (900.0, True)):
         clock.now = 3000.0 + passed
         assert saver.is_due() is is_due, "where others have three quarters of the core, it pays four times as late"
+
+
+def test_a_thread_that_shares_its_core_waits_for_it() -> None:
+    before, cores = saving.waited_for_core(), os.sched_getaffinity(0)
+    until = time.monotonic() + HANG_SECONDS
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+            while saving.waited_for_core() - before < 0.1:
+                assert time.monotonic() < until
+            busy.kill()
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def test_a_state_is_saved_as_it_was_and_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,9 @@ import pytest
 import torch
 import typer.testing
 from formats import plain
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
 from unlabeled.dashboards import frames
 from unlabeled.dashboards.measured import table
@@ -295,12 +298,24 @@ def test_the_weights_of_a_run_are_found_by_its_id_whatever_trained_it(run: Finis
     assert logged["encoder.weights"].str.startswith(str(run.store.home / "weights")).all(), "where all nodes see it"
 
 
-def test_only_finished_runs_of_this_project_are_measured(run: FinishedRun) -> None:
+def raises(said: str, code: int) -> None:
+    raise MlflowException(said, error_code=code)
+
+
+def test_only_finished_runs_of_this_project_are_measured(run: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     home, client = run.store.home, run.store.client
     with pytest.raises(UserError, match=r"no run 'ffffffffffffffff' in sqlite:.*run_id of unlabeled\.dashboards"):
         find_finished("f" * 16, home)
     with pytest.raises(UserError, match=r"no run 'f{32}' in sqlite:"):
         find_finished("f" * 32, home)
+    for code, line in (
+        (RESOURCE_DOES_NOT_EXIST, r"no run 'f{32}' in sqlite:"),
+        (TEMPORARILY_UNAVAILABLE, r"sqlite:.* can't be read: the disk is busy$"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(MlflowClient, "get_run", lambda *_, code=code: raises("the disk is busy", code))
+            with pytest.raises(UserError, match=line):
+                find_finished("f" * 32, home)
     client.update_run(run.id, status="FAILED")
     with pytest.raises(UserError, match=r"the run \w+ \(none\) is FAILED, not finished"):
         find_finished(run.id, home)

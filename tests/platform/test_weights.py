@@ -96,6 +96,18 @@ def test_a_checkpoint_of_timm_gives_timms_features_of_pixels(tmp_path: Path) -> 
         torch.testing.assert_close(encoder.eval()(x), expected)
 
 
+@pytest.mark.parametrize("text", ["(0.5, 0.5, 0.5)", "0.5", "null", '["red"]'])
+def test_a_mean_that_is_no_list_of_numbers_is_one_line(tmp_path: Path, text: str) -> None:
+    origin, file = timm.create_model("resnet10t"), tmp_path / "theirs.safetensors"
+    save_file(origin.state_dict(), file, metadata={"mean": text})
+    config = TimmConfig(model="resnet10t", weights=str(file))  # type: ignore[arg-type]
+    assert config.weights is not None
+    with pytest.raises(
+        UserError, match=r"^mean in the head of .*theirs\.safetensors is '.*', no list of numbers; save"
+    ):
+        config.weights.give(config.build(plain(3, 64)), "resnet10t")
+
+
 def test_a_method_that_looks_in_its_own_way_starts_from_the_encoder_in_it(tmp_path: Path, processor: Processor) -> None:
     data = load(DataConfig(name="emoji", train_images=64))
     inner = ConvNetConfig(width=8).build(data.format)
