@@ -35,6 +35,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "distillation.simsiam:SimSiamConfig",
     "distillation.dino:DINOConfig",
     "multimodal.clip:CLIPConfig",
+    "supervised.metric_learning:MetricLearningConfig",
     "supervised.supcon:SupConConfig",
     "supervised.fixmatch:FixMatchConfig",
     "supervised.classifier:SupervisedConfig",

@@ -131,6 +131,8 @@ class Settings(BaseModel):
 class Variant(Settings):
     """One kind of a family of settings. A direct subclass is a family; its subclasses are the kinds, by ``name``.
 
+    Where a kind is wanted, its name alone stands for it with its defaults.
+
     Attributes:
         group: the entry points by which installed packages bring kinds of the family, loaded when one is first asked
             for.
@@ -165,6 +167,7 @@ class Variant(Settings):
     @model_validator(mode="wrap")
     @classmethod
     def _pick_kind(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        value = {"name": value} if isinstance(value, str) else value
         if isinstance(value, Mapping) and "name" in value:
             rest = {key: inner for key, inner in value.items() if key != "name"}
             kind = cls.kinds().get(value["name"])

@@ -51,7 +51,7 @@ def sup_con_with_top1(z_BD: Tensor, labels_B: Tensor, temperature: float) -> tup
         ValueError: as :func:`sup_con`.
     """
     check_above_zero(temperature=temperature)
-    positive_BN, other_BN = _pairs(z_BD, labels_B)
+    positive_BN, other_BN = class_pairs(z_BD, labels_B)
     z_BD = unit(z_BD)
     logits_BN = (z_BD / temperature) @ gather(z_BD).T
     num_positives_B = positive_BN.sum(dim=1)
@@ -76,7 +76,7 @@ def soft_nearest_neighbor(x_BD: Tensor, labels_B: Tensor, temperature: float) ->
         ValueError: the temperature isn't above 0, or the shapes aren't [B, D] and integer [B].
     """
     check_above_zero(temperature=temperature)
-    positive_BN, other_BN = _pairs(x_BD, labels_B)
+    positive_BN, other_BN = class_pairs(x_BD, labels_B)
     logits_BN = -pairwise_distance(x_BD, gather(x_BD)).square() / temperature
     loss_B = log_sum_exp(logits_BN, other_BN) - log_sum_exp(logits_BN, positive_BN)
     return mean_where(loss_B, positive_BN.any(dim=1))
@@ -98,7 +98,7 @@ def lifted_structured(x_BD: Tensor, labels_B: Tensor, margin: float, *, half_squ
         ValueError: the margin is negative, or the shapes aren't [B, D] and integer [B].
     """
     check_not_negative(margin=margin)
-    positive_BN, other_BN = _pairs(x_BD, labels_B)
+    positive_BN, other_BN = class_pairs(x_BD, labels_B)
     negative_BN = other_BN & ~positive_BN
     distance_BN = pairwise_distance(x_BD, gather(x_BD))
     repulsion_B = log_sum_exp(margin - distance_BN, negative_BN)
@@ -107,7 +107,7 @@ def lifted_structured(x_BD: Tensor, labels_B: Tensor, margin: float, *, half_squ
     return mean_where(hinge_BN.square() / 2 if half_square else hinge_BN, positive_BN)
 
 
-def _pairs(x_BD: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+def class_pairs(x_BD: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
     """Return two masks [B, N]: the other samples of the anchor's class, and all samples but the anchor."""
     check_vectors(embeddings=x_BD)
     check_integers(len(x_BD), labels=labels_B)
