@@ -28,6 +28,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "contrastive.local_aggregation:LocalAggregationConfig",
     "contrastive.simclr:SimCLRConfig",
     "contrastive.moco:MoCoConfig",
+    "contrastive.moco_v3:MoCoV3Config",
     "contrastive.barlow_twins:BarlowTwinsConfig",
     "contrastive.vicreg:VICRegConfig",
     "contrastive.dense_object_nets:DenseObjectNetsConfig",

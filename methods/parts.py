@@ -43,14 +43,16 @@ def projection_head(
     *,
     batch_norm: bool = True,
     last_batch_norm: bool = False,
+    last_scale: bool = True,
     last_bias: bool = True,
 ) -> nn.Module:
     """Make a head on [B, in_features]: linear, batch norm and ReLU for each width but the last, which stays linear.
 
     No width is no head (the identity), one is a linear head, two are SimCLR's non-linear head (sec. 4.2); without batch
     norm they are MoCo v2's. With ``last_batch_norm`` the last layer, too, has batch norm, and neither has a bias (that
-    of batch norm stays 0): the head of SimCLR's code (google-research/simclr, ``tf2/model.py``), linear or not. Without
-    ``last_bias`` the last layer has none: where what follows takes means away, it would have no gradient.
+    of batch norm stays 0): the head of SimCLR's code (google-research/simclr, ``tf2/model.py``), linear or not; without
+    ``last_scale`` that batch norm has no scale, either, as in SimSiam's and MoCo v3's. Without ``last_bias`` the last
+    layer has none: where what follows takes means away, it would have no gradient.
 
     >>> projection_head(512, ())
     Identity()
@@ -69,8 +71,9 @@ def projection_head(
         layers.append(nn.ReLU(inplace=True))
     layers.append(nn.Linear(dims[-2], dims[-1], bias=last_bias and not last_batch_norm))
     if last_batch_norm:
-        layers.append(nn.BatchNorm1d(dims[-1]))
-        layers[-1].bias.requires_grad_(False)
+        layers.append(nn.BatchNorm1d(dims[-1], affine=last_scale))
+        if last_scale:
+            layers[-1].bias.requires_grad_(False)
     return nn.Sequential(*layers)
 
 

@@ -274,7 +274,10 @@ class EmbeddingMethod(Method):
 
     @abstractmethod
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Return what the loss compares: tensors [B, ...], a row for each of the batch's."""
+        """Return what the loss compares: tensors [B, ...], a row for each of the batch's.
+
+        What a momentum copy makes is among them, and :meth:`contrast` takes it for given, by ``detach``.
+        """
 
     @abstractmethod
     def contrast(self, embeddings: tuple[Tensor, ...], batch: Batch) -> StepResult:

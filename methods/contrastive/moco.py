@@ -15,7 +15,6 @@ at first from random directions, so it is an estimate of the bound, no proof.
 
 from typing import ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -116,7 +115,7 @@ class MoCo(Method):
             sides.append(self._contrast(view_2, view_1, batch.draws.fold_in("key", 1)))
         for _, keys_ND in sides:
             self.queue.push(keys_ND)
-        contrast = Contrast(*(torch.stack(both).mean() for both in zip(*(each for each, _ in sides), strict=True)))
+        contrast = Contrast.mean_of([each for each, _ in sides])
         return StepResult(loss=contrast.loss, logs=contrast.logs())
 
     def _contrast(self, query: Tensor, key: Tensor, draws: Draws) -> tuple[Contrast, Tensor]:

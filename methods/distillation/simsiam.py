@@ -72,8 +72,7 @@ class SimSiam(Method):
         super().__init__(encoder)
         width = config.head[-1]
         self.stop_gradient = config.stop_gradient
-        projector = projection_head(encoder.dim, config.head, last_batch_norm=True).children()
-        self.head = nn.Sequential(*list(projector)[:-1], nn.BatchNorm1d(width, affine=False))
+        self.head = projection_head(encoder.dim, config.head, last_batch_norm=True, last_scale=False)
         hidden = config.predictor
         self.predictor = nn.Identity() if hidden is None else projection_head(width, (hidden, width))
 

@@ -1,8 +1,10 @@
 """What a contrastive loss says of one step: the value to minimise, and two that people can read."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -35,6 +37,11 @@ class Contrast(NamedTuple):
         without replacement, which matters where the candidates are much of the data.
         """
         return cls(loss, top1.detach(), entropy.detach(), math.log(num_independent) - loss.detach())
+
+    @classmethod
+    def mean_of(cls, several: Sequence["Contrast"]) -> "Contrast":
+        """Return the mean of several, number by number."""
+        return cls(*(torch.stack(each).mean() for each in zip(*several, strict=True)))
 
     def logs(self) -> dict[str, Tensor]:
         """Return what to follow, by its key."""

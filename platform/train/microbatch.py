@@ -65,9 +65,11 @@ def cache(method: EmbeddingMethod, parts: Sequence[Tensor], make_batch: MakeBatc
     start = 0
     for rows in parts:
         pieces = _embed(method, make_batch(rows, True), processor)
-        gradients = [leaf.grad[start : start + len(rows)] for leaf in leaves if leaf.grad is not None]
+        learned = [(made, leaf.grad) for made, leaf in zip(pieces, leaves, strict=True) if leaf.grad is not None]
         with part("backward"):
-            torch.autograd.backward(pieces, gradients)
+            torch.autograd.backward(
+                [made for made, _ in learned], [grad[start : start + len(rows)] for _, grad in learned]
+            )
         start += len(rows)
     return StepResult(loss=result.loss.detach(), logs=result.logs)
 
