@@ -18,6 +18,8 @@ from formats import plain
 from grids import told_of
 from torch import nn
 
+from unlabeled.methods.losses.numerics import unit
+from unlabeled.methods.supervised.class_losses import ClassLoss
 from unlabeled.platform.augment import Moment, Op, Stream, View, ViewPlan, WaveOp
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig, WaveFormat
@@ -42,7 +44,7 @@ KINDS: dict[str, type[Settings]] = {
     **{kind.__name__: kind for kind in (RunConfig, EvaluationConfig, DataConfig, View, ViewPlan, Stream, Moment)},
     **{
         f"{family.__name__}/{name}": kind
-        for family in (MethodConfig, EncoderConfig, Op, WaveOp, OptimizerConfig, ProbeConfig)
+        for family in (MethodConfig, EncoderConfig, Op, WaveOp, OptimizerConfig, ProbeConfig, ClassLoss)
         for name, kind in family.family.items()
         if kind.__module__.startswith("unlabeled.")  # tests declare kinds of their own
     },
@@ -86,6 +88,8 @@ def numbers(kind: type[Settings]) -> dict[str, float]:
         return dict(_of_optimizer(kind()))
     if issubclass(kind, FeatureProbe):
         return dict(_of_probe(kind()))
+    if issubclass(kind, ClassLoss):
+        return dict(_of_class_loss(kind()))
     if issubclass(kind, EncoderConfig) and kind is not TimmConfig:  # that library's numbers are its own
         return dict(_of_encoder(kind()))
     return {}
@@ -149,6 +153,13 @@ def _of_probe(probe: FeatureProbe) -> Iterator[tuple[str, float]]:
     x = draws.normal("x", 8) + 0.8 * nn.functional.one_hot(labels, 8)
     train, test = (Features(x[rows], labels[rows]) for rows in (slice(0, 300), slice(300, 400)))
     yield from probe(train, test).items()
+
+
+def _of_class_loss(loss: ClassLoss) -> Iterator[tuple[str, float]]:
+    draws = Draws(torch.arange(40), "versions")
+    x = draws.normal("x", 4).double()
+    x = unit(x) if loss.on_sphere else x
+    yield "loss", loss(x, draws.integers("labels", 4), draws.uniform("chance")).item()
 
 
 def _of_encoder(config: EncoderConfig) -> Iterator[tuple[str, float]]:
