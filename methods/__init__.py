@@ -32,6 +32,8 @@ _FILES = (  # a line for each method: its file, and its config in that
     "contrastive.barlow_twins:BarlowTwinsConfig",
     "contrastive.vicreg:VICRegConfig",
     "contrastive.dense_object_nets:DenseObjectNetsConfig",
+    "clustering.nat:NATConfig",
+    "clustering.swav:SwAVConfig",
     "distillation.byol:BYOLConfig",
     "distillation.simsiam:SimSiamConfig",
     "distillation.dino:DINOConfig",

@@ -171,33 +171,6 @@ def _pairs(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> _Lists:
     return [mine for mine, _ in both], [other for _, other in both]
 
 
-class PrototypeHead(nn.Module):
-    """A head that ends with cosines: an MLP with GELU to a bottleneck of length 1, then K prototypes of length 1.
-
-    DINO's (app. C). The last layer is a linear one with weights normalised and their lengths fixed to 1.
-    :meth:`cancel_gradient` freezes it.
-    """
-
-    def __init__(self, in_features: int, widths: tuple[int, ...], prototypes: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise((in_features, *widths)):
-            layer = nn.Linear(before, after)
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
-            layers += [layer, nn.GELU()]
-        self.mlp = nn.Sequential(*layers[:-1])
-        self.last = nn.Linear(widths[-1], prototypes, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return cosines [..., K] of [..., in_features]."""
-        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last.weight, dim=1))
-
-    def cancel_gradient(self) -> None:
-        """Let the prototypes have no gradient, so that no optimiser moves, decays or counts them in this step."""
-        self.last.weight.grad = None
-
-
 def by_size(net: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> Tensor:
     """Run ``net`` on each view, those of one size together, the sizes in the order in which they come first.
 

@@ -23,7 +23,8 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, PrototypeHead, by_size
+from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, by_size
+from unlabeled.methods.prototypes import PrototypeHead, across_views, gelu_head
 from unlabeled.platform import augment
 from unlabeled.platform.augment import Crop, GaussianBlur, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
@@ -119,7 +120,7 @@ class DINO(Method):
     def __init__(self, config: DINOConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
         self.config = config
-        self.head = PrototypeHead(encoder.dim, config.head, config.prototypes)
+        self.head = PrototypeHead(gelu_head(encoder.dim, config.head), config.head[-1], config.prototypes)
         self.teacher = MomentumCopy(nn.Sequential(encoder, self.head), config.momentum, final=1.0)
         self.register_buffer("center", torch.zeros(config.prototypes))
         self.register_buffer("millionths", torch.zeros((), dtype=torch.int64))  # of training done; exact in any type
@@ -170,5 +171,5 @@ class DINO(Method):
 def distillation(teacher: Tensor, student: Tensor, tau_t: Tensor, tau_s: float) -> tuple[Tensor, Tensor]:
     """Return eq. 3 of outputs [G, B, K] and [V, B, K], a mean over pairs of different views, and P_t's entropy."""
     log_p, log_q = (teacher / tau_t).log_softmax(dim=2), (student / tau_s).log_softmax(dim=2)
-    p, log_q_others = log_p.exp(), (log_q.sum(dim=0) - log_q[: len(log_p)]) / (len(log_q) - 1)
-    return -(p * log_q_others).sum(dim=2).mean(), -(p * log_p).sum(dim=2).mean().detach()
+    p = log_p.exp()
+    return across_views(p, log_q), -(p * log_p).sum(dim=2).mean().detach()

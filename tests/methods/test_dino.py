@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from unlabeled.methods.distillation.dino import DINO, DINOConfig, distillation, multi_crop
-from unlabeled.methods.parts import MomentumCopy, PrototypeHead, by_size
+from unlabeled.methods.parts import MomentumCopy, by_size
+from unlabeled.methods.prototypes import PrototypeHead, gelu_head
 from unlabeled.platform.augment import PLAIN, Crop, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
@@ -233,7 +234,8 @@ def test_the_momentum_rises_along_half_a_cosine(progress: float, momentum: float
 
 def test_the_heads_outputs_are_cosines() -> None:
     torch.manual_seed(0)
-    head = PrototypeHead(7, (6, 5, 4), K).double()
+    head = PrototypeHead(gelu_head(7, (6, 5, 4)), 4, K).double()
+    assert isinstance(head.mlp, nn.Sequential)
     assert [type(layer) for layer in head.mlp] == [nn.Linear, nn.GELU, nn.Linear, nn.GELU, nn.Linear]
     x = torch.randn(2, B, 7, dtype=torch.float64)
     made = head(x)
