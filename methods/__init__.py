@@ -26,6 +26,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "contrastive.pirl:PIRLConfig",
     "contrastive.cmc:CMCConfig",
     "contrastive.local_aggregation:LocalAggregationConfig",
+    "contrastive.looc:LooCConfig",
     "contrastive.simclr:SimCLRConfig",
     "contrastive.moco:MoCoConfig",
     "contrastive.moco_v3:MoCoV3Config",

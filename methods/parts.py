@@ -16,6 +16,7 @@ from unlabeled.methods.losses.numerics import in_full_precision, unit
 from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.collective import gather, mean_over_workers, row_ids
 from unlabeled.platform.draws import Draws
+from unlabeled.platform.errors import UserError
 
 _cross_entropy, _unit = in_full_precision(F.cross_entropy), in_full_precision(unit)
 SMALL = Policy(ops=(Crop(area=(0.3, 1.0)), Flip()))  # what examples see of small pictures
@@ -213,6 +214,15 @@ class KeyQueue(nn.Module):
         places = (self.oldest + torch.arange(len(keys_ND), device=self.keys.device)) % length
         self.keys[places] = F.normalize(keys_ND.to(self.keys.dtype), dim=1)
         self.oldest.copy_((self.oldest + len(keys_ND)) % length)
+
+
+def check_queue(length: int, keys: int) -> None:
+    """Raise UserError where the keys of one step overflow a queue of this length."""
+    if length < keys:
+        raise UserError(
+            f"method.queue {length} is shorter than the {keys} keys of one step; make it {keys} or more, or batch_size "
+            "smaller"
+        )
 
 
 def squares(images: Tensor, corner_BN2: Tensor, px: int) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from unlabeled.methods.losses import Contrast, info_nce_with_top1
 from unlabeled.methods.losses.numerics import in_full_precision, unit
-from unlabeled.methods.parts import SMALL_JITTER, KeyQueue, MomentumCopy, projection_head, shuffled
+from unlabeled.methods.parts import SMALL_JITTER, KeyQueue, MomentumCopy, check_queue, projection_head, shuffled
 from unlabeled.platform.augment import MOCO_V1, MOCO_V2, ViewPlan, two_views
 from unlabeled.platform.collective.batch_norm import check_groups, group_batch_norms
 from unlabeled.platform.data import Data
@@ -79,12 +79,7 @@ class MoCoConfig(MethodConfig):
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where the batch overflows the queue, its groups don't fit, or shuffling does nothing."""
-        keys = batch_size * (1 + self.symmetric)
-        if self.queue < keys:
-            raise UserError(
-                f"method.queue {self.queue} is shorter than the {keys} keys of one step; make it {keys} or more, or "
-                "batch_size smaller"
-            )
+        check_queue(self.queue, batch_size * (1 + self.symmetric))
         if self.shuffle_bn and self.bn_groups == 1:
             raise UserError(
                 "method.shuffle_bn does nothing with method.bn_groups 1; make it false, or bn_groups 2 or more"
