@@ -10,6 +10,7 @@ from unlabeled.studies.color_strength import STUDY as COLOR_STRENGTH
 from unlabeled.studies.cpc_sound import STUDY as CPC_SOUND
 from unlabeled.studies.inpainting_loss import STUDY as INPAINTING_LOSS
 from unlabeled.studies.label_fraction import STUDY as LABEL_FRACTION
+from unlabeled.studies.loss_family import STUDY as LOSS_FAMILY
 from unlabeled.studies.losses import STUDY as LOSSES
 from unlabeled.studies.mask_ratio import STUDY as MASK_RATIO
 from unlabeled.studies.mechanism_cost import STUDY as MECHANISM_COST
@@ -44,6 +45,7 @@ STUDIES: Mapping[str, Study] = {
         AUGMENTATION_COMPOSITION,
         COLOR_STRENGTH,
         LOSSES,
+        LOSS_FAMILY,
         WHAT_THE_HEAD_FORGETS,
         NEGATIVES_AND_MUTUAL_INFORMATION,
         PRETEXT_TASKS,
