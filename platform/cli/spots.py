@@ -53,11 +53,11 @@ def at(settings: Mapping[str, Any], path: str) -> Iterator[Spot]:
         here = list(dict.fromkeys((field["holds"], kind) for _, kind, field in having if field["holds"]))
         if number == len(parts) - 1:
             several = len({repr(field) for *_, field in having}) > 1
-            if not here:
-                for _, kind, field in having if several else having[:1]:
-                    yield Spot(done, kind if several else "", field)
-                return
-            yield Spot(done, "", having[0][2])
+            plain = [(kind, field) for _, kind, field in having if not field["holds"]]
+            for kind, field in plain if several else plain[:1]:
+                yield Spot(done, kind if several else "", field)
+            if here:  # of one kind it may be plain, and hold fields of its own of another
+                yield Spot(done, "", next(field for *_, field in having if field["holds"]))
             for cls, _ in here:
                 yield from below(settings, done, cls, "")
 
