@@ -72,7 +72,7 @@ class ViT(StandardisingEncoder):
         shows_attention: whether :meth:`attention` can be taken, from a class token.
     """
 
-    compiled = ("maps", "visible")
+    compiled = ("maps", "visible", "masked")
 
     def __init__(
         self, pictures: PictureFormat, model: Any, fits: Callable[[int], object], dim: int | None = None
@@ -115,6 +115,24 @@ class ViT(StandardisingEncoder):
         tokens: Tensor = model._pos_embed(model.patch_embed(self.standardise(x)))
         patches = tokens[:, self.prefix :].gather(1, kept[:, :, None].expand(-1, -1, tokens.shape[2]))
         out: Tensor = model.norm(model.blocks(model.norm_pre(torch.cat([tokens[:, : self.prefix], patches], dim=1))))
+        return out
+
+    def masked(self, x: Tensor, hidden: Tensor, token: Tensor) -> Tensor:
+        """Return the last tokens, the prefix first, where some patches are not seen but by their places.
+
+        Instead of them stands one and the same token (BEiT, iBOT). Only where the model is maskable.
+
+        Args:
+            x: pixels [B, C, H, W].
+            hidden: bool [B, T], which patches, counted row by row.
+            token: [channels].
+        """
+        assert self.maskable
+        model = self.model
+        patches: Tensor = model.patch_embed(self.standardise(x))
+        where = hidden.view(*patches.shape[:-1], 1)
+        tokens = model._pos_embed(torch.where(where, token.to(patches.dtype), patches))
+        out: Tensor = model.norm(model.blocks(model.norm_pre(tokens)))
         return out
 
     def attention(self, x: Tensor) -> Tensor:
