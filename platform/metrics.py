@@ -144,6 +144,15 @@ _METRICS: dict[str, Metric] = {
             "lower",
             "A bound on what one number of a picture costs under the model, of 256 levels; 8 is to know nothing.",
         ),
+        Metric(
+            "bits_given_code",
+            Unit("bits", "bits"),
+            "lower",
+            "What one number of a picture costs once its code is known; the code itself is not counted.",
+        ),
+        Metric("bits_per_token", Unit("bits", "bits"), "lower", "What one token costs, told from those before it."),
+        Metric("adversary/top1", FRACTION, meaning="How often the discriminator is right; half is to know nothing."),
+        Metric("tokenizer/in_use", meaning="How many tokens are in use: the exponential of their entropy."),
         Metric("entropy", NATS, meaning="The entropy of a choice."),
         Metric("mutual_information_bound", NATS, meaning="A lower bound of the information that two views share."),
         Metric(

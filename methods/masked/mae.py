@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.methods.masked.patches import mean_of_patches, patchify, unpatchify
 from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
@@ -67,22 +67,11 @@ class MAEConfig(MethodConfig):
     def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
         """Make a ViT that pools by the mean; UserError where it is none, or its patches are too large or too small."""
         pictures = taken(shown, PictureFormat, self.name)
-        encoder = super().make_encoder(config, pictures)
-        if not isinstance(encoder, ViT) or getattr(encoder.model, "global_pool", "") != "token":
-            raise UserError(
-                f"mae needs a ViT that pools by its class token, and encoder.name is {config.called}; set it to vit, "
-                "or to one of timm such as vit_base_patch16_224"
-            )
-        if not encoder.maskable:
-            raise UserError(
-                f"mae leaves patches out, and {config.called} needs all: a convnet comes first, or attention looks at "
-                "their places; set encoder.name to vit, or to one such as vit_base_patch16_224"
-            )
+        encoder = mean_of_patches(self.name, super().make_encoder(config, pictures), config)
         px, patch_px = pictures.image_px, encoder.patch_px
         if patch_px == px or (self.normalised_targets and patch_px**2 * pictures.channels == 1):
             hint = f"set encoder.patch_px to another divisor of {px}"
             raise UserError(f"a patch of {patch_px} px leaves nothing to predict of a picture of {px} px; {hint}")
-        encoder.model.global_pool = "avg"
         return encoder
 
     def build(self, encoder: Encoder, data: Data) -> "MAE":
@@ -162,17 +151,6 @@ class MAE(Method):
             columns[f"{percent} % hidden"] = torch.where(where, self.encoder.mean, images)
             columns[f"made of {100 - percent} %"] = torch.where(where, self.encoder.pixels(predicted), images)
         return {"reconstruction": Figure(columns)}
-
-
-def patchify(images: Tensor, patch_px: int) -> Tensor:
-    """Cut [B, C, H, W] into patches [B, T, P], row by row."""
-    return F.pixel_unshuffle(images, patch_px).flatten(2).transpose(1, 2)
-
-
-def unpatchify(patches_BTP: Tensor, like: Tensor, patch_px: int) -> Tensor:
-    """Put patches [B, T, P] together to pictures of the size of ``like``."""
-    grid = [side // patch_px for side in like.shape[2:]]
-    return F.pixel_shuffle(patches_BTP.transpose(1, 2).reshape(len(like), -1, *grid), patch_px)
 
 
 def random_masks(draws: Draws, patches: int, ratio: float) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,8 @@ from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from unlabeled.methods.masked.mae import MAE, MAEConfig, patchify, random_masks, unpatchify
+from unlabeled.methods.masked.mae import MAE, MAEConfig, random_masks
+from unlabeled.methods.masked.patches import patchify, unpatchify
 from unlabeled.platform.augment import Crop, Flip
 from unlabeled.platform.data import DataConfig, PictureFormat
 from unlabeled.platform.draws import Draws
