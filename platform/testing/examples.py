@@ -71,6 +71,6 @@ def distance(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], zero:
     """Return each tensor's largest error, relative to its largest value; values below ``zero`` are taken for it."""
     assert actual.keys() == expected.keys()
     return {
-        path: float((actual[path] - value).abs().max() / value.abs().max().clamp_min(zero))
-        for path, value in expected.items()
+        path: float((actual[path].double() - value.double()).abs().max() / value.double().abs().max().clamp_min(zero))
+        for path, value in expected.items()  # numbers of any kind, masks too
     }
