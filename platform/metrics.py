@@ -76,7 +76,7 @@ class Unit:
 
 FRACTION = Unit("%", "points", is_fraction=True)
 PLAIN = Unit()
-SECONDS, MEGABYTES, PER_SECOND, NATS = (Unit(word, word) for word in ("s", "MB", "/s", "nats"))
+SECONDS, MEGABYTES, PER_SECOND, NATS, BITS = (Unit(word, word) for word in ("s", "MB", "/s", "nats", "bits"))
 _ENDINGS = {"_per_second": PER_SECOND, "seconds": SECONDS, "_mb": MEGABYTES}  # of names that nobody declared
 
 ONCE: Final = ("test", "validation", "untrained", "system")
@@ -138,21 +138,11 @@ _METRICS: dict[str, Metric] = {
             meaning="How much the directions of the teacher's outputs vary over images: 0 is collapse, 1 is even.",
         ),
         Metric("nats", NATS, meaning="What it costs to tell it."),
-        Metric(
-            "bits_per_dim",
-            Unit("bits", "bits"),
-            "lower",
-            "A bound on what one number of a picture costs under the model, of 256 levels; 8 is to know nothing.",
+        _cost("bits_per_dim", BITS, "A bound on a number of a picture, of 256 levels: 8 is to know nothing."),
+        _cost(
+            "bits_given_code", BITS, "What a number of a picture costs once its code is known, which is not counted."
         ),
-        Metric(
-            "bits_given_code",
-            Unit("bits", "bits"),
-            "lower",
-            "What one number of a picture costs once its code is known; the code itself is not counted.",
-        ),
-        Metric("bits_per_token", Unit("bits", "bits"), "lower", "What one token costs, told from those before it."),
-        Metric("adversary/top1", FRACTION, meaning="How often the discriminator is right; half is to know nothing."),
-        Metric("tokenizer/in_use", meaning="How many tokens are in use: the exponential of their entropy."),
+        _cost("bits_per_token", BITS, "What a token costs, told from those before it."),
         Metric("entropy", NATS, meaning="The entropy of a choice."),
         Metric("mutual_information_bound", NATS, meaning="A lower bound of the information that two views share."),
         Metric(
