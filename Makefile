@@ -20,6 +20,8 @@ test: $(VENV)/.dev
 
 test-old-cpu: export ATEN_CPU_CAPABILITY := default
 test-old-cpu: export ONEDNN_MAX_CPU_ISA := SSE41
+# Those for a GPU are tried on the CPU, too, so that they are whole where there is one.
+test-old-cpu: export UNLABELED_TEST_DEVICE := cpu
 test-old-cpu: $(VENV)/.dev
 	$(IN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(addprefix --ignore=,$(WITHOUT_NUMBERS))
 

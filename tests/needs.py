@@ -58,6 +58,7 @@ NEEDS = {
     "stamps": Need("the Debian package tuxpaint-stamps-default", Path("/usr/share/tuxpaint/stamps").is_dir()),
     # Or what is tried in its place, which tests/gpu/ say of themselves.
     "gpu": Need("a GPU that torch can use", "UNLABELED_TEST_DEVICE" in os.environ or torch.cuda.is_available()),
+    "c++": Need("a compiler of C++", shutil.which("g++") is not None, "apt-get install g++"),
     "linux": Need("Linux, where a process's peak of memory can be reset", sys.platform == "linux"),
     "shared memory": Need(
         "an x86-64 processor and /dev/shm", platform.machine() in ("x86_64", "AMD64") and Path("/dev/shm").is_dir()

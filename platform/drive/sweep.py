@@ -28,7 +28,7 @@ from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.built import check_built
 from unlabeled.platform.train.events import Event, Failed
 from unlabeled.platform.train.execution import execute_safely
-from unlabeled.platform.train.loaded import data_of, load_other
+from unlabeled.platform.train.loaded import data_of, load_other, to_tell
 
 # Tune writes results.json, CSV and TensorBoard files per trial unless told not to; MLflow has it all.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -76,7 +76,7 @@ def run_here(recorder: Recorder, display: Display, resources: Resources) -> Outc
             report = functools.partial(recorder.take, display, number)
             try:
                 if several:
-                    execute_on_workers(run, recorder.home, given, report, trained)
+                    execute_on_workers(run, recorder.home, given, report, trained, to_tell(run, recorder.home))
                 else:
                     with share_of(given):
                         is_whole = execute_safely(run, recorder.home, given.gpus_per_run, report, trained)

@@ -17,7 +17,7 @@ from unlabeled.platform.drive.share import share_of
 from unlabeled.platform.drive.workers import execute_on_workers
 from unlabeled.platform.train.events import Event
 from unlabeled.platform.train.execution import execute_safely
-from unlabeled.platform.train.listings import tell
+from unlabeled.platform.train.listings import tell, told
 from unlabeled.platform.train.loaded import to_tell
 
 # A pruned run's checkpoint may still be on its way to the disk when Tune wants its thread to end; after 2 s it would
@@ -34,8 +34,8 @@ def packed(
 
 def unpacked(config: Mapping[str, Any]) -> tuple[RunConfig, Path, Resources, Path | None]:
     """Return what was :func:`packed`; this process is told of the data."""
-    run, home, resources, trained, told = parcel.unpacked(config["packed"])
-    tell(told)
+    run, home, resources, trained, known = parcel.unpacked(config["packed"])
+    tell(known)
     return run, home, resources, trained
 
 
@@ -52,7 +52,7 @@ def trial(config: Mapping[str, Any]) -> None:
         tune.report({"event": event})
 
     if resources.workers > 1:
-        execute_on_workers(run, home, resources, report, trained)
+        execute_on_workers(run, home, resources, report, trained, told())
     else:
         torch.set_num_threads(resources.cpus_per_run)
         with share_of(resources):

@@ -30,7 +30,7 @@ from unlabeled.platform.processor import Processor
 from unlabeled.platform.train.built import check_fits
 from unlabeled.platform.train.events import Event, Failed, Finished, Noted, Report, forwarding_warnings
 from unlabeled.platform.train.execution import execute
-from unlabeled.platform.train.listings import tell, told
+from unlabeled.platform.train.listings import Told, tell
 from unlabeled.platform.train.loaded import data_of
 from unlabeled.platform.train.loop import NonFiniteLossError
 
@@ -48,12 +48,13 @@ _TIMEOUT = timedelta(minutes=30)
 
 
 def execute_on_workers(
-    run: RunConfig, home: Path, resources: Resources, report: Report, trained: Path | None = None
+    run: RunConfig, home: Path, resources: Resources, report: Report, trained: Path | None, told: Told
 ) -> None:
     """Execute a run on a group of workers, and hand its events on as they come.
 
     A worker or node that is lost costs a restart from the newest checkpoint, at most ``resources.retries`` times; with
-    ``resources.min_workers``, the group then has as many workers as there is room for.
+    ``resources.min_workers``, the group then has as many workers as there is room for. The workers are ``told`` of the
+    data, as far as that is known.
     """
     os.environ.update(_QUICK if resources.min_workers is None else {**_QUICK, **_QUICK_TO_SHRINK})
     inbox = _Inbox()
@@ -64,7 +65,7 @@ def execute_on_workers(
         "resources": resources,
         "trained": trained,
         "inbox": inbox.address,
-        "told": told(),
+        "told": told,
     }
     trainer = _trainer(given)
     threading.Thread(target=_fit, args=(trainer, inbox, errors), daemon=True).start()

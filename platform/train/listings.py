@@ -28,21 +28,21 @@ _told: dict[DataConfig, Path] = {}
 
 def keep(data: Data, home: Path) -> Path | None:
     """Keep a data set in a home, and return where; None where its items are no files, or it can't be written."""
-    states = []
-    for source in (data.pretrain, data.validation, data.test):
-        some = torch.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).long()
-        files = source.files(some, data.field)
-        if files is None:
-            return None
-        states += [(file, file_state(file)) for file in files]
-    content = pickle.dumps((states, data))
-    place = home / "listings" / f"{_digest(content)}.pickle"
     try:
+        states = []
+        for source in (data.pretrain, data.validation, data.test):
+            some = torch.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).long()
+            files = source.files(some, data.field)
+            if files is None:
+                return None
+            states += [(file, file_state(file)) for file in files]
+        content = pickle.dumps((states, data))
+        place = home / "listings" / f"{_digest(content)}.pickle"
         if place.exists():
             os.utime(place)
         else:
             write_whole(place, lambda file: file.write(content))
-    except OSError:
+    except (OSError, UserError):  # a file that went meanwhile is for the run to meet
         return None
     leave_newest(place.parent, "*.pickle", _MOST)
     return place

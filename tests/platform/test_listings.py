@@ -112,3 +112,5 @@ def test_a_home_keeps_few(run: RunConfig, tmp_path: Path, forget: Forget, monkey
     assert {place for place in places if place and place.exists()} == set(places[1:])
     (tmp_path / "file").touch()
     assert keep(load_cached(run.data), tmp_path / "file") is None, "a home that can't be written tells nothing"
+    (tmp_path / "pictures").rename(tmp_path / "gone")
+    assert keep(load_cached(run.data), tmp_path) is None
