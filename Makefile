@@ -15,13 +15,13 @@ demo: $(VENV)/.runtime
 # What some hundred processes of the tests import is compiled once, whatever the user's environment says.
 test test-old-cpu: export PYTHONDONTWRITEBYTECODE :=
 
+# The tests for a GPU are tried on the CPU, so that they are whole where there is one.
+test: export UNLABELED_TEST_DEVICE := cpu
 test: $(VENV)/.dev
 	$(IN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 test-old-cpu: export ATEN_CPU_CAPABILITY := default
 test-old-cpu: export ONEDNN_MAX_CPU_ISA := SSE41
-# Those for a GPU are tried on the CPU, too, so that they are whole where there is one.
-test-old-cpu: export UNLABELED_TEST_DEVICE := cpu
 test-old-cpu: $(VENV)/.dev
 	$(IN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(addprefix --ignore=,$(WITHOUT_NUMBERS))
 

@@ -1,5 +1,6 @@
 """What a driver found of a data set, told to those who train on it."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,16 @@ from PIL import Image
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.drive import trial
+from unlabeled.platform.drive import sweep, trial
+from unlabeled.platform.drive.display import Display
+from unlabeled.platform.drive.recorder import Recorder
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.study import Study
+from unlabeled.platform.track import Store
 from unlabeled.platform.train import listings, loaded
-from unlabeled.platform.train.listings import keep, tell
+from unlabeled.platform.train.events import Failed, Report
+from unlabeled.platform.train.listings import Told, keep, tell
 from unlabeled.platform.train.loaded import load_cached, to_tell
 
 Forget = Callable[[], None]
@@ -69,6 +75,26 @@ def test_who_is_told_lists_and_measures_nothing(
         theirs, ours = getattr(found, split), getattr(own, split)
         assert all(torch.equal(theirs.tensor(ours.rows, name), ours.tensor(ours.rows, name)) for name in ours.fields)
         assert torch.equal(theirs.extents(ours.rows, "image"), ours.extents(ours.rows, "image"))
+
+
+def test_workers_of_a_run_in_this_process_are_told(
+    run: RunConfig, home: Path, forget: Forget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Told] = []
+
+    def fails(run: RunConfig, home: Path, given: Resources, report: Report, trained: Path | None, told: Told) -> None:
+        seen.append(told)
+        report(Failed("enough is seen"))
+
+    monkeypatch.setattr(sweep, "cluster", contextlib.nullcontext)
+    monkeypatch.setattr(sweep, "execute_on_workers", fails)
+    words = {"question": "?", "source": "a paper", "expected": "a trend", "cost": "little"}
+    study = Study(name="heads", profiles={"laptop": run}, rows={"none": {"method.head": ()}}, seeds=(0,), **words)
+    base = study.base("laptop")
+    recorder = Recorder(study.runs(base), base, home, Store(home).open_study(study.record("laptop")))
+    sweep.run_here(recorder, Display(1, study.measure), Resources(workers=2))
+    assert seen == [to_tell(run, home)]
+    assert list(seen[0]) == [run.data]
 
 
 @pytest.mark.parametrize("what", ["other files", "no files", "damaged", "gone"])
