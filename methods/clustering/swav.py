@@ -119,8 +119,9 @@ class SwAV(EmbeddingMethod):
         scores_VBK = in_full_precision(self.head.cosines)(z_VBD)
         codes = torch.stack([self._codes(scores_VBK, place) for place in range(ASSIGNED)])
         loss = across_views(codes, (scores_VBK / config.temperature).log_softmax(dim=2))
+        order_N = gather(batch.draws.rows).argsort()  # of all rows: in micro-batches workers hold them otherwise
         for queue, z_BD in zip(self.queues, embeddings, strict=False):
-            cast(KeyQueue, queue).push(gather(z_BD.detach()))
+            cast(KeyQueue, queue).push(gather(z_BD.detach())[order_N])
         entropy = -torch.special.xlogy(codes, codes).sum(dim=2).mean()
         top1 = codes[0].argmax(dim=1).eq(scores_VBK[1].detach().argmax(dim=1)).float().mean()
         return StepResult(loss=loss, logs={"codes/entropy": entropy, "codes/top1": top1})

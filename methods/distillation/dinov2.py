@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import Annotated, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
@@ -47,17 +48,14 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 class DINOv2Config(MethodConfig):
     """Defaults are the authors' for ViT-L/16 on ImageNet, with Sinkhorn-Knopp and a head of the patches' own.
 
+    What is not named here is as in DINO.
+
     Attributes:
         views: the two large crops first; the others may be smaller.
         head: widths of each head's hidden layers and of its bottleneck.
         prototypes: K, of each head.
-        student_temperature: tau_s.
-        teacher_temperature: tau_t at the start, and after its linear warm-up.
-        warmup: share of training that this takes.
         mask_ratio: the least and the largest share of a crop's patches that are hidden.
         koleo: weight of the distance.
-        momentum: the teacher's at the start; half a cosine leads it to 1.
-        frozen: share of training in which the prototypes do not learn.
     """
 
     name = "dinov2"
@@ -125,11 +123,11 @@ class DINOv2(Method):
         tokens = self.encoder.masked(large, hidden.of_crops(), self.token)
         class_VBD = self.encoder.model.forward_head(tokens, pre_logits=True).view(2, len(batch.index), -1)
         koleo = torch.stack([log_distance(class_BD) for class_BD in class_VBD]).sum()
-        if small:
-            class_VBD = torch.cat([class_VBD, by_size(self.encoder, small)])
+        class_VBD = torch.cat([class_VBD, by_size(self.encoder, small)]) if small else class_VBD
         with torch.no_grad():
             p, p_patch = self._taught(large, hidden)
-        images = across_views(p, _log_softmax(self.head(class_VBD) / config.student_temperature))
+        log_q = in_full_precision(F.log_softmax)(self.head(class_VBD) / config.student_temperature, dim=2)
+        images = across_views(p, log_q)
         logits = self.patch_head(hidden.of(tokens[:, self.encoder.prefix :])) / config.student_temperature
         patches = hidden.nats(p_patch, logits)
         logs = {"classes/nats": images, "patches/nats": patches, "koleo/log_distance": koleo / 2.0}
@@ -144,14 +142,12 @@ class DINOv2(Method):
         pooled, _, tokens = encoder.maps(large)
         p = sinkhorn(head(pooled), temperature).view(2, len(hidden.crop), -1)
         of_patches = patch_head(hidden.of(tokens[:, encoder.prefix :])).flatten(0, 1)
-        p_patch = sinkhorn(of_patches, temperature, weight_B=hidden.counts.flatten())
-        return p, p_patch.view(*hidden.places.shape, -1)
+        return p, sinkhorn(of_patches, temperature, weight_B=hidden.counts.flatten()).view(*hidden.places.shape, -1)
 
     def before_step(self, progress: float) -> None:
         """Keep the prototypes as they are for the first steps."""
-        if progress < self.config.frozen:
-            self.head.cancel_gradient()
-            self.patch_head.cancel_gradient()
+        for head in (self.head, self.patch_head) if progress < self.config.frozen else ():
+            head.cancel_gradient()
 
     def after_step(self, progress: float) -> None:
         """Let the teacher follow, the less the later."""
@@ -165,6 +161,3 @@ class DINOv2(Method):
     def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return the teacher's patches of related pictures by their first three principal components."""
         return {"components": components(cast(ViT, self.teacher.twin.get_submodule("0")), batch.views[0])}
-
-
-_log_softmax = in_full_precision(lambda logits: logits.log_softmax(dim=-1))

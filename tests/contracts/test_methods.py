@@ -22,7 +22,7 @@ VIEWS = SIMCLR.method.views
 
 class TestMethods(MethodSuite):
     methods = tuple(METHODS.values())
-    in_parts = ("simclr", "moco-v3")
+    in_parts = ("simclr", "moco-v3", "swav, queue")
 
     @pytest.mark.parametrize("name", settings_of(MOCO))
     def test_the_queue_holds_the_keys_of_all_workers_in_order(
