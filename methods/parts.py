@@ -65,17 +65,23 @@ def projection_head(
     if not widths:
         return nn.Identity()
     dims = (in_features, *widths)
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(dims[:-1]):
-        layers.append(nn.Linear(before, after, bias=not batch_norm))  # batch norm has a bias of its own
-        layers += [nn.BatchNorm1d(after)] if batch_norm else []
-        layers.append(nn.ReLU(inplace=True))
+    layers = hidden_layers(in_features, widths[:-1], batch_norm=batch_norm)
     layers.append(nn.Linear(dims[-2], dims[-1], bias=last_bias and not last_batch_norm))
     if last_batch_norm:
         layers.append(nn.BatchNorm1d(dims[-1], affine=last_scale))
         if last_scale:
             layers[-1].bias.requires_grad_(False)
     return nn.Sequential(*layers)
+
+
+def hidden_layers(in_features: int, widths: tuple[int, ...], *, batch_norm: bool = True) -> list[nn.Module]:
+    """Make what precedes a head's last layer: linear, batch norm (unless false) and ReLU for each width."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise((in_features, *widths)):
+        layers.append(nn.Linear(before, after, bias=not batch_norm))  # batch norm has a bias of its own
+        layers += [nn.BatchNorm1d(after)] if batch_norm else []
+        layers.append(nn.ReLU(inplace=True))
+    return layers
 
 
 def decoder(code: int, channels: int, px: int, width: int) -> nn.Module:
