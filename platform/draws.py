@@ -42,6 +42,11 @@ class Draws:
         """Return draws for the same rows that are independent of these: a view's, an operation's."""
         return Draws(self.rows, *self._scope, *scope)
 
+    def of_parts(self, count: int) -> "Draws":
+        """Return draws for so many parts of each row, [B * count]: a picture's patches, one picture after another."""
+        parts = torch.arange(count, device=self.rows.device)
+        return Draws((self.rows[:, None] * count + parts).flatten(), *self._scope, "parts", count)
+
     def to(self, device: torch.device) -> "Draws":
         """Return the same draws on a device."""
         return Draws(self.rows.to(device, non_blocking=True), *self._scope)

@@ -14,19 +14,16 @@ the steps are averaged. The bound on mutual information is not logged: it needs 
 context, and those from the same image are not.
 """
 
-from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
-from torch import Tensor
 
+from unlabeled.methods.autoregressive.patches import PatchEncoder, Sides, check_rows, patch_encoder, sides
 from unlabeled.methods.autoregressive.prediction import CPC
 from unlabeled.methods.parts import one_view
 from unlabeled.platform.augment import ColorDrop, Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.data import Data, Format, PictureFormat
-from unlabeled.platform.data.format import taken
-from unlabeled.platform.encoder import Encoder, EncoderConfig, Maps
-from unlabeled.platform.errors import UserError
+from unlabeled.platform.data import Data, Format
+from unlabeled.platform.encoder import Encoder, EncoderConfig
 from unlabeled.platform.method import Example, MethodConfig
 
 # 256 px out of 300, anywhere
@@ -63,47 +60,18 @@ class CPCConfig(MethodConfig):
             method=cls(patch_px=14, stride_px=7, num_steps=2, context=64), learning={"data.name": "emoji", "epochs": 6}
         )
 
-    def patches(self, image_px: int) -> tuple[int, int]:
+    def patches(self, image_px: int) -> Sides:
         """Return side and stride of the patches of a picture, in pixels."""
-        patch_px = self.patch_px or 2 * -(-image_px // 8)
-        return patch_px, self.stride_px or max(1, patch_px // 2)
+        return sides(self.patch_px, self.stride_px, image_px)
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where a view holds too few rows of patches to predict so many steps."""
-        patch_px, stride_px = self.patches(data.image_px)
-        view_px = self.views.views[0].output_px(data.image_px)
-        rows = max(0, (view_px - patch_px) // stride_px + 1)
-        if rows <= self.num_steps:
-            fewer = f"method.num_steps {rows - 1} or less, or " if rows > 1 else ""
-            raise UserError(
-                f"method.num_steps {self.num_steps} needs {self.num_steps + 1} rows of patches, and a view of "
-                f"{view_px} px has {rows} of patch_px {patch_px} and stride_px {stride_px}; use {fewer}smaller ones"
-            )
+        check_rows(self.num_steps, self.patches(data.image_px), self.views.views[0].output_px(data.image_px))
 
-    def make_encoder(self, config: EncoderConfig, shown: Format) -> "PatchEncoder":
+    def make_encoder(self, config: EncoderConfig, shown: Format) -> PatchEncoder:
         """Make the encoder of a patch, and let it see pictures patch by patch."""
-        pictures = taken(shown, PictureFormat, self.name)
-        patch_px, stride_px = self.patches(pictures.image_px)
-        try:
-            return PatchEncoder(config.build(replace(pictures, image_px=patch_px)), patch_px, stride_px)
-        except UserError as error:
-            raise UserError(f"cpc's encoder gets method.patch_px {patch_px} as its picture: {error}") from error
+        return patch_encoder(self.name, config, shown, self.patches)
 
     def build(self, encoder: Encoder, data: Data) -> "CPC":
         """Make CPC around an encoder of patches."""
         return CPC(encoder, self.num_steps, self.context)
-
-
-class PatchEncoder(Encoder):
-    """Sees a picture as a grid of overlapping patches; its features are their mean, as in the paper's evaluation."""
-
-    def __init__(self, inner: Encoder, patch_px: int, stride_px: int) -> None:
-        super().__init__(inner.dim)
-        self.inner, self.patch_px, self.stride_px = inner, patch_px, stride_px
-
-    def maps(self, x: Tensor) -> Maps:
-        """Return the mean over patches, [B, D], and the features of each in the grid, [B, D, R, L]."""
-        cut = x.unfold(2, self.patch_px, self.stride_px).unfold(3, self.patch_px, self.stride_px)
-        z: Tensor = self.inner(cut.permute(0, 2, 3, 1, 4, 5).flatten(0, 2))
-        grid = z.view(len(x), *cut.shape[2:4], self.dim).permute(0, 3, 1, 2)
-        return Maps.of_grid(grid.mean(dim=(2, 3)), grid)

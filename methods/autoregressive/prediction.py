@@ -39,15 +39,8 @@ class CPC(EmbeddingMethod):
         """Return InfoNCE, mean over steps, and how often each step's right patch beats all other patches."""
         (z_BRLD,) = embeddings
         c_BRLC = contexts(self.gru, z_BRLD)
-        z_ND = gather(z_BRLD).flatten(0, 2)
-        place_BRL = row_ids(z_BRLD[..., 0].numel(), z_BRLD.device).view(z_BRLD.shape[:3])
-        steps = []
-        for k, predict in enumerate(self.predict, start=1):
-            predicted_VD = predict(c_BRLC[:, :-k]).flatten(0, 2)  # W_k c_t
-            right_VD = z_BRLD[:, k:].flatten(0, 2)  # z_t+k
-            place_V2 = place_BRL[:, k:].reshape(-1, 1).expand(-1, 2)  # all but the right one are negatives
-            steps.append(choose(predicted_VD, right_VD, z_ND, place_V2))
-        loss, top1, entropy = (torch.stack(each) for each in zip(*steps, strict=True))
+        predicted = {k: predict(c_BRLC[:, :-k]) for k, predict in enumerate(self.predict, start=1)}  # W_k c_t
+        loss, top1, entropy = ahead(predicted, z_BRLD)
         logs = {"contrast/top1": top1.mean(), "contrast/entropy": entropy.mean()}
         logs |= {f"contrast/top1_step{k}": share for k, share in enumerate(top1, start=1)}
         return StepResult(loss=loss.mean(), logs={name: value.detach() for name, value in logs.items()})
@@ -68,6 +61,24 @@ class CPC(EmbeddingMethod):
         chosen = (predicted.float() @ z_BRLD.squeeze(2)[:, 1:].float().mT).softmax(dim=2)
         chosen = chosen / chosen.amax(dim=2, keepdim=True)
         return {"predictions": Figure({"sound": spectrogram(batch.views[0]), "next moment": chosen[:, None]})}
+
+
+def ahead(predicted: Mapping[int, Tensor], z_BRLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each step its loss, how often it is right, and the entropy of its choice: [steps] each.
+
+    Args:
+        predicted: how many rows ahead, k -> what is predicted there from all rows but the last k, [B, R - k, L, D].
+        z_BRLD: what there is to predict, and to choose from: all of it, on all workers.
+    """
+    z_ND = gather(z_BRLD).flatten(0, 2)
+    place_BRL = row_ids(z_BRLD[..., 0].numel(), z_BRLD.device).view(z_BRLD.shape[:3])
+    steps = []
+    for k, made in predicted.items():
+        right_VD = z_BRLD[:, k:].flatten(0, 2)  # z_t+k
+        place_V2 = place_BRL[:, k:].reshape(-1, 1).expand(-1, 2)  # all but the right one are negatives
+        steps.append(choose(made.flatten(0, 2), right_VD, z_ND, place_V2))
+    loss, top1, entropy = (torch.stack(each) for each in zip(*steps, strict=True))
+    return loss, top1, entropy
 
 
 class Context(nn.Module):
