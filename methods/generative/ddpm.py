@@ -73,7 +73,7 @@ class DDPMConfig(MethodConfig):
         small = cls.checked(width=32, momentum=0.98, steps=200, sample_steps=8, probed=(20,))
         return Example(
             method=small,
-            learning={"epochs": 6, "batch_size": 32, "optimizer.learning_rate": 2e-3},
+            learning={"epochs": 9, "batch_size": 32, "optimizer.learning_rate": 2e-3},
             others={"cosine": small.with_field("schedule", "cosine")},
         )
 
