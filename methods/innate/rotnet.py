@@ -1,8 +1,8 @@
 """RotNet: to tell by which quarter turn a picture was turned, one has to know what it shows.
 
 Gidaris, Singh, Komodakis (2018), "Unsupervised Representation Learning by Predicting Image Rotations", ICLR,
-arXiv:1803.07728. Loss: eq. 2 and 3. All four rotations of a picture in one batch: sec. 3.1. Views: the authors' code on
-ImageNet (gidariss/FeatureLearningRotNet, ``config/ImageNet_RotNet_AlexNet.py``).
+arXiv:1803.07728. Loss: eq. 2 and 3. All four rotations of a picture in one batch: sec. 3.1. Attention: figure 3. Views:
+the authors' code on ImageNet (gidariss/FeatureLearningRotNet, ``config/ImageNet_RotNet_AlexNet.py``).
 
 Shapes: B images per worker.
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from unlabeled.methods.parts import SMALL_JITTER, classify, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.augment.figure import Figure
+from unlabeled.platform.augment.figure import Figure, heat
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
@@ -68,10 +68,16 @@ class RotNet(Method):
         return StepResult(loss=loss, logs={"rotation/top1": top1})
 
     def figures(self, batch: Batch) -> Mapping[str, Figure]:
-        """Return each picture in its four rotations."""
+        """Return each picture in its four rotations, and where in each the encoder's last map is strong (figure 3)."""
         turned, _ = all_rotations(batch.views[0])
-        columns = turned.chunk(ROTATIONS)
-        return {"rotations": Figure({f"{90 * turns} degrees": column for turns, column in enumerate(columns)})}
+        shown = {"rotations": turned, "attention": heat(turned, attention(self.encoder.maps(turned).grid))}
+        titles = [f"{90 * turns} degrees" for turns in range(ROTATIONS)]
+        return {name: Figure(dict(zip(titles, each.chunk(ROTATIONS), strict=True))) for name, each in shown.items()}
+
+
+def attention(grid: Tensor) -> Tensor:
+    """Return how strong a map [B, C, h, w] is in each place, [B, h, w]: the sum over channels of the fourth powers."""
+    return grid.float().pow(4).sum(dim=1)
 
 
 def all_rotations(images: Tensor) -> tuple[Tensor, Tensor]:

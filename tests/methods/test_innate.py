@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from unlabeled.methods.innate.jigsaw import Jigsaw, JigsawConfig, far_permutations
-from unlabeled.methods.innate.rotnet import RotNet, RotNetConfig, all_rotations
+from unlabeled.methods.innate.rotnet import RotNet, RotNetConfig, all_rotations, attention
 from unlabeled.methods.innate.tiles import cut
 from unlabeled.platform.augment.spatial import rotate90
 from unlabeled.platform.data import Data
@@ -76,6 +76,16 @@ def test_the_loss_of_rotations_is_the_mean_over_pictures_and_turns() -> None:
             right += int(logits.argmax()) == turns
     assert_close(result.loss, torch.stack(losses).mean(), rtol=1e-12, atol=1e-12)
     assert_close(result.logs["rotation/top1"], torch.tensor(right / len(losses)))
+
+
+def test_attention_is_the_sum_of_fourth_powers_in_each_rotation() -> None:
+    grid = torch.randn(2, 5, 3, 4, dtype=torch.float32)
+    expected = [[[sum(float(v) ** 4 for v in grid[b, :, y, x]) for x in range(4)] for y in range(3)] for b in range(2)]
+    assert_close(attention(grid), torch.tensor(expected), rtol=1e-5, atol=0)
+    shown = rotnet().figures(batch_of(images_of(), draws_of()))
+    assert list(shown["attention"].columns) == list(shown["rotations"].columns)
+    assert all(column.shape == (B, 3, 28, 28) for column in shown["attention"].columns.values())
+    assert not torch.equal(*list(shown["attention"].columns.values())[:2])
 
 
 def test_rotations_are_drawn_in_four_columns() -> None:
