@@ -26,6 +26,7 @@ from unlabeled.studies.queue_size import STUDY as QUEUE_SIZE
 from unlabeled.studies.shuffle_bn import STUDY as SHUFFLE_BN
 from unlabeled.studies.temperature import STUDY as TEMPERATURE
 from unlabeled.studies.transfer import STUDY as TRANSFER
+from unlabeled.studies.what_not_to_contrast import STUDY as WHAT_NOT_TO_CONTRAST
 from unlabeled.studies.what_the_head_forgets import STUDY as WHAT_THE_HEAD_FORGETS
 
 STUDIES: Mapping[str, Study] = {
@@ -47,6 +48,7 @@ STUDIES: Mapping[str, Study] = {
         LOSSES,
         LOSS_FAMILY,
         WHAT_THE_HEAD_FORGETS,
+        WHAT_NOT_TO_CONTRAST,
         NEGATIVES_AND_MUTUAL_INFORMATION,
         PRETEXT_TASKS,
         INPAINTING_LOSS,
