@@ -16,6 +16,7 @@ from unlabeled.studies.mask_ratio import STUDY as MASK_RATIO
 from unlabeled.studies.mechanism_cost import STUDY as MECHANISM_COST
 from unlabeled.studies.moco_ablation import STUDY as MOCO_ABLATION
 from unlabeled.studies.moco_temperature import STUDY as MOCO_TEMPERATURE
+from unlabeled.studies.moco_v3 import STUDY as MOCO_V3
 from unlabeled.studies.moco_vs_simclr import STUDY as MOCO_VS_SIMCLR
 from unlabeled.studies.momentum import STUDY as MOMENTUM
 from unlabeled.studies.negatives_and_mutual_information import STUDY as NEGATIVES_AND_MUTUAL_INFORMATION
@@ -53,6 +54,7 @@ STUDIES: Mapping[str, Study] = {
         PRETEXT_TASKS,
         INPAINTING_LOSS,
         MASK_RATIO,
+        MOCO_V3,
         LABEL_FRACTION,
         TRANSFER,
         CLIP_ZERO_SHOT,

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from unlabeled.methods.autoregressive.cpc import CPCConfig
+from unlabeled.methods.autoregressive.image_gpt import ImageGPTConfig
+from unlabeled.methods.autoregressive.pixelcnn import PixelCNNConfig
 from unlabeled.methods.clustering.deepcluster import DeepClusterConfig
 from unlabeled.methods.clustering.nat import NATConfig
 from unlabeled.methods.clustering.swav import SwAVConfig
@@ -29,6 +31,7 @@ from unlabeled.methods.distillation.byol import BYOLConfig
 from unlabeled.methods.distillation.dino import DINOConfig
 from unlabeled.methods.distillation.dinov2 import DINOv2Config
 from unlabeled.methods.distillation.simsiam import SimSiamConfig
+from unlabeled.methods.generative.ddpm import DDPMConfig
 from unlabeled.methods.generative.vae import VAEConfig
 from unlabeled.methods.innate.exemplar import ExemplarConfig
 from unlabeled.methods.innate.jigsaw import JigsawConfig
@@ -37,6 +40,7 @@ from unlabeled.methods.innate.rotnet import RotNetConfig
 from unlabeled.methods.masked.autoencoder import AutoencoderConfig
 from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
 from unlabeled.methods.masked.mae import MAEConfig
+from unlabeled.methods.masked.masked_patch_prediction import MaskedPatchPredictionConfig
 from unlabeled.methods.multimodal.clip import CLIPConfig
 from unlabeled.methods.supervised.classifier import SupervisedConfig
 from unlabeled.methods.supervised.metric_learning import MetricLearningConfig
@@ -83,10 +87,16 @@ PAINTING: Rows = {
     "colour proxy": {"method": ColorProxyConfig(views=ONE, places=64, bins=16, window_px=3, hidden=128)},
     "split-brain": {"method": SplitBrainConfig(views=ONE)},
     "MAE": {"method": MAEConfig(views=ONE, decoder_width=64, decoder_depth=1), "encoder": VIT},
+    "masked patches": {"method": MaskedPatchPredictionConfig(views=ONE), "encoder": VIT},
     "VAE": {"method": VAEConfig(views=ONE, width=64)},
+    "diffusion": {"method": DDPMConfig(views=FLIPPED, width=64, momentum=0.995)},
 }
 PREDICTION: Rows = {
     "CPC": {"method": CPCConfig(patch_px=16, stride_px=8, num_steps=2, context=128)},
+    "PixelCNN": {
+        "method": PixelCNNConfig(views=FLIPPED, code=64, levels=16, depth=2, width=12, kernel_px=3),
+    },
+    "image GPT": {"method": ImageGPTConfig(views=FLIPPED, colors=64), "encoder": VIT},
 }
 INSTANCES: Rows = {
     "instance discrimination": {"method": InstanceDiscriminationConfig(views=COLORED, negatives=None, temperature=0.1)},

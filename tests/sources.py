@@ -72,9 +72,10 @@ def with_silence(data: Data, count: int) -> Data:
 
 
 def with_pictures(data: Data, channels: int, px: int, count: int | None = None) -> Data:
-    """Return the data with black pictures of another shape, as many to train on as it has, or as are said."""
+    """Return the data with plain pictures of another shape, as many to train on as it has, or as are said."""
     size = len(data.pretrain) if count is None else count
-    black = ArrayImages(np.zeros((1, channels, 1, 1), np.uint8), px).take(torch.zeros(size, dtype=torch.int64))
+    colors = np.random.default_rng(0).integers(256, size=(1024, channels, 1, 1), dtype=np.uint8)
+    plain = ArrayImages(colors, px).take(torch.arange(size) % len(colors))
     rows = torch.arange(size) % len(data.pretrain)
-    train = with_fields(data.pretrain.take(rows), black)
+    train = with_fields(data.pretrain.take(rows), plain)
     return replace(data, train=train, pretrain=train, measured=train)
