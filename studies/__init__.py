@@ -8,6 +8,7 @@ from unlabeled.studies.batch_size import STUDY as BATCH_SIZE
 from unlabeled.studies.clip_zero_shot import STUDY as CLIP_ZERO_SHOT
 from unlabeled.studies.color_strength import STUDY as COLOR_STRENGTH
 from unlabeled.studies.cpc_sound import STUDY as CPC_SOUND
+from unlabeled.studies.exemplar_and_instance import STUDY as EXEMPLAR_AND_INSTANCE
 from unlabeled.studies.inpainting_loss import STUDY as INPAINTING_LOSS
 from unlabeled.studies.label_fraction import STUDY as LABEL_FRACTION
 from unlabeled.studies.loss_family import STUDY as LOSS_FAMILY
@@ -52,6 +53,7 @@ STUDIES: Mapping[str, Study] = {
         WHAT_NOT_TO_CONTRAST,
         NEGATIVES_AND_MUTUAL_INFORMATION,
         PRETEXT_TASKS,
+        EXEMPLAR_AND_INSTANCE,
         INPAINTING_LOSS,
         MASK_RATIO,
         MOCO_V3,

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from unlabeled.methods.autoregressive.cpc import CPCConfig
+from unlabeled.methods.autoregressive.cpc_v2 import CPCV2Config
 from unlabeled.methods.autoregressive.image_gpt import ImageGPTConfig
 from unlabeled.methods.autoregressive.pixelcnn import PixelCNNConfig
 from unlabeled.methods.clustering.deepcluster import DeepClusterConfig
 from unlabeled.methods.clustering.nat import NATConfig
 from unlabeled.methods.clustering.swav import SwAVConfig
+from unlabeled.methods.contrastive.amdim import AMDIMConfig
 from unlabeled.methods.contrastive.barlow_twins import BarlowTwinsConfig
 from unlabeled.methods.contrastive.cmc import CMCConfig
 from unlabeled.methods.contrastive.instance_discrimination import InstanceDiscriminationConfig
@@ -23,6 +25,7 @@ from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.methods.contrastive.moco_v3 import MoCoV3Config
 from unlabeled.methods.contrastive.pirl import PIRLConfig
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.methods.contrastive.simclr_v2 import SimCLRV2Config
 from unlabeled.methods.contrastive.vicreg import VICRegConfig
 from unlabeled.methods.cross_channel.color_proxy import ColorProxyConfig
 from unlabeled.methods.cross_channel.colorization import ColorizationConfig
@@ -93,6 +96,9 @@ PAINTING: Rows = {
 }
 PREDICTION: Rows = {
     "CPC": {"method": CPCConfig(patch_px=16, stride_px=8, num_steps=2, context=128)},
+    "CPC v2": {
+        "method": CPCV2Config(patch_px=16, stride_px=8, num_steps=2, skipped=0, context=64, target=64, blocks=3)
+    },
     "PixelCNN": {
         "method": PixelCNNConfig(views=FLIPPED, code=64, levels=16, depth=2, width=12, kernel_px=3),
     },
@@ -103,7 +109,9 @@ INSTANCES: Rows = {
     "PIRL": {"method": PIRLConfig(views=WHOLE_AND_TILES, negatives=None, temperature=0.1)},
     "CMC": {"method": CMCConfig(views=ONE, negatives=None, temperature=0.1)},
     "LooC": {"method": LooCConfig(views=ViewPlan(views=ONE.views * 4), augmentations=(COLOR, ROTATION), **QUEUE)},
+    "AMDIM": {"method": AMDIMConfig(views=PAIR, embedding=128)},
     "SimCLR": {},
+    "SimCLR v2": {"method": SimCLRV2Config(views=PAIR, temperature=0.2, head=(256, 256, 128))},
     "MoCo": {"method": MoCoConfig(views=PAIR, symmetric=True, **QUEUE)},
     "MoCo v3": {"method": MoCoV3Config(views=PAIR, head=(256, 128), predictor=(256,), momentum=0.97)},
     "BYOL": {"method": BYOLConfig(views=PAIR, head=(256, 128), predictor=(256,), momentum=0.97)},
