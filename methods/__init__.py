@@ -21,6 +21,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "cross_channel.color_proxy:ColorProxyConfig",
     "cross_channel.split_brain:SplitBrainConfig",
     "masked.masked_patch_prediction:MaskedPatchPredictionConfig",
+    "masked.beit:BEiTConfig",
     "masked.mae:MAEConfig",
     "generative.vae:VAEConfig",
     "generative.ddpm:DDPMConfig",

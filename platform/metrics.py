@@ -142,6 +142,7 @@ _METRICS: dict[str, Metric] = {
         _cost(
             "bits_given_code", BITS, "What a number of a picture costs once its code is known, which is not counted."
         ),
+        Metric("tokenizer/in_use", meaning="How many tokens are in use: the exponential of their entropy."),
         _cost("bits_per_token", BITS, "What a token costs, told from those before it."),
         Metric("entropy", NATS, meaning="The entropy of a choice."),
         Metric("mutual_information_bound", NATS, meaning="A lower bound of the information that two views share."),
