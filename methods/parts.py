@@ -1,4 +1,4 @@
-"""Parts that several methods need: small views, classification, heads, a decoder, momentum copies, queues, squares.
+"""Parts that several methods need: views, classification, heads, a decoder, momentum copies, queues, squares.
 
 Shapes: B rows on each worker, N rows of the global batch, C channels, D width, K keys in a queue.
 """
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision, unit
-from unlabeled.platform.augment import ColorJitter, Crop, Flip, Policy, ViewPlan
+from unlabeled.platform.augment import ColorDrop, ColorJitter, Crop, Flip, GaussianBlur, Policy, Solarize, ViewPlan
 from unlabeled.platform.collective import gather, mean_over_workers, row_ids
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
@@ -26,6 +26,16 @@ SMALL_JITTER = Policy(ops=(*SMALL.ops, ColorJitter.of_strength(0.5)))
 def one_view(policy: Policy) -> ViewPlan:
     """Plan one view by a policy."""
     return ViewPlan(views=(policy,))
+
+
+def multi_crop(num_local: int = 8, local_px: int = 96, area: float = 0.4) -> ViewPlan:
+    """Plan two global crops, of more than ``area`` of the picture, and local ones of less; colours are BYOL's."""
+    jitter = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
+    color = (Flip(), jitter, ColorDrop(p=0.2))
+    large = Policy(ops=(Crop(area=(area, 1.0)), *color))
+    small = Policy(ops=(Crop(area=(0.05, area), size=local_px), *color, GaussianBlur(p=0.5)))
+    two = (large.plus(GaussianBlur(p=1.0)), large.plus(GaussianBlur(p=0.1), Solarize(p=0.2)))
+    return ViewPlan(views=two + (small,) * num_local)
 
 
 def classify(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,11 +8,13 @@ from unlabeled.studies.batch_size import STUDY as BATCH_SIZE
 from unlabeled.studies.clip_zero_shot import STUDY as CLIP_ZERO_SHOT
 from unlabeled.studies.color_strength import STUDY as COLOR_STRENGTH
 from unlabeled.studies.cpc_sound import STUDY as CPC_SOUND
+from unlabeled.studies.cpc_vision import STUDY as CPC_VISION
 from unlabeled.studies.exemplar_and_instance import STUDY as EXEMPLAR_AND_INSTANCE
 from unlabeled.studies.inpainting_loss import STUDY as INPAINTING_LOSS
 from unlabeled.studies.label_fraction import STUDY as LABEL_FRACTION
 from unlabeled.studies.loss_family import STUDY as LOSS_FAMILY
 from unlabeled.studies.losses import STUDY as LOSSES
+from unlabeled.studies.mae_fine_tuned import STUDY as MAE_FINE_TUNED
 from unlabeled.studies.mask_ratio import STUDY as MASK_RATIO
 from unlabeled.studies.mechanism_cost import STUDY as MECHANISM_COST
 from unlabeled.studies.moco_ablation import STUDY as MOCO_ABLATION
@@ -53,9 +55,11 @@ STUDIES: Mapping[str, Study] = {
         WHAT_NOT_TO_CONTRAST,
         NEGATIVES_AND_MUTUAL_INFORMATION,
         PRETEXT_TASKS,
+        CPC_VISION,
         EXEMPLAR_AND_INSTANCE,
         INPAINTING_LOSS,
         MASK_RATIO,
+        MAE_FINE_TUNED,
         MOCO_V3,
         LABEL_FRACTION,
         TRANSFER,

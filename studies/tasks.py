@@ -41,6 +41,7 @@ from unlabeled.methods.innate.jigsaw import JigsawConfig
 from unlabeled.methods.innate.relative_patch_location import RelativePatchLocationConfig
 from unlabeled.methods.innate.rotnet import RotNetConfig
 from unlabeled.methods.masked.autoencoder import AutoencoderConfig
+from unlabeled.methods.masked.beit import BEiTConfig
 from unlabeled.methods.masked.context_encoder import ContextEncoderConfig
 from unlabeled.methods.masked.mae import MAEConfig
 from unlabeled.methods.masked.masked_patch_prediction import MaskedPatchPredictionConfig
@@ -90,6 +91,10 @@ PAINTING: Rows = {
     "colour proxy": {"method": ColorProxyConfig(views=ONE, places=64, bins=16, window_px=3, hidden=128)},
     "split-brain": {"method": SplitBrainConfig(views=ONE)},
     "MAE": {"method": MAEConfig(views=ONE, decoder_width=64, decoder_depth=1), "encoder": VIT},
+    "BEiT": {
+        "method": BEiTConfig(views=ONE, tokens=256, tokenizer_width=32, smallest_block=4),
+        "encoder": VIT,
+    },
     "masked patches": {"method": MaskedPatchPredictionConfig(views=ONE), "encoder": VIT},
     "VAE": {"method": VAEConfig(views=ONE, width=64)},
     "diffusion": {"method": DDPMConfig(views=FLIPPED, width=64, momentum=0.995)},

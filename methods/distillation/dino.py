@@ -23,26 +23,15 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, by_size
+from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, by_size, multi_crop
 from unlabeled.methods.prototypes import PrototypeHead, across_views, gelu_head
-from unlabeled.platform import augment
-from unlabeled.platform.augment import Crop, GaussianBlur, Policy, ViewPlan
+from unlabeled.platform.augment import Crop, ViewPlan
 from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.collective import mean_over_workers
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder, ViT
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
-
-
-def multi_crop(num_local: int = 8, local_px: int = 96, area: float = 0.4) -> ViewPlan:
-    """Plan two global crops, of more than ``area`` of the picture, and local ones of less; colours are BYOL's."""
-    jitter = augment.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
-    color = (augment.Flip(), jitter, augment.ColorDrop(p=0.2))
-    large = Policy(ops=(Crop(area=(area, 1.0)), *color))
-    small = Policy(ops=(Crop(area=(0.05, area), size=local_px), *color, GaussianBlur(p=0.5)))
-    two = (large.plus(GaussianBlur(p=1.0)), large.plus(GaussianBlur(p=0.1), augment.Solarize(p=0.2)))
-    return ViewPlan(views=two + (small,) * num_local)
 
 
 class DINOConfig(MethodConfig):

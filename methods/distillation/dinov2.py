@@ -29,11 +29,10 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from unlabeled.methods.distillation.components import components
-from unlabeled.methods.distillation.dino import multi_crop
 from unlabeled.methods.distillation.ibot import Hidden
 from unlabeled.methods.losses.koleo import log_distance
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, by_size
+from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, by_size, multi_crop
 from unlabeled.methods.prototypes import PrototypeHead, across_views, gelu_head, sinkhorn
 from unlabeled.platform.augment import Crop, ViewPlan
 from unlabeled.platform.augment.figure import Figure

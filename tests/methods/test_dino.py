@@ -8,8 +8,8 @@ from formats import plain
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from unlabeled.methods.distillation.dino import DINO, DINOConfig, distillation, multi_crop
-from unlabeled.methods.parts import MomentumCopy, by_size
+from unlabeled.methods.distillation.dino import DINO, DINOConfig, distillation
+from unlabeled.methods.parts import MomentumCopy, by_size, multi_crop
 from unlabeled.methods.prototypes import PrototypeHead, gelu_head
 from unlabeled.platform.augment import PLAIN, Crop, ViewPlan
 from unlabeled.platform.config import RunConfig

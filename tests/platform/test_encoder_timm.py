@@ -16,8 +16,9 @@ import torch
 from formats import plain
 
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
-from unlabeled.methods.distillation.dino import DINOConfig, multi_crop
+from unlabeled.methods.distillation.dino import DINOConfig
 from unlabeled.methods.masked.mae import MAEConfig
+from unlabeled.methods.parts import multi_crop
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
