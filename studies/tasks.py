@@ -125,7 +125,7 @@ INSTANCES: Rows = {
     "VICReg": {"method": VICRegConfig(views=PAIR, head=(256, 256))},
 }
 CLUSTERS: Rows = {
-    "DeepCluster": {"method": DeepClusterConfig(views=ONE, clusters=200, components=64)},
+    "DeepCluster": {"method": DeepClusterConfig(views=ONE, clusters=200, components=64, every=10)},
     "NAT": {"method": NATConfig(views=ONE, head=(256, 128), together=256)},
     "local aggregation": {
         "method": LocalAggregationConfig(views=COLORED, temperature=0.1, neighbours=512, clusters=100, clusterings=5)
