@@ -30,8 +30,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.masked.blocks import blockwise_masks
 from unlabeled.methods.masked.patches import mean_of_patches, patchify, unpatchify
-from unlabeled.methods.masked.tokenizer import Tokenizer, blockwise_masks, divergence, perplexity
+from unlabeled.methods.masked.tokenizer import Tokenizer, divergence, perplexity
 from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
@@ -137,7 +138,8 @@ class BEiT(Method):
         """Return which patches are hidden, bool [B, T], and logits of all patches' tokens, [B, T, V]."""
         (view,) = batch.views
         side = view.shape[2] // self.encoder.patch_px
-        hidden_BT = blockwise_masks(batch.draws, side, self.config.mask_ratio, self.config.smallest_block)
+        share_B = torch.full((len(view),), self.config.mask_ratio, device=view.device)
+        hidden_BT = blockwise_masks(batch.draws, side, share_B, self.config.smallest_block)
         return hidden_BT, self.tell(self.encoder.masked(view, hidden_BT, self.token)[:, self.encoder.prefix :])
 
     def before_step(self, progress: float) -> None:

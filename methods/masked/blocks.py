@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unlabeled.platform.draws import Draws
 
-_ATTEMPTS = 12  # blocks that are tried
+_ATTEMPTS = 16  # to lay a block: most grids have their share by then
 _ASPECT = 0.3  # of a block, at least; its inverse at most
 
 

@@ -1,7 +1,7 @@
-"""A small discrete VAE whose codes are visual tokens, and masks of blocks; for :mod:`beit`.
+"""A small discrete VAE whose codes are visual tokens; for :mod:`beit`.
 
 Ramesh, Pavlov, Goh, Gray, Voss, Radford, Chen, Sutskever (2021), "Zero-Shot Text-to-Image Generation" (DALL-E),
-arXiv:2102.12092, sec. 2.1; Bao et al. (2021), arXiv:2106.08254, sec. 2.1 and 2.3.
+arXiv:2102.12092, sec. 2.1; Bao et al. (2021), arXiv:2106.08254, sec. 2.1.
 
 Shapes: B images, C channels, h x w patches of each, T = h w, V tokens that there are.
 """
@@ -14,9 +14,6 @@ from torch import Tensor, nn
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.collective import mean_over_workers
 from unlabeled.platform.draws import Draws
-
-_ASPECTS = (0.3, 1 / 0.3)  # of blocks, from wide to high
-_ATTEMPTS = 16  # to lay a block: most grids have their share by then
 
 
 class Tokenizer(nn.Module):
@@ -85,33 +82,3 @@ def perplexity(logits: Tensor) -> Tensor:
     share = mean_over_workers(logits.softmax(dim=1).mean(dim=(0, 2, 3)))
     entropy: Tensor = -torch.special.xlogy(share, share).sum()
     return entropy.exp()
-
-
-def blockwise_masks(draws: Draws, side: int, ratio: float, smallest: int) -> Tensor:
-    """Hide blocks of patches, until a share of them is hidden or nearly so: algorithm 1; bool [B, T].
-
-    A block has from ``smallest`` patches to what is still to hide, an aspect from 0.3 to 1 / 0.3 and any place. One
-    that would hide more is left out, as in the authors' code; the first one always fits.
-    """
-    wanted = max(1, round(ratio * side**2))
-    place = torch.arange(side, device=draws.rows.device)
-    hidden = torch.zeros(len(draws.rows), side, side, dtype=torch.bool, device=place.device)
-    low, high = (math.log(aspect) for aspect in _ASPECTS)
-    for attempt in range(_ATTEMPTS):
-        size, shape, top, left = draws.uniform(f"block {attempt}", 4).unbind(1)
-        missing = wanted - hidden.sum(dim=(1, 2))
-        least = missing.clamp_max(min(smallest, wanted))
-        area, aspect = least + size * (missing - least), (low + shape * (high - low)).exp()
-        height = (area * aspect).sqrt().round().clamp(1, min(side, wanted))
-        width = torch.minimum((area / aspect).sqrt().round().clamp(1, side), (wanted / height).floor())
-        (from_top, from_left) = (
-            (share * (side - length + 1)).floor() for share, length in ((top, height), (left, width))
-        )
-        rows, columns = (
-            (place >= start[:, None]) & (place < (start + length)[:, None])
-            for start, length in ((from_top, height), (from_left, width))
-        )
-        more = hidden | (rows[:, :, None] & columns[:, None, :])
-        fits = more.sum(dim=(1, 2)) <= wanted
-        hidden = torch.where(fits[:, None, None], more, hidden)
-    return hidden.flatten(1)

@@ -10,7 +10,8 @@ from torch.distributions import Categorical, kl_divergence
 from torch.testing import assert_close
 
 from unlabeled.methods.masked.beit import BEiT, BEiTConfig
-from unlabeled.methods.masked.tokenizer import blockwise_masks, divergence, perplexity
+from unlabeled.methods.masked.blocks import blockwise_masks
+from unlabeled.methods.masked.tokenizer import divergence, perplexity
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ViT, ViTConfig
@@ -41,7 +42,9 @@ def batch_of() -> Batch:
 
 @pytest.mark.parametrize(("side", "ratio", "smallest"), [(14, 0.4, 16), (6, 0.4, 3), (7, 0.4, 16), (4, 0.1, 16)])
 def test_blocks_hide_nearly_their_share_and_never_more(side: int, ratio: float, smallest: int) -> None:
-    hidden = blockwise_masks(Draws(torch.arange(500), 0), side, ratio, smallest).view(500, side, side)
+    hidden = blockwise_masks(Draws(torch.arange(500), 0), side, torch.full((500,), ratio), smallest).view(
+        500, side, side
+    )
     wanted = max(1, round(ratio * side**2))
     counts = hidden.sum(dim=(1, 2))
     assert counts.min() >= 1
@@ -56,7 +59,7 @@ def test_blocks_hide_nearly_their_share_and_never_more(side: int, ratio: float, 
 def test_blocks_are_laid_one_after_another_where_they_fit() -> None:
     """The same by loops over pictures, attempts and patches, from the same numbers."""
     draws, side, wanted, smallest = Draws(torch.arange(20), 0), 8, 26, 5
-    found = blockwise_masks(draws, side, 0.4, smallest).view(20, side, side)
+    found = blockwise_masks(draws, side, torch.full((20,), 0.4), smallest).view(20, side, side)
     for picture in range(20):
         hidden: set[tuple[int, int]] = set()
         for attempt in range(16):
