@@ -32,8 +32,9 @@ class Batch:
             strings. What lies in a picture or a clip has moved with the first view of that: masks uint8
             [B, (T,) H, W], where 255 is not told; boxes [B, (T,) K, 5] and points [B, (T,) K, 2] in that view's pixels,
             NaN where there are none. Other fields are as the data have them.
-        to_view: float32 [B, 3, 3] per view, from the item's pixels (x, y, 1) to the view's, where pixel (0, 0) covers
-            [0, 1) x [0, 1); the identity of sounds. See :mod:`unlabeled.platform.augment.geometry`.
+        to_view: float32 [B, 3, 3] per view, from the item's pixels (x, y, 1), the same for all views of it, to the
+            view's; (0, 0) covers [0, 1) x [0, 1). The identity of sounds. See
+            :mod:`unlabeled.platform.augment.geometry`.
         starts: int64 [B] per view, the first frame or sample that it shows; 0 of pictures and of what is shown whole.
         streams: the rows of each of the plan's streams that stand beside these rows, by the stream's name.
     """

@@ -14,6 +14,7 @@ from unlabeled.platform.augment.geometry import framing, identity
 from unlabeled.platform.augment.op import Augmentation, Drawn, Extent, Op, as_float
 from unlabeled.platform.augment.separable import is_large
 from unlabeled.platform.augment.waves import WaveOp
+from unlabeled.platform.data.pictures import squares_of
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import unknown
 from unlabeled.platform.settings import Settings
@@ -41,6 +42,8 @@ class DrawnView(NamedTuple):
         window: int64 [B, 4], the boxes of pictures as they are stored that the first operation shows, where it is done
             while they are read; its step is None then.
         framed: height and width that those boxes are resized to.
+        square: float64 [B, 4], the boxes that are read of pictures whose other views show windows, where this one
+            shows none.
     """
 
     steps: tuple[Drawn | None, ...]
@@ -49,14 +52,16 @@ class DrawnView(NamedTuple):
     rows: Tensor
     window: Tensor | None = None
     framed: tuple[int, int] = (0, 0)
+    square: Tensor | None = None
 
     def matrix(self, *, of_read: bool = False) -> Tensor:
-        """Return the way from the item, as stored where it has a window, to the view: float64 [B, 3, 3].
+        """Return the way from the item, as stored where a view shows a window of it, to the view: float64 [B, 3, 3].
 
         The identity of a sound. The way ``of_read`` begins in what was read: the window, where there is one.
         """
         device = self.rows.device
-        matrix = None if self.window is None or of_read else framing(self.window, constant(self.framed, device)[None])
+        box = self.square if self.window is None else self.window
+        matrix = None if box is None or of_read else framing(box, constant(self.framed, device)[None])
         for op, extent, drawn in self.moves:
             moved = op.movement(extent, device, drawn)
             matrix = moved if matrix is None or moved is None else moved @ matrix
@@ -73,6 +78,7 @@ class DrawnView(NamedTuple):
             change(self.rows),
             None if self.window is None else change(self.window),
             self.framed,
+            None if self.square is None else change(self.square),
         )
 
 
@@ -127,11 +133,16 @@ class Policy(Settings):
 
         With ``geometry_only`` what moves no pixels is not drawn, and there is nothing to :meth:`change` items with.
         Such a draw may be given as ``geometry``, on the draws' device: then only the rest is drawn. With ``stored``,
-        the extent of the pictures as they are stored, an operation that leads shows a window of these.
+        the extent of the pictures as they are stored, an operation that leads shows a window of these; where none
+        does, it is said which square is read.
         """
         steps: list[Drawn | None] = []
         moves: list[tuple[Op, Extent, Drawn]] = []
-        window, framed = (None, (0, 0)) if geometry is None else (geometry.window, geometry.framed)
+        window, framed, square = (
+            (None, (0, 0), None) if geometry is None else (geometry.window, geometry.framed, geometry.square)
+        )
+        if stored is not None and not self.leads:
+            square, framed = squares_of(stored.sizes(draws.rows.device)), _sides(extent)
         for place, (op, scope) in enumerate(self._scoped()):
             if place == 0 and stored is not None and isinstance(op, Op) and self.leads:
                 window = op.window(stored, op.draw(stored, draws.fold_in(*scope)))
@@ -147,7 +158,7 @@ class Policy(Settings):
                 steps.append(None if geometry_only else op.draw(extent, draws.fold_in(*scope)))
             if isinstance(op, Op):
                 extent = op.output(extent)
-        return DrawnView(tuple(steps), extent, tuple(moves), draws.rows, window, framed)
+        return DrawnView(tuple(steps), extent, tuple(moves), draws.rows, window, framed, square)
 
     def change(self, items: Tensor, drawn: DrawnView) -> Tensor:
         """Augment the items, float32 or uint8, as it was drawn; return float32.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from unlabeled.platform.data.digests import shown, unreadable
 from unlabeled.platform.errors import UserError
@@ -76,6 +78,12 @@ def centre_box(width: int, height: int) -> tuple[float, float, float, float]:
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
+
+
+def squares_of(sizes: Tensor) -> Tensor:
+    """Return the centre squares of pictures of these heights and widths [N, 2]: top, left, height, width, float64."""
+    side = sizes.amin(dim=1, keepdim=True).double()
+    return torch.cat(((sizes - side) / 2, side, side), dim=1)
 
 
 def centre_square(picture: Image.Image, px: int) -> npt.NDArray[np.uint8]:

@@ -72,11 +72,12 @@ def views_of(
 
 
 def _stored_extents(plan: ViewPlan, source: Source, index: Mapping[int, Tensor]) -> dict[int, Extent]:
-    """Return how large the pictures are that views may show windows of, by the number of the view."""
+    """Return how large the pictures are that a view may show windows of, by the number of each view of them."""
+    led = {view.item for view in plan.views if view.policy.leads and view.time is None}
     found: dict[str, Tensor | None] = {}
     extents = {}
     for place, view in enumerate(plan.views):
-        if not view.policy.leads or view.time is not None:
+        if view.item not in led:
             continue
         if view.item not in found:
             found[view.item] = source.extents(index[view.of], view.field)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
 from unlabeled.platform.augment import ColorDrop, Crop, Extent, Flip, Policy, ViewPlan
-from unlabeled.platform.augment.geometry import inverse, mapped
+from unlabeled.platform.augment.geometry import inverse, mapped, pixels_in_second
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, FileImages, load, windows
 from unlabeled.platform.data.contents import checksum
@@ -267,6 +267,19 @@ def test_one_view_of_the_square_beside_one_of_a_window(folder: Path) -> None:
     beside, data = of_folder(folder, CROPPED, Policy())
     assert torch.equal(alone(0).views[0], beside(0).views[0])
     assert torch.equal(beside(0).views[1] * 255, data.pretrain.tensor(beside(0).index, "image").float())
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(ops=(Flip(), Crop(area=(0.3, 1.0), size=20)))])
+def test_ways_to_the_square_and_to_a_window_begin_in_the_same_place(folder: Path, policy: Policy) -> None:
+    batches, _ = of_folder(folder, CROPPED, policy)
+    batch = batches.make(batches.read(1), batches.read(1).rows[1:7])
+    window, square = batch.views
+    places, seen = pixels_in_second(*batch.to_view[::-1], square.shape[2:], window.shape[2:])
+    assert seen.flatten(1).any(dim=1).sum() > 3
+    grid = places / window.shape[3] * 2 - 1
+    there = torch.nn.functional.grid_sample(window, grid, align_corners=False)
+    apart = (there - square)[:, :2].abs().amax(dim=1) * 255
+    assert apart[seen].mean() < 3, "both show ramps, whose colours are places"
 
 
 def test_rows_of_a_table_are_seen_as_their_files_are(folder: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unlabeled.platform.data.pictures import centre_box, picture_named
+from unlabeled.platform.data.pictures import picture_named, squares_of
 from unlabeled.platform.data.source import IGNORED, Field, Source, Window
 from unlabeled.platform.data.threads import in_threads
 
@@ -193,10 +193,3 @@ def boxes_in(boxes: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
     moved = torch.cat((edges.float(), boxes[..., 4:]), dim=2).masked_fill(~is_left[..., None], torch.nan)
     order = (~is_left).byte().argsort(dim=1, stable=True)
     return moved.gather(1, order[..., None].expand_as(moved))
-
-
-def squares_of(sizes: Tensor) -> Tensor:
-    """Return the centre squares of pictures of these heights and widths [N, 2]: top, left, height, width [N, 4]."""
-    boxes = [centre_box(width, height) for height, width in sizes.tolist()]
-    found = [(top, left, bottom - top, right - left) for left, top, right, bottom in boxes]
-    return torch.tensor(found, dtype=torch.float64).view(-1, 4)
