@@ -229,3 +229,12 @@ def linked(text: str) -> Markup:
     paper = r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>'
     text = re.sub(r"arXiv:(\d{4}\.\d{4,5})", paper, str(escape(text)))
     return Markup(re.sub(r"``([^`]+)``", r"<code>\1</code>", text))
+
+
+def site_links(up: str) -> tuple[Link, ...]:
+    """Return the links that every page has, from a folder that is ``up`` from the site's."""
+    return (
+        ("All studies", f"{up}index.html"),
+        ("All claims", f"{up}claims.html"),
+        ("Methods", f"{up}methods.html"),
+    )

@@ -17,12 +17,13 @@ from unlabeled.dashboards.bases import matching, not_one
 from unlabeled.dashboards.folder import check_record, written_in
 from unlabeled.dashboards.looking import looked
 from unlabeled.dashboards.measured import slug
-from unlabeled.dashboards.pages import Around, Reported
+from unlabeled.dashboards.method_pages import FAMILIES, About, all_about, method_page, used_by
+from unlabeled.dashboards.pages import Around, Reported, site_links
 from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.report import Report
 from unlabeled.dashboards.single import KIND
 from unlabeled.dashboards.single_report import read_single
-from unlabeled.dashboards.website import About, Declared, Searched, method_page, site_links, used_by, write_site
+from unlabeled.dashboards.website import Declared, Searched, write_site
 from unlabeled.platform.addresses import scrub
 from unlabeled.platform.drive.home import find_home, make_home
 from unlabeled.platform.errors import UserError
@@ -119,8 +120,8 @@ def publish_all(
         Searched(name, one.title, len(one.runs), int((one.runs["status"] == "FINISHED").sum()), f"{name}/index.html")
         for name, one in searches.items()
     ]
-    of_methods = dict.fromkeys([*(method.name for method in methods), *used_by(reports)])
-    site = ["claims.html", "methods.html", *(method_page(name) for name in of_methods)]
+    abouts = all_about(methods, used_by(reports))
+    site = ["claims.html", FAMILIES, *(method_page(about.name) for about in abouts)]
     beside = [one.pages(folder / name, _around(one, site)) for name, one in searches.items()]
     page = write_site(folder, reports, studies, methods, listed, failed, beside)
     published = Published(page, [*reports, *searches], failed)

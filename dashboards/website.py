@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from unlabeled.dashboards.answered import scales, strips
-from unlabeled.dashboards.counted import counted
 from unlabeled.dashboards.folder import Pages
-from unlabeled.dashboards.levels import extremes, levels, strip
-from unlabeled.dashboards.measured import Measured, slug
-from unlabeled.dashboards.pages import Around, Link, render
+from unlabeled.dashboards.levels import extremes, strip
+from unlabeled.dashboards.method_pages import About, all_about, by_family, method_page, method_pages, used_by
+from unlabeled.dashboards.pages import Around, render, site_links
 from unlabeled.dashboards.report import Report, verdict_frame
 from unlabeled.dashboards.verdicts import Verdict
 
@@ -45,35 +43,6 @@ class Declared:
 
 
 @dataclass(frozen=True)
-class Family:
-    """What methods have in common, as ``unlabeled methods`` lists them: its name, and a sentence of them."""
-
-    name: str = ""
-    idea: str = ""
-
-
-@dataclass(frozen=True)
-class About:
-    """What a method says of itself.
-
-    Attributes:
-        name: as in ``method.name``.
-        head: its first sentence.
-        text: the paragraphs after it: the paper, what differs from it.
-        family: which it is of.
-        paper: authors, year, where to find it.
-        cost: of a training step over its encoder's; None where nobody counted.
-    """
-
-    name: str
-    head: str
-    text: tuple[str, ...] = ()
-    family: Family = Family()
-    paper: str = ""
-    cost: float | None = None
-
-
-@dataclass(frozen=True)
 class Searched:
     """A search in the store.
 
@@ -90,32 +59,6 @@ class Searched:
     num_runs: int
     num_finished: int
     page: str = ""
-
-
-@dataclass(frozen=True)
-class Used:
-    """A row of a study that trained with a method."""
-
-    study: str
-    title: str
-    row: str
-    measured: Measured | None
-    values: Mapping[Any, Any]
-
-
-@dataclass(frozen=True)
-class Kin:
-    """A method of a family, and how far it came in the study that shows most methods side by side.
-
-    Attributes:
-        about: the method.
-        here: its rows in that study, each with its drawing.
-        elsewhere: its rows in other studies.
-    """
-
-    about: About
-    here: tuple[tuple[Used, Markup], ...]
-    elsewhere: tuple[Used, ...]
 
 
 @dataclass(frozen=True)
@@ -157,29 +100,20 @@ def write_site(
     failed = failed or {}
     waiting = [study for study in studies if study.name not in {*reports, *failed}]
     used = used_by(reports)
-    told = {about.name: about for about in methods}
-    abouts = [*methods, *(About(name, name) for name in used if name not in told)]
+    abouts = all_about(methods, used)
     judged = [
         Judged(study, place, verdict)
         for study, report in reports.items()
         for place, verdict in enumerate(report.judged, start=1)
     ]
     groups = {decision: [one for one in judged if one.verdict.decision == decision] for decision in GROUPS}
-    shared = {"reports": reports, "waiting": waiting, "failed": failed, "searches": searches, "groups": groups}
-    rows = {about.name: used.get(about.name, []) for about in abouts}
-    links = {about.name: method_page(about.name) for about in abouts}
-    claims = render("claims-page.html.j2", about=GROUPS, judged=judged, **shared)
-    cards = {
-        study: (strip(report.parts[0]), extremes(report.parts[0])) if report.parts else ("", [])
-        for study, report in reports.items()
+    shared = {"reports": reports, "waiting": waiting, "groups": groups, "judged": judged}
+    files = {
+        **method_pages(abouts, used, reports),
+        "claims.csv": _claims_frame(reports).to_csv(index=False),
+        "claims.html": render("claims-page.html.j2", about=GROUPS, **shared),
+        "index.html": _first_page(abouts, failed=failed, searches=searches, **shared),
     }
-    drawn = {"strips": strips(verdicts := [one.verdict for one in judged]), "scales": scales(verdicts)}
-    index = render(
-        "index.html.j2", cards=cards, abouts=abouts, used=rows, links=links, judged=judged, **drawn, **shared
-    )
-    files = {links[about.name]: _about_method(about, rows[about.name]) for about in abouts}
-    files["methods.html"] = _by_family(abouts, rows, reports, links)
-    files |= {"claims.csv": _claims_frame(reports).to_csv(index=False), "claims.html": claims, "index.html": index}
     arounds = _arounds(reports, abouts)
     parts = [*(reports[study].pages(out / study, around) for study, around in arounds.items()), *beside]
     site = Pages(out, files)
@@ -190,29 +124,14 @@ def write_site(
     return out / "index.html"
 
 
-def used_by(reports: Mapping[str, Report]) -> dict[str, list[Used]]:
-    """Return method -> every row of every study whose counted runs trained with it."""
-    found: dict[str, list[Used]] = {}
-    for study, report in reports.items():
-        if not report.methods:
-            continue
-        done = counted(report.runs)
-        table = report.parts[0].table if report.parts else pd.DataFrame()
-        for row in report.rows:
-            for method in dict.fromkeys(done.loc[done["row"] == row, "method.name"].dropna().astype(str)):
-                values = table.loc[row].to_dict() if row in table.index else {"n": 0}
-                part = report.parts[0] if report.parts else None
-                found.setdefault(method, []).append(Used(study, report.title, row, part, values))
-    return found
-
-
-def site_links(up: str) -> tuple[Link, ...]:
-    """Return the links that every page has, from a folder that is ``up`` from the site's."""
-    return (
-        ("All studies", f"{up}index.html"),
-        ("All claims", f"{up}claims.html"),
-        ("Methods", f"{up}methods.html"),
-    )
+def _first_page(abouts: Sequence[About], **shared: Any) -> str:
+    reports, verdicts = shared["reports"], [one.verdict for one in shared["judged"]]
+    cards = {
+        study: (strip(report.parts[0]), extremes(report.parts[0])) if report.parts else ("", [])
+        for study, report in reports.items()
+    }
+    drawn = {"strips": strips(verdicts), "scales": scales(verdicts)}
+    return render("index.html.j2", cards=cards, families=by_family(abouts), **drawn, **shared)
 
 
 def _arounds(reports: Mapping[str, Report], methods: Sequence[About]) -> dict[str, Around]:
@@ -225,37 +144,6 @@ def _arounds(reports: Mapping[str, Report], methods: Sequence[About]) -> dict[st
         links = tuple((method, f"../{method_page(method)}") for method in reports[name].methods if method in by_name)
         found[name] = Around(site_links("../"), links, before, after)
     return found
-
-
-def method_page(name: str) -> str:
-    """Return where a method's page is, from the site's folder."""
-    return f"methods/{slug(name)}.html"
-
-
-def _about_method(about: About, used: Sequence[Used]) -> str:
-    return render("method.html.j2", about=about, used=used, pages=site_links("../"))
-
-
-def _by_family(
-    abouts: Sequence[About],
-    used: Mapping[str, Sequence[Used]],
-    reports: Mapping[str, Report],
-    links: Mapping[str, str],
-) -> str:
-    """Say what families of methods there are, and draw how far each method came where most stand side by side."""
-    most, shown = max(
-        ((len({name for name in used if any(u.study == study for u in used[name])}), study) for study in reports),
-        default=(0, ""),
-        key=lambda found: found[0],
-    )
-    part = reports[shown].parts[0] if most > 1 and reports[shown].parts else None
-    drawn = levels(part) if part else {}
-    kin: dict[Family, list[Kin]] = {}
-    for about in abouts:
-        here = tuple((u, drawn[u.row]) for u in used[about.name] if u.study == shown and u.row in drawn)
-        elsewhere = tuple(u for u in used[about.name] if u.study != shown or u.row not in drawn)
-        kin.setdefault(about.family, []).append(Kin(about, here, elsewhere))
-    return render("methods.html.j2", kin=kin, links=links, part=part, shown=shown, reports=reports)
 
 
 def _claims_frame(reports: Mapping[str, Report]) -> pd.DataFrame:

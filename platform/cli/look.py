@@ -14,7 +14,7 @@ from unlabeled.platform.cli.options import DataRoot, Home, Json, check_png, from
 from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
-    from unlabeled.dashboards.website import About
+    from unlabeled.dashboards.method_pages import About
 
 
 def report(
@@ -70,7 +70,7 @@ def report(
 
 def _methods_say() -> "list[About]":
     """Return what each method's file says on top: the idea, the paper, what differs from it; and what its kin share."""
-    from unlabeled.dashboards.website import About, Family
+    from unlabeled.dashboards.method_pages import About, Family
 
     declared = index()
     families = {name: Family(name, idea) for name, idea in declared["families"].items()}

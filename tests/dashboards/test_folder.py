@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from unlabeled.dashboards.folder import MANIFEST, Pages, written_in
+from unlabeled.dashboards.method_pages import About
 from unlabeled.dashboards.publish import publish, publish_all
 from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.search_reading import read_search_report
-from unlabeled.dashboards.website import About, write_site
+from unlabeled.dashboards.website import write_site
 from unlabeled.platform.errors import UserError
 
 FILES = {"index.html": "<p>one</p>", "rows.svg": "<svg/>", "methods/moco.html": "<p>MoCo</p>"}

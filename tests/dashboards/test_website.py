@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from written import Page
 
+from unlabeled.dashboards.method_pages import About, Family
 from unlabeled.dashboards.pages import TEMPLATES
 from unlabeled.dashboards.publish import publish, publish_all
 from unlabeled.dashboards.reading import read_report
 from unlabeled.dashboards.varied import contrast
-from unlabeled.dashboards.website import About, Declared, Family, Searched, write_site
+from unlabeled.dashboards.website import Declared, Searched, write_site
 from unlabeled.methods import METHODS
 from unlabeled.platform.cli import look
 from unlabeled.platform.errors import UserError
