@@ -1,4 +1,4 @@
-"""What most studies start from, at each scale: one run of SimCLR, one of MoCo v2.
+"""What most studies start from, at each scale: one run of SimCLR, one of MoCo v2, one of MAE.
 
 The workstation's follow the authors' CIFAR-10 settings as far as they go: SimCLR's app. B.9, with a ResNet-18 for its
 ResNet-50, and MoCo's notebook (facebookresearch/moco, ``colab/moco_cifar10_demo.ipynb``), with version 2's head. The
@@ -12,6 +12,7 @@ from typing import Any
 
 from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.methods.contrastive.simclr import SimCLRConfig
+from unlabeled.methods.masked.mae import MAEConfig
 from unlabeled.platform.augment import (
     MOCO_V2,
     MOCO_V2_SMALL,
@@ -24,7 +25,7 @@ from unlabeled.platform.augment import (
 )
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import TimmConfig
+from unlabeled.platform.encoder import TimmConfig, ViTConfig
 from unlabeled.platform.optim import LARS, SGD, AdamW
 
 LAPTOP_DATA = DataConfig(name="fashion-mnist-12k", train_images=5000)
@@ -77,6 +78,35 @@ MOCO_RUN: Mapping[str, RunConfig] = {
         encoder=TimmConfig(model="resnet50"),
         optimizer=SGD(learning_rate=0.03, weight_decay=1e-4),
         epochs=200,
+    ),
+}
+
+
+MAE_RECIPE = AdamW(learning_rate=1.5e-4, scaling="linear", weight_decay=0.05, warmup_epochs=40, betas=(0.9, 0.95))
+MAE_RUN: Mapping[str, RunConfig] = {
+    "laptop": RunConfig(
+        method=MAEConfig(decoder_width=32, decoder_depth=1),
+        data=LAPTOP_DATA,
+        encoder=ViTConfig(width=8, depth=2, patch_px=4),
+        optimizer=AdamW(learning_rate=4e-3, warmup_epochs=1, betas=(0.9, 0.95)),
+        epochs=12,
+        batch_size=64,
+    ),
+    "workstation": RunConfig(
+        method=MAEConfig(decoder_width=96, decoder_depth=4),
+        data=DataConfig(name="cifar10"),
+        encoder=TimmConfig(model="vit_tiny_patch16_224", patch_px=4),
+        optimizer=MAE_RECIPE.with_field("warmup_epochs", 20),
+        epochs=400,
+        batch_size=1024,
+    ),
+    "cluster": RunConfig(
+        method=MAEConfig(),
+        data=DataConfig(name="imagenet"),
+        encoder=TimmConfig(model="vit_base_patch16_224"),
+        optimizer=MAE_RECIPE,
+        epochs=800,
+        batch_size=4096,
     ),
 }
 

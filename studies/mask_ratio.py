@@ -8,13 +8,8 @@ Cost: laptop 12 runs, about 6 minutes on two cores. Nobody has timed the other p
 the target is pixels that are not normalised; its ViT is the large one, the cluster's here the base one.
 """
 
-from unlabeled.methods.masked.mae import MAEConfig
-from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import TimmConfig, ViTConfig
-from unlabeled.platform.optim import AdamW
 from unlabeled.platform.study import Claim, Study
-from unlabeled.studies.bases import LAPTOP_DATA
+from unlabeled.studies.bases import MAE_RUN, changed
 from unlabeled.studies.tables import said
 
 STEADY, SWEET_POINT = said("mask-steady"), said("mask-sweet-point")
@@ -25,36 +20,7 @@ STUDY = Study(
     source=STEADY["source"],
     expected="Linear probes gain steadily with the ratio until 75 %, and lose beyond.",
     cost="12 runs, about 6 minutes on two cores, at laptop scale",
-    profiles={
-        "laptop": RunConfig(
-            method=MAEConfig(normalised_targets=False, decoder_width=32, decoder_depth=1),
-            data=LAPTOP_DATA,
-            encoder=ViTConfig(width=8, depth=2, patch_px=4),
-            optimizer=AdamW(learning_rate=4e-3, warmup_epochs=1, betas=(0.9, 0.95)),
-            epochs=12,
-            batch_size=64,
-        ),
-        "workstation": RunConfig(
-            method=MAEConfig(normalised_targets=False, decoder_width=96, decoder_depth=4),
-            data=DataConfig(name="cifar10"),
-            encoder=TimmConfig(model="vit_tiny_patch16_224", patch_px=4),
-            optimizer=AdamW(
-                learning_rate=1.5e-4, scaling="linear", weight_decay=0.05, warmup_epochs=20, betas=(0.9, 0.95)
-            ),
-            epochs=400,
-            batch_size=1024,
-        ),
-        "cluster": RunConfig(
-            method=MAEConfig(normalised_targets=False),
-            data=DataConfig(name="imagenet"),
-            encoder=TimmConfig(model="vit_base_patch16_224"),
-            optimizer=AdamW(
-                learning_rate=1.5e-4, scaling="linear", weight_decay=0.05, warmup_epochs=40, betas=(0.9, 0.95)
-            ),
-            epochs=800,
-            batch_size=4096,
-        ),
-    },
+    profiles=changed(MAE_RUN, {"method.normalised_targets": False}),
     rows={f"{percent} % hidden": {"method.mask_ratio": percent / 100} for percent in (25, 50, 75, 90)},
     claims=(
         Claim(

@@ -1,4 +1,4 @@
-"""Every method that learns from single pictures, at laptop scale: one base, and a row for each, by family.
+"""Methods that learn from pictures, at laptop scale: one base, and a row for each, by family.
 
 Several studies ask which of them is best, and of what: all see the same emoji as often, by the same optimiser. Emoji,
 because no other set here has what all need: colours, captions and classes. What a row sets is what fits pictures of 32

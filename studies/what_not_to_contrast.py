@@ -11,40 +11,51 @@ whether a picture lost its colours. All rows crop, mirror and change colours; pr
 spaces share.
 """
 
-from unlabeled.methods.contrastive.looc import ROTATION, LooCConfig
+from typing import Any
+
+from unlabeled.methods.contrastive.looc import COLOR, CROPPED, ROTATION, LooCConfig
 from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.platform.augment import MOCO_V2, SIMCLR_SMALL, Policy, ViewPlan, two_views
 from unlabeled.platform.config import EvaluationConfig, RunConfig
 from unlabeled.platform.data import DataConfig
 from unlabeled.platform.encoder import TimmConfig
 from unlabeled.platform.evaluate import Linear, every
+from unlabeled.platform.metrics import OURS
 from unlabeled.platform.optim import SGD
 from unlabeled.platform.study import Claim, Study
+from unlabeled.studies.bases import changed
 from unlabeled.studies.tables import said
-from unlabeled.studies.tasks import PAIR, QUEUE, TASKS
+from unlabeled.studies.tasks import COLOR as SMALL_COLOR
+from unlabeled.studies.tasks import INSTANCES, QUEUE, TASKS
 
 CLASSES, TURNS, GREYS = "test/linear/top1", "test/rotation/linear/top1", "test/grey/linear/top1"
 EVALUATION = EvaluationConfig(final=every((Linear(),), told=("class", "rotation", "grey")))
 FORGETS, BEATS = said("looc-turned-forgets"), said("looc-beats-baselines")
-COLOR_OPS = ("color-jitter", "color-drop")
 
 
-def rows(views: Policy, looc: LooCConfig) -> dict[str, dict[str, object]]:
-    """Return MoCo and LooC, with and without rotations among the views, and with a space for colours."""
-    color = Policy(ops=tuple(op for op in views.ops if op.name in COLOR_OPS))
-    rest = Policy(ops=tuple(op for op in views.ops if op.name not in COLOR_OPS))
-    turning = looc.with_field("augmentations", (ROTATION,)).with_field("views", ViewPlan(views=(views,) * 3))
-    both = looc.with_field("augmentations", (color, ROTATION)).with_field("views", ViewPlan(views=(rest,) * 4))
+def rows(views: Policy, shared: Policy, color: Policy, **fields: Any) -> dict[str, dict[str, Any]]:
+    """Return MoCo and LooC with rotations among the views, and LooC with a space for colours, too.
+
+    Args:
+        views: all that views differ in but rotations.
+        shared: of these, what there is no space for.
+        color: of these, the changes of colours.
+        fields: of LooC.
+    """
+
+    def looc(own: Policy, *augmentations: Policy) -> dict[str, Any]:
+        plan = ViewPlan(views=(own,) * (2 + len(augmentations)))
+        return {"method": LooCConfig(views=plan, augmentations=augmentations, **fields)}
+
     return {
         "MoCo": {},
         "MoCo, turned": {"method.views": two_views(views.plus(*ROTATION.ops))},
-        "LooC, turned": {"method": turning},
-        "LooC, turned and coloured": {"method": both},
+        "LooC, turned": looc(views, ROTATION),
+        "LooC, turned and coloured": looc(shared, color, ROTATION),
     }
 
 
-LAPTOP = TASKS["laptop"].with_field("method", MoCoConfig(views=PAIR, symmetric=True, **QUEUE))
-SMALL_LOOC = LooCConfig(views=ViewPlan(views=PAIR.views * 2), augmentations=(ROTATION, ROTATION), **QUEUE)
+SMALL = {"method": INSTANCES["MoCo"]["method"], "evaluation": EVALUATION}
 
 STUDY = Study(
     name="what-not-to-contrast",
@@ -53,8 +64,7 @@ STUDY = Study(
     expected="With rotations among its views MoCo no longer tells which way is up; LooC does.",
     cost="12 runs, nobody has timed them",
     profiles={
-        "laptop": LAPTOP.with_field("evaluation", EVALUATION),
-        "workstation": TASKS["workstation"].with_field("method", LAPTOP.method).with_field("evaluation", EVALUATION),
+        **changed({scale: TASKS[scale] for scale in ("laptop", "workstation")}, SMALL),
         "cluster": RunConfig(
             method=MoCoConfig(views=two_views(MOCO_V2)),
             data=DataConfig(name="imagenet"),
@@ -64,8 +74,8 @@ STUDY = Study(
             evaluation=EVALUATION,
         ),
     },
-    rows=rows(SIMCLR_SMALL, SMALL_LOOC),
-    scaled={"cluster": rows(MOCO_V2, LooCConfig())},
+    rows=rows(SIMCLR_SMALL, Policy(ops=SIMCLR_SMALL.ops[:2]), SMALL_COLOR, **QUEUE),
+    scaled={"cluster": rows(MOCO_V2, CROPPED, COLOR)},
     measure=TURNS,
     also=(CLASSES, GREYS),
     claims=(
@@ -93,7 +103,7 @@ STUDY = Study(
             higher="LooC, turned and coloured",
             lower="LooC, turned",
             measure=GREYS,
-            **BEATS,
+            source=OURS,
         ),
     ),
 )

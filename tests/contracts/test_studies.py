@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from sources import with_pictures, with_silence
 
+from unlabeled.methods import OURS as OUR_METHODS
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig
 from unlabeled.platform.optim import SGD
@@ -210,3 +211,15 @@ def _own_numbers(study: Study) -> set[str]:
     shares = [each.probe.labels for run in study.profiles.values() for each in run.evaluation.final]
     texts = [*study.row_settings(), *(f"{scale * number:g}" for scale in (1, 100) for number in (*numbers, *shares))]
     return set(itertools.chain(*(NUMBER.findall(text) for text in texts)))
+
+
+def test_pretext_tasks_has_a_row_for_each_method_of_pictures() -> None:
+    study = STUDIES["pretext-tasks"]
+    rows = {run.config.method.name for run in study.runs(study.base("laptop"), "laptop")}
+    others = {"temporal-order": "films", "cpc-sound": "sounds", "dense-object-nets": "learns what places look like"}
+    others |= {
+        "fixmatch": "few labels beside",
+        "simclr-v2-distillation": "few labels, and begins from a trained encoder",
+    }
+    assert not rows & set(others)
+    assert rows | set(others) == set(OUR_METHODS)
