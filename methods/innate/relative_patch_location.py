@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.methods.innate.tiles import SIDE, SMALLEST_PX, TILES, corners, in_rows
 from unlabeled.methods.losses.numerics import constants
 from unlabeled.methods.parts import SMALL, classify, one_view, projection_head, squares
 from unlabeled.platform.augment import Crop, Policy, ViewPlan
@@ -37,8 +38,7 @@ from unlabeled.platform.encoder import Encoder, StandardisingEncoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
-SIDE, PATCHES, CENTRE, NEIGHBOURS = 3, 9, 4, (0, 1, 2, 3, 5, 6, 7, 8)
-SMALLEST_PX = 4  # smaller patches show next to nothing
+CENTRE, NEIGHBOURS = 4, (0, 1, 2, 3, 5, 6, 7, 8)
 AXIS = (torch.tensor([-1.0, 2.0, -1.0]) / 6**0.5).tolist()  # from magenta to green, of length 1
 
 
@@ -127,7 +127,7 @@ class RelativePatchLocation(Method):
 
     def locate(self, patches: Tensor) -> Tensor:
         """Return the logits [B, 8, 8] of where each neighbour [B, 9, C, s, s] lies."""
-        feature_B9F = self.fc6(self.encoder(patches.flatten(0, 1))).view(len(patches), PATCHES, -1)
+        feature_B9F = self.fc6(self.encoder(patches.flatten(0, 1))).view(len(patches), TILES, -1)
         neighbour_B8F = torch.cat([feature_B9F[:, :CENTRE], feature_B9F[:, CENTRE + 1 :]], dim=1)
         pair_B8 = torch.cat([feature_B9F[:, CENTRE, None].expand_as(neighbour_B8F), neighbour_B8F], dim=2)
         logits: Tensor = self.head(pair_B8.flatten(0, 1))
@@ -136,9 +136,8 @@ class RelativePatchLocation(Method):
     def patches(self, images: Tensor, draws: Draws) -> Tensor:
         """Cut the grid out of [B, C, H, H], and take away what would be a shortcut: [B, 9, C, s, s]."""
         gap, jitter, covered = self.config.grid(self.patch_px)
-        place, start = torch.arange(PATCHES, device=images.device), (images.shape[2] - covered) // 2
-        corner_92 = start + (self.patch_px + gap) * torch.stack([place // SIDE, place % SIDE], dim=1)
-        patches = squares(images, corner_92 + draws.integers("jitter", 2 * jitter + 1, PATCHES, 2), self.patch_px)
+        corner_92 = (images.shape[2] - covered) // 2 + corners(self.patch_px + gap, images.device)
+        patches = squares(images, corner_92 + draws.integers("jitter", 2 * jitter + 1, TILES, 2), self.patch_px)
         color = self.config.color if patches.shape[2] == len(AXIS) else "none"
         if color == "project":
             axis_C = constants(patches, AXIS)
@@ -146,7 +145,7 @@ class RelativePatchLocation(Method):
         x = self.encoder.standardise(patches.flatten(0, 1)).view(patches.shape)
         x = x - x.mean(dim=(3, 4), keepdim=True)
         if color == "drop":
-            kept = F.one_hot(draws.integers("channel", len(AXIS), PATCHES), len(AXIS))[..., None, None].to(x.dtype)
+            kept = F.one_hot(draws.integers("channel", len(AXIS), TILES), len(AXIS))[..., None, None].to(x.dtype)
             deviation = (kept * x).sum(dim=2, keepdim=True).square().mean(dim=(3, 4), keepdim=True).sqrt()
             x = kept * x + (1.0 - kept) * deviation / 100.0 * draws.normal("noise", *x.shape[1:]).to(x.dtype)
         x = x * (x.square().mean(dim=(2, 3, 4), keepdim=True) + 1e-5).rsqrt()  # what is flat becomes 0
@@ -166,6 +165,5 @@ class RelativePatchLocation(Method):
         for title, place in (("pair", asked), ("as located", located)):
             grid = self.encoder.mean.expand_as(patches).clone()
             grid[:, CENTRE], grid[row, outer[place]] = patches[:, CENTRE], patches[row, outer[asked]]
-            row_3 = [torch.cat(three.unbind(1), dim=3) for three in torch.split(F.pad(grid, 4 * [1]), SIDE, dim=1)]
-            columns[title] = torch.cat(row_3, dim=2)
+            columns[title] = in_rows(F.pad(grid, 4 * [1]))
         return {"pairs": Figure(columns)}

@@ -19,9 +19,14 @@ def cut(images: Tensor, tile_px: int, draws: Draws) -> Tensor:
     """Cut [B, C, H, H] into 3 x 3 cells, row by row, and a tile out of each at a random place: [B, 9, C, t, t]."""
     cell = images.shape[2] // SIDE
     assert tile_px <= cell
-    tile = torch.arange(TILES, device=images.device)
-    corner_92 = cell * torch.stack([tile // SIDE, tile % SIDE], dim=1) + images.shape[2] % SIDE // 2
+    corner_92 = corners(cell, images.device) + images.shape[2] % SIDE // 2
     return squares(images, corner_92 + draws.integers("place", cell - tile_px + 1, TILES, 2), tile_px)
+
+
+def corners(step_px: int, device: torch.device) -> Tensor:
+    """Return the tops and lefts of three rows of three places, so many pixels from one to the next: int64 [9, 2]."""
+    tile = torch.arange(TILES, device=device)
+    return step_px * torch.stack([tile // SIDE, tile % SIDE], dim=1)
 
 
 def in_rows(tiles: Tensor) -> Tensor:
