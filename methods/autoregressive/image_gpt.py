@@ -3,7 +3,7 @@
 Chen, Radford, Child, Wu, Jun, Luan, Sutskever (2020), "Generative Pretraining from Pixels", ICML. Colours are indices
 into a palette, which k-means finds in the data (sec. 3.2, "context reduction"). With tokens x_1 .. x_T in raster order:
 
-    loss = -log p(x), p(x) = prod_i p(x_i | x_1 .. x_i-1), a mean over tokens        (sec. 2.1, eq. 1)
+    loss = -log p(x), p(x) = prod_i p(x_i | x_1 .. x_i-1), a mean over tokens        (sec. 2.1)
     h_l+1 = h_l + attention(norm(h_l)) + ..., where no token attends to later ones   (sec. 2.2)
     features of layer l = mean over tokens of norm(h_l)                              (sec. 2.4)
 
@@ -80,9 +80,8 @@ class ImageGPTConfig(MethodConfig):
     def build(self, encoder: Encoder, data: Data) -> "ImageGPT":
         """Find the palette, where the encoder brings none, and make the layer that tells."""
         assert isinstance(encoder, CausalViT)
-        palette = palette_of(data.pretrain, self.colors, encoder.colors.patch_px)
         if encoder.colors.palette.is_meta or not encoder.colors.palette.any():
-            encoder.colors.palette.copy_(palette)
+            encoder.colors.palette.copy_(palette_of(data.pretrain, self.colors, encoder.colors.patch_px))
         return ImageGPT(encoder, self.colors)
 
 

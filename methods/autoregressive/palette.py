@@ -17,9 +17,9 @@ from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.data import Source
 from unlabeled.platform.encoder import Encoder, Maps, ViT
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.evaluate.lloyd import sample_of
 
 SAMPLE = 2000  # pictures that colours are looked for in
-_MOST = 2**15  # of their colours, that are clustered
 
 
 class CausalViT(Encoder):
@@ -127,6 +127,6 @@ def palette_of(source: Source, colors: int, patch_px: int) -> Tensor:
                 f"a palette of {colors} colours is larger than the {len(found)} that patches of {patch_px} px of the "
                 f"first {min(SAMPLE, len(source))} pictures have; set method.colors to at most {len(found)}"
             )
-        some = np.arange(min(len(found), max(_MOST, colors))) * len(found) // min(len(found), max(_MOST, colors))
+        some = sample_of(len(found), colors).numpy()
         fitted = KMeans(colors, n_init=1, random_state=0).fit(found[some].astype(float), sample_weight=count[some])
         return torch.from_numpy(fitted.cluster_centers_).round().clamp(0, 255).to(torch.uint8)

@@ -90,8 +90,10 @@ def test_as_many_colours_as_there_are_are_all_kept_and_more_are_one_clear_line()
 def test_an_encoder_that_knows_its_palette_keeps_it(emoji: Data) -> None:
     config, method = ImageGPTConfig(colors=COLORS), method_of()
     before = method.encoder.colors.palette.clone()
+    asked = palette_of.cache_info()
     config.build(method.encoder, emoji)
     assert torch.equal(method.encoder.colors.palette, before)
+    assert palette_of.cache_info() == asked, "none is looked for"
     method.encoder.colors.palette.zero_()
     config.build(method.encoder, emoji)
     assert torch.equal(method.encoder.colors.palette, palette_of(emoji.pretrain, COLORS, PATCH))
