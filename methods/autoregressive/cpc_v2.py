@@ -1,7 +1,7 @@
 """CPC v2: predict patches from those above, and from below, left and right; each patch changed by chance, by itself.
 
 Hénaff, Srinivas, De Fauw, Razavi, Doersch, Eslami, van den Oord (2019), "Data-Efficient Image Recognition with
-Contrastive Predictive Coding", arXiv:1905.09272. What it changes of CPC (sec. 4.1), and code in its appendix:
+Contrastive Predictive Coding", arXiv:1905.09272. What it changes of CPC, with code in its appendix:
 
 - Layer norm for batch norm, in which patches tell each other of themselves, so that nothing need be understood.
 - Four directions, each with a context network of its own: masked convolutions, which see the rows down to their own.

@@ -108,8 +108,7 @@ class ColorProxy(Method):
         """Return the weighted divergences, and each alone."""
         (view,), config = batch.views, self.config
         edge = config.window_px // 2
-        room = torch.full((), view.shape[2] - 2 * edge, device=view.device)
-        corner_BR2 = batch.draws.integers("places", room, config.places, 2)  # y and x of the windows
+        corner_BR2 = batch.draws.integers("places", view.shape[2] - 2 * edge, config.places, 2)  # y, x of the windows
         hue, chroma = hue_and_chroma(squares(view, corner_BR2, config.window_px)).flatten(3).unbind(2)  # [B, R, window]
         hue_logits, chroma_logits = self.told(rgb_to_lab(view), corner_BR2 + edge).chunk(2, dim=2)
         hue_BR = divergence(hue_logits, histogram(hue, config.bins))
