@@ -8,7 +8,8 @@ last token h_i, which z_i it was:
     loss = -log p(z_i | x hidden) = cross-entropy of W h_i + b, over hidden patches     (sec. 2.3)
          + |x - decoder(z)|^2 + weight KL(q(z|x) || uniform)                            (the tokenizer's)
 
-The tokenizer learns in the first share of the run's steps, and then stays as it is; its tokens have no gradient.
+The tokenizer learns in the first share of the run's steps, and then stays as it is, though its own loss is computed to
+the end; its tokens have no gradient.
 
 Shapes: B images per worker, T patches of each, row by row, V tokens that there are, D width.
 
