@@ -14,16 +14,12 @@ spaces share.
 from typing import Any
 
 from unlabeled.methods.contrastive.looc import COLOR, CROPPED, ROTATION, LooCConfig
-from unlabeled.methods.contrastive.moco import MoCoConfig
 from unlabeled.platform.augment import MOCO_V2, SIMCLR_SMALL, Policy, ViewPlan, two_views
-from unlabeled.platform.config import EvaluationConfig, RunConfig
-from unlabeled.platform.data import DataConfig
-from unlabeled.platform.encoder import TimmConfig
+from unlabeled.platform.config import EvaluationConfig
 from unlabeled.platform.evaluate import Linear, every
 from unlabeled.platform.metrics import OURS
-from unlabeled.platform.optim import SGD
 from unlabeled.platform.study import Claim, Study
-from unlabeled.studies.bases import changed
+from unlabeled.studies.bases import MOCO_RUN, changed
 from unlabeled.studies.tables import said
 from unlabeled.studies.tasks import COLOR as SMALL_COLOR
 from unlabeled.studies.tasks import INSTANCES, QUEUE, TASKS
@@ -65,14 +61,7 @@ STUDY = Study(
     cost="12 runs, nobody has timed them",
     profiles={
         **changed({scale: TASKS[scale] for scale in ("laptop", "workstation")}, SMALL),
-        "cluster": RunConfig(
-            method=MoCoConfig(views=two_views(MOCO_V2)),
-            data=DataConfig(name="imagenet"),
-            encoder=TimmConfig(model="resnet50"),
-            optimizer=SGD(learning_rate=0.03, weight_decay=1e-4),
-            epochs=200,
-            evaluation=EVALUATION,
-        ),
+        "cluster": MOCO_RUN["cluster"].with_field("evaluation", EVALUATION),
     },
     rows=rows(SIMCLR_SMALL, Policy(ops=SIMCLR_SMALL.ops[:2]), SMALL_COLOR, **QUEUE),
     scaled={"cluster": rows(MOCO_V2, CROPPED, COLOR)},
