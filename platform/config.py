@@ -45,7 +45,7 @@ class EvaluationConfig(Settings):
     @field_validator("follow", "final", mode="before")
     @classmethod
     def _one_stands_for_a_list_of_it(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, ProbeConfig | Measurement | Mapping) else value
+        return (value,) if isinstance(value, ProbeConfig | Measurement | Mapping | str) else value
 
     @field_validator("follow")
     @classmethod

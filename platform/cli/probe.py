@@ -47,7 +47,7 @@ def probe(
         typer.Option(
             "--set",
             metavar="PATH=VALUE",
-            help="Such as final=fine-tune, splits='[\"test\"]' or data.train_images=500; repeatable.",
+            help="Such as final=knn,linear, splits='[\"test\"]' or data.train_images=500; repeatable.",
         ),
     ] = None,
     data: DataName = None,
@@ -64,7 +64,8 @@ def probe(
     from unlabeled.platform.drive.finished import is_id
 
     assert METHODS, "importing them makes them known to RunConfig"
-    changes = {path.removeprefix("evaluation."): value for path, value in parse_changes(set_).items()}
+    of_runs = [f"evaluation.{one}" if one.partition("=")[0] in _EVALUATION else one for one in set_ or []]
+    changes = {path.removeprefix("evaluation."): value for path, value in parse_changes(of_runs).items()}
     asked = _asked(changes)
     on = _data(data, changes)
     found = []
@@ -102,7 +103,6 @@ def _asked(changes: dict[str, Any]) -> "EvaluationConfig":
     for path, value in changes.items():
         head = path.partition(".")[0]
         if head in _EVALUATION:
-            value = {"name": value} if path == "final" and isinstance(value, str) else value
             evaluation = evaluation.with_field(path, value)
         elif head not in ("data", *_FOREIGN):
             allowed = ", ".join((*_EVALUATION, "data.FIELD", *_FOREIGN))

@@ -68,12 +68,13 @@ class Measurement(Settings):
     @model_validator(mode="before")
     @classmethod
     def _of_a_probe_alone(cls, value: Any) -> Any:
-        if isinstance(value, ProbeConfig) or (isinstance(value, Mapping) and "name" in value):
+        if isinstance(value, ProbeConfig | str) or (isinstance(value, Mapping) and "name" in value):
             value = {"probe": value}
         if not isinstance(value, Mapping) or "probe" not in value:
             return value
         probe = value["probe"]
-        kind = ProbeConfig.kinds().get(str(probe.get("name"))) if isinstance(probe, Mapping) else type(probe)
+        name = probe.get("name") if isinstance(probe, Mapping) else probe
+        kind = ProbeConfig.kinds().get(name) if isinstance(name, str) else type(probe)
         return {"told": getattr(kind, "target", "class"), **value}
 
     @model_validator(mode="after")

@@ -47,6 +47,9 @@ def test_a_probe_alone_is_the_measurement_by_it(probe: ProbeConfig) -> None:
     assert alone.canonical_json() == probe.canonical_json()
     assert alone.identity() == probe.identity()
     assert Measurement.model_validate_json(alone.canonical_json()) == alone
+    by_name = EvaluationConfig.checked(final=probe.name)
+    assert by_name.final == EvaluationConfig.checked(final=[{"probe": probe.name}]).final
+    assert by_name.final == EvaluationConfig.checked(final=[type(probe)()]).final
     assert alone.told == probe.target
     assert alone.key == probe.key
     assert plain(alone) == plain(probe)
