@@ -2,7 +2,8 @@
 
 Larsson, Maire, Shakhnarovich (2017), "Colorization as a Proxy Task for Visual Understanding", arXiv:1703.04044, with
 the loss and the hypercolumns of their (2016) "Learning Representations for Automatic Colorization", arXiv:1603.06668:
-sec. 3. Code: gustavla/autocolorize (``train/train_vgg16.prototxt``), gustavla/self-supervision.
+sec. 3. Code: gustavla/autocolorize (``train/train_vgg16.prototxt``), which settings are of, and
+gustavla/self-supervision (``selfsup/multi/methods/colorize_hypercolumn.py``).
 
 At R places of each picture, what all blocks of the encoder make there, bilinear, is one long vector, the hypercolumn.
 From it a layer of hidden units tells two histograms of K bins, of the hues and of the chromas in a window around:
@@ -13,8 +14,10 @@ In grey places the hue is noise, so it counts by how colourful the place is.
 
 Shapes: B images per worker, R places of each, K bins.
 
-Differs from the authors' code: lightness is Lab's, theirs the mean of red, green and blue; the encoder is any; hidden
-units have no dropout; windows lie inside the picture, theirs 32 px or more from its edges.
+Differs from both codes: lightness is Lab's, theirs the mean of red, green and blue; the encoder is any; hidden units
+have no dropout; places are all whose window fits, theirs 96 and 32 px or more from the edges. In the first, chromas
+weigh less where it is dark or bright, and hypercolumns begin with the lightness itself. The second takes 256 places,
+and tells of each its own hue and chroma, without a window.
 """
 
 import math
@@ -42,7 +45,7 @@ FIGURE_PX = 56  # at most, of the sides at which figures are coloured
 
 
 class ColorProxyConfig(MethodConfig):
-    """Defaults are the authors', but for the views.
+    """Defaults are the authors' first code's, but for the views.
 
     Attributes:
         views: one view of each image.
