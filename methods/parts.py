@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlabeled.methods.losses.numerics import in_full_precision, unit
+from unlabeled.methods.losses.numerics import exact_unit, in_full_precision, unit
 from unlabeled.platform.augment import ColorDrop, ColorJitter, Crop, Flip, GaussianBlur, Policy, Solarize, ViewPlan
 from unlabeled.platform.collective import gather, mean_over_workers, row_ids
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
-_cross_entropy, _unit = in_full_precision(F.cross_entropy), in_full_precision(unit)
+_cross_entropy = in_full_precision(F.cross_entropy)
 SMALL = Policy(ops=(Crop(area=(0.3, 1.0)), Flip()))  # what examples see of small pictures
 SMALL_JITTER = Policy(ops=(*SMALL.ops, ColorJitter.of_strength(0.5)))
 
@@ -123,7 +123,7 @@ def spread(*vectors_BD: Tensor) -> Tensor:
     It is the sum of the variances of unit vectors' numbers: 0 where all point one way, which is collapse, 1 where they
     cancel out (Chen and He 2020, arXiv:2011.10566, figure 2, looks at the root of each).
     """
-    units = torch.cat([_unit(x) for x in vectors_BD])
+    units = torch.cat([exact_unit(x) for x in vectors_BD])
     return 1.0 - mean_over_workers(units.mean(dim=0)).square().sum()
 
 

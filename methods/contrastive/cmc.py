@@ -26,8 +26,9 @@ from typing import ClassVar, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.methods.contrastive.bank import FEW_ITEMS_OFTEN, BankContrast, MemoryBank, exact_unit, retrieved
+from unlabeled.methods.contrastive.bank import FEW_ITEMS_OFTEN, BankContrast, MemoryBank, retrieved
 from unlabeled.methods.cross_channel.lab import LabEncoder, check_colored, halves, rgb_to_lab
+from unlabeled.methods.losses.numerics import exact_unit
 from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure

@@ -28,8 +28,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.methods.contrastive.bank import exact_unit, retrieved
-from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.contrastive.bank import retrieved
+from unlabeled.methods.losses.numerics import exact_unit, in_full_precision
 from unlabeled.methods.parts import SMALL, KeyQueue, MomentumCopy, check_queue, classify, projection_head, shuffled
 from unlabeled.platform.augment import MOCO_V2, ColorJitter, Policy, Rotate90, ViewPlan
 from unlabeled.platform.augment.figure import Figure

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled.methods.losses import Contrast, info_nce_with_top1
-from unlabeled.methods.losses.numerics import in_full_precision, unit
+from unlabeled.methods.losses.numerics import exact_unit
 from unlabeled.methods.parts import SMALL_JITTER, KeyQueue, MomentumCopy, check_queue, projection_head, shuffled
 from unlabeled.platform.augment import MOCO_V1, MOCO_V2, ViewPlan, two_views
 from unlabeled.platform.collective.batch_norm import check_groups, group_batch_norms
@@ -28,8 +28,6 @@ from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
-
-exact_unit = in_full_precision(unit)
 
 
 class MoCoConfig(MethodConfig):

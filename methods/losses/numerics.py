@@ -54,6 +54,10 @@ def unit(x: Tensor) -> Tensor:
     return x / torch.where(length < _SHORTEST, torch.inf, length)
 
 
+exact_unit = in_full_precision(unit)
+"""The same of what may be half-precise, for who is in no loss."""
+
+
 def pairwise_distance(x_BD: Tensor, y_ND: Tensor) -> Tensor:
     """Return the Euclidean distances [B, N]; identical vectors get distance 0 and, there, gradient 0.
 

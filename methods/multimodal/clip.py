@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from unlabeled.methods.losses import Contrast
 from unlabeled.methods.losses.chunked import choose_positive
-from unlabeled.methods.losses.numerics import check_vectors, in_full_precision, unit
+from unlabeled.methods.losses.numerics import check_vectors, exact_unit, in_full_precision
 from unlabeled.methods.multimodal.text import TextTower, tokenize
 from unlabeled.methods.parts import one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
@@ -32,8 +32,6 @@ from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.method import Batch, EmbeddingMethod, Example, ImageTextMethod, MethodConfig, StepResult
 
 LARGEST_SCALE = 100.0  # sec. 2.5: logits are never scaled by more
-
-exact_unit = in_full_precision(unit)
 
 
 class CLIPConfig(MethodConfig):
