@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlabeled.platform.evaluate.lloyd import Lloyd, nearness_of
+from unlabeled.platform.evaluate.lloyd import Lloyd
 
 
 def whitened(x_ND: Tensor, components: int) -> Tensor:
@@ -31,8 +31,9 @@ def clustered(x_ND: Tensor, clusters: int, order_N: Tensor) -> Tensor:
         clusters: K, at most N.
         order_N: a permutation of the items; k-means++ draws its first centres by it.
     """
-    centres = Lloyd(x_ND[order_N], clusters, x_ND.device).solve(num_starts=1)
-    own_N = nearness_of(x_ND.to(centres), centres).argmax(dim=1)
+    solver = Lloyd(x_ND[order_N], clusters, x_ND.device)
+    own_N = torch.empty_like(order_N)
+    own_N[order_N] = solver.nearest(solver.solve(num_starts=1))
     return without_empty(x_ND, own_N, clusters, order_N)
 
 

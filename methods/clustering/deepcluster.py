@@ -34,7 +34,7 @@ from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
-from unlabeled.platform.collective import gather
+from unlabeled.platform.collective import of_first
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
@@ -107,7 +107,7 @@ class DeepCluster(Method):
             return
         clusters, order_N = self.config.clusters, survey.draws.uniform("order").argsort(stable=True)
         x_ND = whitened(survey.features(self.encoder), self.config.components)
-        own_N = gather(clustered(x_ND, clusters, order_N)[None])[0]  # the first worker's
+        own_N = of_first(clustered(x_ND, clusters, order_N))
         self.kept.fill_(agreement(self.cluster, own_N))
         self.cluster.copy_(own_N)
         self.size.copy_(own_N.bincount(minlength=clusters))

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from unlabeled.methods.losses.numerics import in_full_precision, unit
 from unlabeled.methods.parts import SMALL, one_view, projection_head
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
-from unlabeled.platform.collective import gather
+from unlabeled.platform.collective import of_first
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import Encoder
@@ -93,7 +93,7 @@ class NAT(Method):
         new_N = self.target.clone()
         for rows in torch.split(survey.draws.uniform("group").argsort(stable=True), self.config.together):
             new_N[rows] = assigned(z_ND[rows], self.target[rows])
-        new_N = gather(new_N[None])[0]  # the first worker's
+        new_N = of_first(new_N)
         self.moved.copy_(new_N.ne(self.target).float().mean())
         self.target.copy_(new_N)
 

@@ -1,7 +1,6 @@
 """Local aggregation: an image draws near those that share a cluster with it, of all that are near already.
 
 Zhuang, Zhai, Yamins (2019), "Local Aggregation for Unsupervised Learning of Visual Embeddings", ICCV, arXiv:1903.12355.
-Neighbours and the measure of aggregation: sec. 3.1. Memory bank: sec. 3.2.
 
 Of a view of image i the network makes v, of length 1; a memory bank has v_j of each of the n images.
 
@@ -29,16 +28,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unlabeled.methods.contrastive.bank import MemoryBank, exact_unit, retrieved, scores
-from unlabeled.methods.losses.numerics import in_full_precision, log_sum_exp
+from unlabeled.methods.contrastive.bank import MemoryBank, retrieved, scores
+from unlabeled.methods.losses.numerics import exact_unit, in_full_precision, log_sum_exp
 from unlabeled.methods.parts import SMALL_JITTER, one_view, projection_head
 from unlabeled.platform.augment import MOCO_V1, ViewPlan
 from unlabeled.platform.augment.figure import Figure
-from unlabeled.platform.collective import gather
+from unlabeled.platform.collective import of_first
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
 from unlabeled.platform.errors import UserError
-from unlabeled.platform.evaluate.lloyd import Lloyd, nearness_of
+from unlabeled.platform.evaluate.lloyd import Lloyd
 from unlabeled.platform.method import Batch, EmbeddingMethod, Example, MethodConfig, StepResult, Survey
 
 
@@ -115,9 +114,7 @@ class LocalAggregation(EmbeddingMethod):
         solver = Lloyd(bank_VD, self.config.clusters, bank_VD.device)
         for number, start in enumerate(solver.starts(self.config.clusterings)):
             _, centres = solver.refined(start)
-            nearest = [nearness_of(rows.to(centres), centres).argmax(dim=1) for rows in torch.split(bank_VD, 2**14)]
-            own_V = gather(torch.cat(nearest))[: len(bank_VD)]  # the first worker's: a GPU's sums are not all the same
-            self.cluster[number].copy_(own_V)
+            self.cluster[number].copy_(of_first(solver.nearest(centres)))  # a GPU's sums are not all the same
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return v of each image's view."""

@@ -41,6 +41,11 @@ def gather(x: Tensor) -> Tensor:
     return x if world_size() == 1 else cast(Tensor, _Gather.apply(x))
 
 
+def of_first(x: Tensor) -> Tensor:
+    """Return the first worker's ``x`` on all workers, where rounding may have made them differ; without gradient."""
+    return gather(x.detach())[: len(x)]
+
+
 def row_ids(batch: int, device: torch.device | str = "cpu") -> Tensor:
     """Return int64 [B]: where this worker's ``batch`` rows stand in the output of :func:`gather`.
 

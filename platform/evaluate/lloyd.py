@@ -81,6 +81,11 @@ class Lloyd:
                 break
         return total, centres
 
+    @torch.no_grad()
+    def nearest(self, centres: Tensor) -> Tensor:
+        """Return which of the centres is nearest to each row, int64 [N]."""
+        return torch.cat([nearness_of(unit, centres).argmax(dim=1) for _, unit in self._blocks()])
+
     def _variance(self) -> float:
         """Return the mean variance of the dimensions."""
         sums = torch.zeros(self.x.shape[1], dtype=torch.float64, device=self.device)

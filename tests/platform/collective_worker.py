@@ -20,6 +20,7 @@ from unlabeled.platform.collective import (
     exchange,
     gather,
     mean_over_workers,
+    of_first,
     rank,
     row_ids,
     sum_over_workers,
@@ -133,6 +134,7 @@ def results() -> dict[str, dict[str, Tensor]]:
     return {
         "gather": {"value": gathered.detach(), "rows gradient": x.grad},
         "gather integers": {"value": gather(own(torch.arange(BATCH)))},
+        "of first": {"value": of_first(torch.tensor([rank()]))},
         "sum": {"value": total.detach(), "rows gradient": y.grad},
         "mean": {"value": mean_over_workers(own(torch.tensor([1, 4])).sum()) * world_size()},
         "row ids": {"rows value": row_ids(BATCH // world_size())},

@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlabeled.platform.collective import gather, mean_over_workers, rank, row_ids, sum_over_workers, world_size
+from unlabeled.platform.collective import (
+    gather,
+    mean_over_workers,
+    of_first,
+    rank,
+    row_ids,
+    sum_over_workers,
+    world_size,
+)
 from unlabeled.platform.collective.batch_norm import SyncBatchNorm, synchronise
 from unlabeled.platform.testing.processes import run_together
 
@@ -40,7 +48,7 @@ def names() -> list[str]:
         f"{loss} {kind}" for loss in ("sup_con", "soft_nearest_neighbor", "lifted_structured") for kind in kinds
     ]
     return [
-        *("gather", "gather integers", "sum", "mean", "row ids"),
+        *("gather", "gather integers", "of first", "sum", "mean", "row ids"),
         *("nt_xent", "float32 nt_xent", "nt_logistic", "nt_logistic semi-hard"),
         *("margin_triplet", "margin_triplet hardest", "triplet", "convolutional"),
         *labelled,
@@ -82,6 +90,8 @@ def test_workers_know_their_place(together: list[Results]) -> None:
 def test_alone_everything_is_the_identity() -> None:
     x = torch.randn(3, 2, requires_grad=True)
     assert gather(x) is x
+    assert torch.equal(of_first(x), x)
+    assert not of_first(x).requires_grad
     assert sum_over_workers(x) is x
     assert row_ids(3).tolist() == [0, 1, 2]
     assert row_ids(3).dtype == torch.int64
