@@ -1,7 +1,7 @@
 """SimCLR v2's last steps: a teacher learns from few labels, then a student from what the teacher says of all pictures.
 
 Chen, Kornblith, Swersky, Norouzi, Hinton (2020), "Big Self-Supervised Models are Strong Semi-Supervised Learners",
-arXiv:2006.10029. Fine-tuning: sec. 2, step 2. Distillation: step 3. Loss: eq. 2, and 3 with labels:
+arXiv:2006.10029. Fine-tuning and distillation are its second and third step (see ``simclr_v2.py``):
 
     P(y | x) = exp(f(x)_y / tau) / sum_y' exp(f(x)_y' / tau)
     L_teacher = -mean_(x, y) log P_T(y | x),  tau 1, over labelled pictures, in the first ``tuning`` of the steps
@@ -27,23 +27,17 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from unlabeled.methods.few_labels import LABELLED, check_labelled, labelled_beside
 from unlabeled.methods.kept_layers import Deeper, with_layers
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.methods.parts import SMALL, classify
-from unlabeled.platform.augment import Crop, Flip, Policy, Stream, ViewPlan
+from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.data import Data, Format
 from unlabeled.platform.encoder import Encoder, EncoderConfig
-from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.features import in_eval_mode
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
-LABELLED = "labelled"
-
-
-def labelled_beside(policy: Policy, beside: int, per_class: int) -> ViewPlan:
-    """Plan a view of each picture, and a labelled one beside each so many, of few of each class."""
-    labelled = Stream(plan=ViewPlan(views=(policy,), targets=("class",)), beside=beside, per_class=per_class)
-    return ViewPlan(views=(policy,), streams={LABELLED: labelled})
+CROPPED = Policy(ops=(Crop(area=(0.08, 1.0)), Flip()))
 
 
 class SimCLRV2DistillationConfig(MethodConfig):
@@ -61,7 +55,7 @@ class SimCLRV2DistillationConfig(MethodConfig):
     paper = "Chen et al. 2020, arXiv:2006.10029"
     cost = 2.36
     num_views: ClassVar[int | None] = 1
-    views: ViewPlan = labelled_beside(Policy(ops=(Crop(area=(0.08, 1.0)), Flip())), beside=1, per_class=13)
+    views: ViewPlan = labelled_beside((CROPPED,), CROPPED, beside=1, per_class=13)
     head: tuple[int, ...] = (2048,)
     tuning: float = Field(default=0.5, ge=0.0, lt=1.0)
     temperature: float = Field(default=1.0, gt=0.0)
@@ -70,17 +64,12 @@ class SimCLRV2DistillationConfig(MethodConfig):
     @classmethod
     def example(cls) -> Example:
         """Return a small run."""
-        small = cls(views=labelled_beside(SMALL, beside=2, per_class=20), head=(64,))
+        small = cls(views=labelled_beside((SMALL,), SMALL, beside=2, per_class=20), head=(64,))
         return Example(method=small, others={"labels too": small.with_field("alpha", 0.5)})
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
-        """Raise UserError where there is no labelled stream of one view."""
-        stream = self.views.streams.get(LABELLED)
-        if stream is None or "class" not in stream.plan.targets or len(stream.plan.views) != 1:
-            raise UserError(
-                f"{self.name} needs a stream of method.views called {LABELLED!r}, with one view and the target 'class';"
-                " leave method.views out, or take labelled_beside() of methods/distillation/simclr_v2_distillation.py"
-            )
+        """Raise UserError where there is no labelled stream of one view, or its pictures do not go with the others."""
+        check_labelled(self.name, self.views, data)
 
     def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
         """Make the encoder, with the layers of the head that it was trained with."""

@@ -32,12 +32,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
+from unlabeled.methods.few_labels import LABELLED, check_labelled, labelled_beside
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.methods.parts import MomentumCopy, classify
-from unlabeled.platform.augment import ColorDrop, ColorJitter, Crop, Cutout, Flip, Policy, Solarize, Stream, ViewPlan
+from unlabeled.platform.augment import ColorDrop, ColorJitter, Crop, Cutout, Flip, Policy, Solarize, ViewPlan
 from unlabeled.platform.data import Data
 from unlabeled.platform.encoder import Encoder
-from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 WEAK = Policy(ops=(Crop(area=(0.77, 0.77), aspect=(1.0, 1.0)), Flip()))
@@ -51,14 +51,12 @@ STRONG = Policy(
         Cutout(side=0.5),
     )
 )
-LABELLED = "labelled"
 cross_entropy, softmax = in_full_precision(F.cross_entropy), in_full_precision(F.softmax)
 
 
 def weak_and_strong(beside: int, per_class: int) -> ViewPlan:
-    """Plan a weak and a strong view of each picture, and a labelled one beside each so many, of few of each class."""
-    labelled = Stream(plan=ViewPlan(views=(WEAK,), targets=("class",)), beside=beside, per_class=per_class)
-    return ViewPlan(views=(WEAK, STRONG), streams={LABELLED: labelled})
+    """Plan a weak and a strong view of each picture, and a weak one of a labelled one beside each so many."""
+    return labelled_beside((WEAK, STRONG), WEAK, beside=beside, per_class=per_class)
 
 
 class FixMatchConfig(MethodConfig):
@@ -88,18 +86,7 @@ class FixMatchConfig(MethodConfig):
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
         """Raise UserError where there is no labelled stream, or its pictures do not go with the others."""
-        stream = self.views.streams.get(LABELLED)
-        if stream is None or "class" not in stream.plan.targets or len(stream.plan.views) != 1:
-            raise UserError(
-                f"fixmatch needs a stream of method.views called {LABELLED!r}, with one view and the target 'class'; "
-                "leave method.views out, or take weak_and_strong() of methods/supervised/fixmatch.py"
-            )
-        sides = {view.output_px(data.image_px) for view in (*self.views.views, *stream.plan.views)}
-        if len(sides) > 1:
-            raise UserError(
-                f"all views of fixmatch go through the encoder together, and have sides of "
-                f"{', '.join(map(str, sorted(sides)))} px; set the sizes of their crops to one"
-            )
+        check_labelled(self.name, self.views, data)
 
     def build(self, encoder: Encoder, data: Data) -> "FixMatch":
         """Make the classifier of the data's classes around an encoder."""

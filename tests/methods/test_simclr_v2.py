@@ -12,15 +12,11 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from unlabeled.methods.contrastive.simclr_v2 import SimCLRV2, SimCLRV2Config
-from unlabeled.methods.distillation.simclr_v2_distillation import (
-    SimCLRV2Distillation,
-    SimCLRV2DistillationConfig,
-    labelled_beside,
-)
+from unlabeled.methods.distillation.simclr_v2_distillation import SimCLRV2Distillation, SimCLRV2DistillationConfig
+from unlabeled.methods.few_labels import labelled_beside
 from unlabeled.methods.losses import nt_xent
 from unlabeled.methods.parts import SMALL
-from unlabeled.platform.augment import ViewPlan
-from unlabeled.platform.config import RunConfig
+from unlabeled.platform.augment import Crop, ViewPlan
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig
@@ -174,11 +170,16 @@ def test_the_teacher_is_left_in_the_mode_it_was_in() -> None:
     assert moved, "it learns the statistics of labelled pictures"
 
 
-@pytest.mark.parametrize("views", [ViewPlan(views=(SMALL,)), labelled_beside(SMALL, 2, 20).model_copy()])
-def test_it_needs_labelled_pictures(views: ViewPlan, small_run: RunConfig, small_data: Data) -> None:
-    config = SimCLRV2DistillationConfig(views=views)
-    if views.streams:
-        config.check(64, 1, small_data)
-        return
-    with pytest.raises(UserError, match=r"^simclr-v2-distillation needs a stream of method\.views called 'labelled'"):
-        config.check(64, 1, small_data)
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        (ViewPlan(views=(SMALL,)), r"^simclr-v2-distillation needs a stream of method\.views called 'labelled'"),
+        (
+            labelled_beside((SMALL,), SMALL.replacing(Crop(size=20)), beside=2, per_class=20),
+            r"^all views of simclr-v2-distillation go through the encoder together, and have sides of 20, 28 px; set",
+        ),
+    ],
+)
+def test_it_needs_labelled_pictures_of_the_others_size(views: ViewPlan, message: str, small_data: Data) -> None:
+    with pytest.raises(UserError, match=message):
+        SimCLRV2DistillationConfig(views=views).check(64, 1, small_data)
