@@ -33,7 +33,7 @@ from unlabeled.platform.augment import ColorDrop, ColorJitter, Crop, Flip, Polic
 from unlabeled.platform.augment.figure import Figure, heat
 from unlabeled.platform.collective import gather, row_ids
 from unlabeled.platform.data import Data
-from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.encoder import Encoder, with_blocks
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate.features import in_eval_mode
 from unlabeled.platform.method import Batch, EmbeddingMethod, Example, MethodConfig, StepResult
@@ -84,7 +84,7 @@ class AMDIM(EmbeddingMethod):
 
     def __init__(self, config: AMDIMConfig, encoder: Encoder, shape: tuple[int, int, int]) -> None:
         super().__init__(encoder)
-        self.config, self.before_last = config, list(encoder.blocks())[-2:][0]  # of one stage both are that
+        self.config = config
         with torch.no_grad(), in_eval_mode(encoder):
             _, _, fine = self.features(torch.zeros(1, *shape, device=next(encoder.parameters()).device))
         widths = (encoder.dim, encoder.channels, fine.shape[1])
@@ -92,14 +92,8 @@ class AMDIM(EmbeddingMethod):
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return f_1 [B, C, 1], f_5 and f_7 [B, C, P] of pictures."""
-        made: list[Tensor] = []
-        stage = self.encoder.blocks()[self.before_last]
-        hook = stage.register_forward_hook(lambda _, __, out: made.append(self.encoder.channels_first(out)))
-        try:
-            maps = self.encoder.maps(x)
-        finally:
-            hook.remove()
-        return maps.pooled[:, :, None], maps.grid.flatten(2), made[0].flatten(2)
+        maps, made = with_blocks(self.encoder, x)
+        return maps.pooled[:, :, None], maps.grid.flatten(2), made[-2:][0].flatten(2)  # of one stage both are that
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return phi of f_1, f_5 and f_7 of the first view, [B, D, P] each, then of the second."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.encoder import Encoder, with_blocks
 
 
 def hypercolumns(encoder: Encoder, x: Tensor, place_BR2: Tensor) -> Tensor:
@@ -22,16 +22,8 @@ def hypercolumns(encoder: Encoder, x: Tensor, place_BR2: Tensor) -> Tensor:
         x: what it sees, [B, C, H, W].
         place_BR2: y and x of pixels.
     """
-    made: list[Tensor] = []
-    hooks = [
-        block.register_forward_hook(lambda _, __, output: made.append(encoder.channels_first(output)))
-        for block in encoder.blocks().values()
-    ]
-    try:
-        grid = encoder.maps(x).grid.shape[2:]
-    finally:
-        for hook in hooks:
-            hook.remove()
+    last, made = with_blocks(encoder, x)
+    grid = last.grid.shape[2:]
     maps = [each if each.ndim == 4 else each[:, :, -grid.numel() :].reshape(*each.shape[:2], *grid) for each in made]
     size = torch.stack([place_BR2.new_full((), side) for side in x.shape[2:]])
     at = ((2.0 * place_BR2 + 1.0) / size - 1.0).flip(2)[:, :, None]  # x and y of the pixels' middles, in [-1, 1]

@@ -11,7 +11,7 @@ ResNet and ViT of timm, by its name there, at any image size; ``wave`` hears raw
 from unlabeled.platform.encoder.cepstrum import MFCC, MFCCConfig
 from unlabeled.platform.encoder.config import EncoderConfig
 from unlabeled.platform.encoder.convnet import ConvNet, ConvNetConfig
-from unlabeled.platform.encoder.encoder import Encoder, Maps, StandardisingEncoder
+from unlabeled.platform.encoder.encoder import Encoder, Maps, StandardisingEncoder, with_blocks
 from unlabeled.platform.encoder.named import TimmConfig
 from unlabeled.platform.encoder.resnet import ResNet
 from unlabeled.platform.encoder.sound import WaveConfig, WaveConvNet
@@ -34,4 +34,5 @@ __all__ = [
     "WaveConfig",
     "WaveConvNet",
     "Weights",
+    "with_blocks",
 ]

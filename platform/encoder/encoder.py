@@ -105,3 +105,18 @@ class StandardisingEncoder(Encoder, ABC):
 def numbered(stages: Iterable[nn.Module]) -> dict[str, nn.Module]:
     """Name stages "block1" and so on."""
     return {f"block{number}": stage for number, stage in enumerate(stages, start=1)}
+
+
+def with_blocks(encoder: Encoder, x: Tensor) -> tuple[Maps, list[Tensor]]:
+    """Return what an encoder makes of pictures, and what each of its blocks does, in order, [B, channels, ...]."""
+    made: list[Tensor] = []
+    hooks = [
+        block.register_forward_hook(lambda _, __, out: made.append(encoder.channels_first(out)))
+        for block in encoder.blocks().values()
+    ]
+    try:
+        maps = encoder.maps(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return maps, made
