@@ -32,12 +32,13 @@ from unlabeled.methods.distillation.components import components
 from unlabeled.methods.distillation.ibot import Hidden
 from unlabeled.methods.losses.koleo import log_distance
 from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.masked.patches import maskable
 from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, by_size, multi_crop
 from unlabeled.methods.prototypes import PrototypeHead, across_views, gelu_head, sinkhorn
 from unlabeled.platform.augment import Crop, ViewPlan
 from unlabeled.platform.augment.figure import Figure
-from unlabeled.platform.data import Data
-from unlabeled.platform.encoder import Encoder, ViT, ViTConfig
+from unlabeled.platform.data import Data, Format
+from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
@@ -85,13 +86,9 @@ class DINOv2Config(MethodConfig):
         if self.mask_ratio[0] > self.mask_ratio[1]:
             raise UserError(f"method.mask_ratio {self.mask_ratio} falls; give the least share first")
 
-    def check_encoder(self, encoder: Encoder, image_px: int) -> None:
-        """Raise UserError where it is no ViT that can hide patches and has a class token, or a view doesn't fit."""
-        model = getattr(encoder, "model", None)
-        if not isinstance(encoder, ViT) or not encoder.maskable or getattr(model, "global_pool", "") != "token":
-            hint = "set encoder.name to vit, or to one of timm such as vit_base_patch16_224"
-            raise UserError(f"dinov2 hides patches and pools by a class token, which this encoder can't; {hint}")
-        super().check_encoder(encoder, image_px)
+    def make_encoder(self, config: EncoderConfig, shown: Format) -> Encoder:
+        """Make the encoder; UserError where it is no ViT that can hide patches and has a class token."""
+        return maskable(self.name, config.build(shown), config)
 
     def build(self, encoder: Encoder, data: Data) -> "DINOv2":
         """Make DINOv2 around a ViT."""

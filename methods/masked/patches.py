@@ -10,8 +10,8 @@ from unlabeled.platform.encoder import Encoder, EncoderConfig, ViT
 from unlabeled.platform.errors import UserError
 
 
-def mean_of_patches(method: str, encoder: Encoder, config: EncoderConfig) -> ViT:
-    """Let a ViT's features be the mean over its patches: no loss of these methods looks at its class token.
+def maskable(method: str, encoder: Encoder, config: EncoderConfig) -> ViT:
+    """Return a ViT that can do without some patches.
 
     Raises:
         UserError: it is none that pools by a class token, or none that can leave patches out.
@@ -26,8 +26,18 @@ def mean_of_patches(method: str, encoder: Encoder, config: EncoderConfig) -> ViT
             f"{method} leaves patches out, and {config.called} needs all: a convnet comes first, or attention looks at "
             "their places; set encoder.name to vit, or to one such as vit_base_patch16_224"
         )
-    encoder.model.global_pool = "avg"
     return encoder
+
+
+def mean_of_patches(method: str, encoder: Encoder, config: EncoderConfig) -> ViT:
+    """Let a ViT's features be the mean over its patches: no loss of these methods looks at its class token.
+
+    Raises:
+        UserError: as :func:`maskable`.
+    """
+    vit = maskable(method, encoder, config)
+    vit.model.global_pool = "avg"
+    return vit
 
 
 def patchify(images: Tensor, patch_px: int) -> Tensor:

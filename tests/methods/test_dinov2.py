@@ -168,7 +168,5 @@ def test_what_does_not_fit_is_one_clear_line(small_run: RunConfig, small_data: D
     ):
         with pytest.raises(UserError, match=message):
             check_fits(run.with_field("method", config), small_data)
-    with pytest.raises(
-        UserError, match=r"^dinov2 hides patches and pools by a class token, which this encoder can't; "
-    ):
+    with pytest.raises(UserError, match=r"^dinov2 needs a ViT that pools by its class token, and encoder.name is conv"):
         check_built(run.with_field("method", small()).with_field("encoder", ConvNetConfig(width=4)), small_data)
