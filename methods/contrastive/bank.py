@@ -1,7 +1,7 @@
 """A memory of what a network made of every item when it last saw it, and telling items apart by that.
 
 Wu, Xiong, Yu, Lin (2018), "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", arXiv:1805.01978:
-softmax over all items, eq. 2; memory bank, sec. 3.1; noise-contrastive estimation, sec. 3.2, eq. 4-8.
+softmax over all items, eq. 2, and memory bank, sec. 3.1; noise-contrastive estimation, sec. 3.2.
 
 Shapes: V items in all, B rows on each worker, N of them on all workers, K noise samples, D width.
 """
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from unlabeled.methods.losses import nce
 from unlabeled.methods.losses.chunked import choose_positive
-from unlabeled.methods.losses.numerics import in_full_precision, unit
+from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.platform.collective import gather, mean_over_workers
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
 
-exact_unit, _choose = in_full_precision(unit), in_full_precision(choose_positive)
+_choose = in_full_precision(choose_positive)
 
 FEW_ITEMS_OFTEN = {"data.train_images": 512, "epochs": 32, "method.negatives": None, "method.temperature": 0.1}
 """How examples learn by a bank, which an item enters once an epoch. From noise they would learn too late: Z is a random

@@ -1,7 +1,7 @@
 """Instance discrimination: every image is a class of its own, and what was made of it before is the class's weight.
 
 Wu, Xiong, Yu, Lin (2018), "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", arXiv:1805.01978.
-Softmax over all images: eq. 2. Memory bank: sec. 3.1. Noise-contrastive estimation: eq. 4-8. Proximal term: eq. 9-10.
+Softmax over all images and memory bank: sec. 3.1. Noise-contrastive estimation: sec. 3.2. Proximal term: sec. 3.3.
 
 Of a view of image i the network makes v, of length 1; the bank remembers v_j of each of the n images.
 
@@ -27,7 +27,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unlabeled.methods.contrastive.bank import FEW_ITEMS_OFTEN, BankContrast, MemoryBank, exact_unit, retrieved
+from unlabeled.methods.contrastive.bank import FEW_ITEMS_OFTEN, BankContrast, MemoryBank, retrieved
+from unlabeled.methods.losses.numerics import exact_unit
 from unlabeled.methods.parts import SMALL_JITTER, one_view, projection_head
 from unlabeled.platform.augment import MOCO_V1, ViewPlan
 from unlabeled.platform.augment.figure import Figure
@@ -45,7 +46,7 @@ class InstanceDiscriminationConfig(MethodConfig):
         negatives: K, how many noise samples an image is told from; None takes the softmax over all, eq. 2, which suits
             a few ten thousand images.
         momentum: m, how much of an image's vector stays in the bank when it is seen again.
-        proximal: lambda in eq. 9.
+        proximal: lambda.
         head: widths after the encoder's own; the last is the bank's.
     """
 

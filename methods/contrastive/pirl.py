@@ -1,7 +1,7 @@
 """PIRL: a picture's tiles, in any order, are told to be of the picture, so that the puzzle leaves no trace.
 
 Misra, van der Maaten (2020), "Self-Supervised Learning of Pretext-Invariant Representations", CVPR, arXiv:1912.01991.
-Contrast: eq. 3-4. Loss with the memory bank: eq. 5. Puzzle and heads: sec. 2.2 and 3.
+Contrast: eq. 3-4. Loss with the memory bank: eq. 5. Puzzle and heads: sec. 2.3.
 
 Jigsaw puzzles ask in which order tiles are, so features have to vary with it. Here they must not. An encoder phi with
 two heads: f of the picture I, linear; g of its nine tiles I^t, linear on each, and on all of them in a random order.
@@ -28,8 +28,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.methods.contrastive.bank import FEW_ITEMS_OFTEN, BankContrast, MemoryBank, exact_unit, retrieved
+from unlabeled.methods.contrastive.bank import FEW_ITEMS_OFTEN, BankContrast, MemoryBank, retrieved
 from unlabeled.methods.innate.tiles import SMALLEST_PX, TILES, check_sees_tiles, check_tiles, cut, in_rows
+from unlabeled.methods.losses.numerics import exact_unit
 from unlabeled.methods.parts import SMALL_JITTER
 from unlabeled.platform.augment import ColorDrop, ColorJitter, Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure

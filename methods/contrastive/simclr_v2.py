@@ -1,7 +1,7 @@
 """SimCLR v2: a deeper head, of which the first layer is kept; then few labels, then a student that is told the rest.
 
 Chen, Kornblith, Swersky, Norouzi, Hinton (2020), "Big Self-Supervised Models are Strong Semi-Supervised Learners",
-arXiv:2006.10029. Three steps (sec. 2, figure 3):
+arXiv:2006.10029. Three steps:
 
 1. Pre-training, this method: SimCLR with a head of three layers instead of two.
 2. Fine-tuning, on a few labels, from a middle layer of the head: with f the network and W_1 the head's first layer,

@@ -1,4 +1,4 @@
-"""Every contrastive loss of the lectures as a plain function on tensors, usable alone.
+"""Contrastive losses as plain functions on tensors, usable alone.
 
 Each takes floating tensors and returns the mean over its anchors, a scalar. Each computes in float32 for half-precision
 inputs, also under autocast, and keeps float64; call backward outside autocast, as torch advises, or the gradient is

@@ -1,4 +1,4 @@
-"""The lectures' losses on a batch of items with classes: which pairs of it should be near, and how far the others.
+"""Losses of a batch of items with classes: which pairs of it should be near, and how far the others.
 
 Of an anchor a, its positives p (the other samples of its class) and its negatives n (all of other classes), on all
 workers, with Euclidean distances D:
@@ -104,7 +104,7 @@ class LiftedStructured(ClassLoss):
 
     Attributes:
         margin: alpha in eq. 4.
-        half_square: half of the squared hinge, as in eq. 4; else the hinge, as in the lectures.
+        half_square: half of the squared hinge, as in eq. 4; else the hinge.
     """
 
     name = "lifted-structured"
