@@ -2,7 +2,9 @@
 
 What a driver has loaded is kept in the home, in a file that is named by what is in it; where that lies goes with a run.
 A process that sees the same files takes it: of some of them size, times and inode are looked at. Any other, and whoever
-finds the file damaged or gone, loads the data itself. Told are sets whose items are files; others are quick to open.
+finds the file damaged or gone, loads the data itself. So a few files that are changed while a driver lives go as
+unnoticed as in the driver, which does not look again either. Told are sets whose items are files; others are quick to
+open.
 """
 
 import contextlib

@@ -134,7 +134,8 @@ class Training:
     def take_losses(self) -> dict[int, float]:
         """Return the losses within epochs that nobody took yet: step -> the mean loss since the step before it.
 
-        There are some where an epoch has more than :data:`CHECK_EVERY` steps.
+        There are some where an epoch has more steps than lie between two of them: :data:`CHECK_EVERY`, or as many more
+        as leave :data:`MOST_LOSSES`.
         """
         taken, self.meter.losses = self.meter.losses, {}
         return taken

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from needs import NEEDS
 from torch import Tensor
 
 from unlabeled.methods import METHODS
@@ -152,7 +153,7 @@ def worker(rank: int, place: str, device: str) -> None:
 
 def test_a_share_of_the_memory_is_no_more_than_that(gpu: Processor) -> None:
     if gpu.device.type != "cuda":
-        return
+        pytest.skip(NEEDS["gpu"].reason)
     total = torch.cuda.get_device_properties(gpu.device).total_memory
     try:
         Processor.here("fp32", gpus=0.25)

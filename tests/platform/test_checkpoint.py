@@ -235,15 +235,18 @@ def test_checkpoints_are_as_far_apart_as_what_they_cost_asks_for(
         assert saver.is_due() is is_due, "where others have three quarters of the core, it pays four times as late"
 
 
+@pytest.mark.needs("linux")
 def test_a_thread_that_shares_its_core_waits_for_it() -> None:
     before, cores = saving.waited_for_core(), os.sched_getaffinity(0)
     until = time.monotonic() + HANG_SECONDS
     try:
         os.sched_setaffinity(0, {min(cores)})
         with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-            while saving.waited_for_core() - before < 0.1:
-                assert time.monotonic() < until
-            busy.kill()
+            try:
+                while saving.waited_for_core() - before < 0.1:
+                    assert time.monotonic() < until
+            finally:
+                busy.kill()
     finally:
         os.sched_setaffinity(0, cores)
 

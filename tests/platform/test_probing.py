@@ -238,12 +238,7 @@ def test_answers_are_said_for_programs(run: FinishedRun, tmp_path: Path, monkeyp
 
 CLI_MISTAKES = {
     ("probe", "RUN", "--set", "epochs=3"): "--set epochs would be ignored: .* what can be set is final, splits, data",
-    (
-        "probe",
-        "RUN",
-        "--set",
-        "final=knn,knm",
-    ): r"final\.1\.probe: no ProbeConfig is called 'knm'; did you mean 'knn'\?",
+    ("probe", "RUN", "--set", "final=knn,knm"): r"final\.1\.probe: no ProbeConfig is called 'knm'; did you mean 'knn'",
     ("probe", "RUN", "--set", "final=segment"): r"segment needs a mask 'mask', and fashion-mnist-12k has none; choose",
     ("probe", "RUN", "--encoder", "resnet18"): "is a run, which knows its encoder; leave --encoder and --weights out",
     ("probe", "RUN", "--set", "seed=3"): "--set seed is a finished run's own and would be ignored; leave it out",
