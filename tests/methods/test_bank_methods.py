@@ -93,7 +93,7 @@ def test_tiles_that_do_not_fit_are_one_clear_line(small_data: Data) -> None:
     encoder = ViTConfig(width=8, depth=1, patch_px=7).build(plain(1, 28))
     with pytest.raises(UserError, match=r"^patches of 7 px do not divide a tile of 8 px; set method.tile_px to a mult"):
         config.check_encoder(encoder, 28)
-    ViTConfig(width=8, depth=1, patch_px=4).build(plain(1, 28))
+    config.check_encoder(ViTConfig(width=8, depth=1, patch_px=4).build(plain(1, 28)), 28)
 
 
 # ---- CMC -------------------------------------------------------------------------------------------------------------
