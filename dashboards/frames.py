@@ -102,8 +102,8 @@ def epochs(study: str, home: str | Path | None = None, *, base: str = "", every:
 def steps(study: str, home: str | Path | None = None, *, base: str = "", every: bool = False) -> pd.DataFrame:
     """Return the loss within epochs of a study's runs, long: ``run_id, row, seed, step, metric, value``.
 
-    A value is the mean over the steps since the one before. Runs whose epochs have 20 steps or fewer have none, and
-    nor have those of so many epochs that their ends say as much.
+    A value is the mean over the steps since the one before. Runs whose epochs have 20 steps or fewer have none, and so
+    have those of so many epochs that their ends say as much.
     Arguments and errors as in :func:`runs`.
     """
     with opened(home) as store:

@@ -177,7 +177,7 @@ def _place(study: str, report: Reported, base: str, or_newest: bool) -> str:
         return ""
     if len(found) != 1:
         raise not_one(study, listed.values(), base, len(found))
-    (meant,) = (listed[digest] for digest in found)
+    meant = listed[found[0]]
     return "" if meant is report.base else meant.place
 
 
