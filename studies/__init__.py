@@ -6,10 +6,12 @@ from unlabeled.platform.study import Study
 from unlabeled.studies.augmentation_composition import STUDY as AUGMENTATION_COMPOSITION
 from unlabeled.studies.batch_size import STUDY as BATCH_SIZE
 from unlabeled.studies.clip_zero_shot import STUDY as CLIP_ZERO_SHOT
+from unlabeled.studies.clustering import STUDY as CLUSTERING
 from unlabeled.studies.color_strength import STUDY as COLOR_STRENGTH
 from unlabeled.studies.cpc_sound import STUDY as CPC_SOUND
 from unlabeled.studies.cpc_vision import STUDY as CPC_VISION
 from unlabeled.studies.exemplar_and_instance import STUDY as EXEMPLAR_AND_INSTANCE
+from unlabeled.studies.generative_features import STUDY as GENERATIVE_FEATURES
 from unlabeled.studies.inpainting_loss import STUDY as INPAINTING_LOSS
 from unlabeled.studies.label_fraction import STUDY as LABEL_FRACTION
 from unlabeled.studies.loss_family import STUDY as LOSS_FAMILY
@@ -57,6 +59,8 @@ STUDIES: Mapping[str, Study] = {
         PRETEXT_TASKS,
         CPC_VISION,
         EXEMPLAR_AND_INSTANCE,
+        CLUSTERING,
+        GENERATIVE_FEATURES,
         INPAINTING_LOSS,
         MASK_RATIO,
         MAE_FINE_TUNED,
