@@ -3,10 +3,11 @@
 Shapes: B rows on each worker, N rows of the global batch, C channels, D width, K keys in a queue.
 """
 
+import contextlib
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from unlabeled.platform.augment import ColorDrop, ColorJitter, Crop, Flip, Gauss
 from unlabeled.platform.collective import gather, mean_over_workers, row_ids
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.evaluate.features import in_eval_mode
 
 _cross_entropy = in_full_precision(F.cross_entropy)
 SMALL = Policy(ops=(Crop(area=(0.3, 1.0)), Flip()))  # what examples see of small pictures
@@ -125,6 +127,22 @@ def spread(*vectors_BD: Tensor) -> Tensor:
     """
     units = torch.cat([exact_unit(x) for x in vectors_BD])
     return 1.0 - mean_over_workers(units.mean(dim=0)).square().sum()
+
+
+@contextlib.contextmanager
+def left_alone(network: nn.Module) -> Iterator[None]:
+    """Run a network that is to stay as it is: without gradient, by the statistics that its batch norms have."""
+    with torch.no_grad(), in_eval_mode(network):
+        yield
+
+
+def nothing_of(*networks: nn.Module) -> Tensor:
+    """Return a 0 whose gradient is 0 for each parameter of networks that were left alone.
+
+    It is for the loss: workers wait for each other's gradient of every parameter. ``Method.before_step`` then makes
+    them None, so that nothing decays.
+    """
+    return torch.stack([parameter.sum() for network in networks for parameter in network.parameters()]).sum() * 0.0
 
 
 class MomentumCopy(nn.Module):

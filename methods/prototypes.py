@@ -63,9 +63,18 @@ def gelu_head(in_features: int, widths: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def warmed_up(first: float, then: float, share: float) -> float:
+    """Return a number on its straight way from the first to the other, where that share of the way is past; or there.
+
+    >>> [warmed_up(0.25, 0.75, share) for share in (0.0, 0.5, 1.0, 3.0)]
+    [0.25, 0.5, 0.75, 0.75]
+    """
+    return first + (then - first) * min(share, 1.0)
+
+
 @torch.no_grad()
 @in_full_precision
-def sinkhorn(scores_BK: Tensor, epsilon: float | Tensor, iterations: int = 3, weight_B: Tensor | None = None) -> Tensor:
+def sinkhorn(scores_BK: Tensor, epsilon: float, iterations: int = 3, weight_B: Tensor | None = None) -> Tensor:
     """Share each row out among prototypes, so that all prototypes get as much: [B, K], each row sums to 1.
 
     Sinkhorn-Knopp (Cuturi 2013, arXiv:1306.0895) as SwAV has it (Caron et al. 2020, arXiv:2006.09882, eq. 3 to 5).
@@ -75,7 +84,7 @@ def sinkhorn(scores_BK: Tensor, epsilon: float | Tensor, iterations: int = 3, we
 
     Args:
         scores_BK: of this worker's rows, floating.
-        epsilon: how smooth it is, above 0; a number or a scalar.
+        epsilon: how smooth it is, above 0.
         iterations: how often both are scaled.
         weight_B: how much each row counts among those that prototypes share, 0 or more; None is 1 each. Rows of
             weight 0 are shared out by what the others made of the prototypes.

@@ -37,6 +37,7 @@ class Batch:
             :mod:`unlabeled.platform.augment.geometry`.
         starts: int64 [B] per view, the first frame or sample that it shows; 0 of pictures and of what is shown whole.
         streams: the rows of each of the plan's streams that stand beside these rows, by the stream's name.
+        progress: in [0, 1), the share of the run's steps that were done before this one: what a schedule goes by.
     """
 
     views: tuple[Tensor, ...]
@@ -46,6 +47,7 @@ class Batch:
     to_view: tuple[Tensor, ...] = ()
     starts: tuple[Tensor, ...] = ()
     streams: Mapping[str, "Batch"] = field(default_factory=dict)
+    progress: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

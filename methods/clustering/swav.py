@@ -20,7 +20,8 @@ that of the direction alone, so that a step differs from theirs by the rate's sq
 step, theirs from where they are used; scores are computed in float32, theirs in float16.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import torch
@@ -97,8 +98,6 @@ class SwAVConfig(MethodConfig):
 class SwAV(EmbeddingMethod):
     """An encoder, a head that ends with prototypes, and a queue of embeddings for each crop that is assigned."""
 
-    millionths: Tensor
-
     def __init__(self, config: SwAVConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
         self.config = config
@@ -106,7 +105,6 @@ class SwAV(EmbeddingMethod):
         self.head.renormalise()
         queues = (KeyQueue(config.queue, config.head[-1]) for _ in range(ASSIGNED if config.queue else 0))
         self.queues = nn.ModuleList(queues)
-        self.register_buffer("millionths", torch.zeros((), dtype=torch.int64))  # of training done; exact in any type
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the unit vectors of each crop."""
@@ -117,7 +115,9 @@ class SwAV(EmbeddingMethod):
         """Return the loss; how sure the codes are, and how often a crop's nearest prototype is the code's first."""
         config, z_VBD = self.config, torch.stack(embeddings)
         scores_VBK = in_full_precision(self.head.cosines)(z_VBD)
-        codes = torch.stack([self._codes(scores_VBK, place) for place in range(ASSIGNED)])
+        queues = self.queues if batch.progress >= config.queue_from else ()
+        assigned = itertools.zip_longest(scores_VBK[:ASSIGNED], cast(Iterable[KeyQueue], queues))
+        codes = torch.stack([self._codes(*each) for each in assigned])
         loss = across_views(codes, (scores_VBK / config.temperature).log_softmax(dim=2))
         order_N = gather(batch.draws.rows).argsort()  # of all rows: in micro-batches workers hold them otherwise
         for queue, z_BD in zip(self.queues, embeddings, strict=False):
@@ -127,14 +127,12 @@ class SwAV(EmbeddingMethod):
         return StepResult(loss=loss, logs={"codes/entropy": entropy, "codes/top1": top1})
 
     @torch.no_grad()
-    def _codes(self, scores_VBK: Tensor, place: int) -> Tensor:
-        """Return a crop's codes, [B, K]; its queue, which all workers have alike, is assigned along with it."""
-        scores_BK = scores_VBK[place]
-        if not self.queues:
+    def _codes(self, scores_BK: Tensor, queue: KeyQueue | None) -> Tensor:
+        """Return a crop's codes, [B, K]; the queue, which all workers have alike, is assigned along with it."""
+        if queue is None:
             return sinkhorn(scores_BK, self.config.epsilon)
-        queued = in_full_precision(self.head.cosines)(cast(KeyQueue, self.queues[place]).keys)
-        begun = (self.millionths >= round(self.config.queue_from * 1_000_000)).to(scores_BK.dtype) / world_size()
-        weight = torch.cat([begun.expand(len(queued)), scores_BK.new_ones(len(scores_BK))])
+        queued = in_full_precision(self.head.cosines)(queue.keys)
+        weight = torch.cat([scores_BK.new_full((len(queued),), 1.0 / world_size()), scores_BK.new_ones(len(scores_BK))])
         return sinkhorn(torch.cat([queued, scores_BK]), self.config.epsilon, weight_B=weight)[len(queued) :]
 
     def before_step(self, progress: float) -> None:
@@ -145,7 +143,6 @@ class SwAV(EmbeddingMethod):
     def after_step(self, progress: float) -> None:
         """Bring the prototypes back to length 1."""
         self.head.renormalise()
-        self.millionths.fill_(round(progress * 1_000_000))
 
     def figures(self, batch: Batch) -> Mapping[str, Figure]:
         """Return where each picture's prototype is seen in it."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, by_size, multi_crop
-from unlabeled.methods.prototypes import PrototypeHead, across_views, gelu_head
+from unlabeled.methods.prototypes import PrototypeHead, across_views, gelu_head, warmed_up
 from unlabeled.platform.augment import Crop, ViewPlan
 from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.collective import mean_over_workers
@@ -104,7 +104,6 @@ class DINO(Method):
     """The student, which learns; the teacher, which follows it; and the centre of the teacher's outputs."""
 
     center: Tensor
-    millionths: Tensor
 
     def __init__(self, config: DINOConfig, encoder: Encoder) -> None:
         super().__init__(encoder)
@@ -112,16 +111,14 @@ class DINO(Method):
         self.head = PrototypeHead(gelu_head(encoder.dim, config.head), config.head[-1], config.prototypes)
         self.teacher = MomentumCopy(nn.Sequential(encoder, self.head), config.momentum, final=1.0)
         self.register_buffer("center", torch.zeros(config.prototypes))
-        self.register_buffer("millionths", torch.zeros((), dtype=torch.int64))  # of training done; exact in any type
 
     def forward(self, batch: Batch) -> StepResult:
         """Return the loss and the two numbers that show a collapse; the centre moves after it was used."""
-        config, progress = self.config, self.millionths / 1_000_000
+        config = self.config
         teacher = by_size(self.teacher, batch.views[: config.global_views])  # [G, B, K]
         student = self.head(by_size(self.encoder, batch.views))  # [V, B, K]
         centered = teacher - self.center if config.centering else teacher
-        low, high = config.teacher_temperature
-        temperature = low + (high - low) * (progress / config.warmup).clamp(max=1.0)
+        temperature = warmed_up(*config.teacher_temperature, batch.progress / config.warmup)
         loss, entropy = distillation(centered, student, temperature, config.student_temperature)
         logs = {"teacher_entropy": entropy, "kl": loss.detach() - entropy, "center_norm": self.center.norm()}
         mean_K = mean_over_workers(teacher.to(self.center.dtype).mean(dim=(0, 1)))
@@ -135,7 +132,6 @@ class DINO(Method):
 
     def after_step(self, progress: float) -> None:
         """Let the teacher follow, the less the later."""
-        self.millionths.fill_(round(progress * 1_000_000))
         self.teacher.follow(progress)
 
     def layers(self) -> Mapping[str, nn.Module]:
@@ -157,7 +153,7 @@ class DINO(Method):
 
 
 @in_full_precision
-def distillation(teacher: Tensor, student: Tensor, tau_t: Tensor, tau_s: float) -> tuple[Tensor, Tensor]:
+def distillation(teacher: Tensor, student: Tensor, tau_t: float, tau_s: float) -> tuple[Tensor, Tensor]:
     """Return eq. 3 of outputs [G, B, K] and [V, B, K], a mean over pairs of different views, and P_t's entropy."""
     log_p, log_q = (teacher / tau_t).log_softmax(dim=2), (student / tau_s).log_softmax(dim=2)
     p = log_p.exp()

@@ -34,7 +34,7 @@ from unlabeled.methods.losses.koleo import log_distance
 from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.methods.masked.patches import maskable
 from unlabeled.methods.parts import SMALL_JITTER, MomentumCopy, by_size, multi_crop
-from unlabeled.methods.prototypes import PrototypeHead, across_views, gelu_head, sinkhorn
+from unlabeled.methods.prototypes import PrototypeHead, across_views, gelu_head, sinkhorn, warmed_up
 from unlabeled.platform.augment import Crop, ViewPlan
 from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data, Format
@@ -100,7 +100,6 @@ class DINOv2(Method):
     """The student with its two heads and the token that hides patches, and the teacher, which follows it."""
 
     encoder: ViT
-    millionths: Tensor
 
     def __init__(self, config: DINOv2Config, encoder: ViT) -> None:
         super().__init__(encoder)
@@ -110,7 +109,6 @@ class DINOv2(Method):
         )
         self.token = nn.Parameter(torch.zeros(encoder.channels))
         self.teacher = MomentumCopy(nn.ModuleList([encoder, self.head, self.patch_head]), config.momentum, final=1.0)
-        self.register_buffer("millionths", torch.zeros((), dtype=torch.int64))  # of training done; exact in any type
 
     def forward(self, batch: Batch) -> StepResult:
         """Return the three losses' sum, and each."""
@@ -121,7 +119,8 @@ class DINOv2(Method):
         koleo = torch.stack([log_distance(class_BD) for class_BD in class_VBD]).sum()
         class_VBD = torch.cat([class_VBD, by_size(self.encoder, small)]) if small else class_VBD
         with torch.no_grad():
-            p, p_patch = self._taught(large, hidden)
+            temperature = warmed_up(*config.teacher_temperature, batch.progress / config.warmup)
+            p, p_patch = self._taught(large, hidden, temperature)
         log_q = in_full_precision(F.log_softmax)(self.head(class_VBD) / config.student_temperature, dim=2)
         images = across_views(p, log_q)
         logits = self.patch_head(hidden.of(tokens[:, self.encoder.prefix :])) / config.student_temperature
@@ -130,11 +129,9 @@ class DINOv2(Method):
         loss = images + 0.5 * patches - config.koleo * koleo  # a half, as one of two crops has hidden ones
         return StepResult(loss=loss, logs={name: value.detach() for name, value in logs.items()})
 
-    def _taught(self, large: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor]:
+    def _taught(self, large: Tensor, hidden: Hidden, temperature: float) -> tuple[Tensor, Tensor]:
         """Return what the teacher says of the large crops, [2, B, K], and of hidden patches, [B, M, K]."""
         encoder, head, patch_head = cast(tuple[ViT, PrototypeHead, PrototypeHead], tuple(self.teacher.twin.children()))
-        low, high = self.config.teacher_temperature
-        temperature = low + (high - low) * (self.millionths / 1_000_000 / self.config.warmup).clamp(max=1.0)
         pooled, _, tokens = encoder.maps(large)
         p = sinkhorn(head(pooled), temperature).view(2, len(hidden.crop), -1)
         of_patches = patch_head(hidden.of(tokens[:, encoder.prefix :])).flatten(0, 1)
@@ -147,7 +144,6 @@ class DINOv2(Method):
 
     def after_step(self, progress: float) -> None:
         """Let the teacher follow, the less the later."""
-        self.millionths.fill_(round(progress * 1_000_000))
         self.teacher.follow(progress)
 
     def layers(self) -> Mapping[str, nn.Module]:

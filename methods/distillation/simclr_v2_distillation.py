@@ -18,6 +18,7 @@ still learns, and goes on when that stays as it is, which in the paper it does a
 as the teacher ("self-distillation"): a run has one kind of encoder, so no smaller one can be told by it.
 """
 
+import contextlib
 import copy
 from collections.abc import Mapping
 from typing import ClassVar
@@ -30,11 +31,10 @@ from torch import Tensor, nn
 from unlabeled.methods.few_labels import LABELLED, check_labelled, labelled_beside
 from unlabeled.methods.kept_layers import Deeper, with_layers
 from unlabeled.methods.losses.numerics import in_full_precision
-from unlabeled.methods.parts import SMALL, classify
+from unlabeled.methods.parts import SMALL, classify, left_alone, nothing_of
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.data import Data, Format
 from unlabeled.platform.encoder import Encoder, EncoderConfig
-from unlabeled.platform.evaluate.features import in_eval_mode
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 CROPPED = Policy(ops=(Crop(area=(0.08, 1.0)), Flip()))
@@ -108,14 +108,17 @@ class SimCLRV2Distillation(Method):
         """Return both losses, how often the teacher is right, and how often the student says what the teacher does."""
         config, (view,), labelled = self.config, batch.views, batch.streams[LABELLED]
         (shown,), classes_B = labelled.views, labelled.targets["class"]
-        tuned, top1 = classify(self.says(self.teacher(shown)), classes_B)
-        with torch.no_grad(), in_eval_mode(self.teacher):
+        learns = batch.progress < config.tuning
+        with contextlib.nullcontext() if learns else left_alone(self.teacher):
+            tuned, top1 = classify(self.says(self.teacher(shown)), classes_B)
+        with left_alone(self.teacher):
             teacher_NK = self.says(self.teacher(view))
         student_NK, labelled_BK = self.classifier(self.encoder(torch.cat([view, shown]))).split([len(view), len(shown)])
         told = imitation(student_NK, teacher_NK, config.temperature)
         known = imitation(labelled_BK, classes_B, config.temperature)
         agree = student_NK.detach().argmax(dim=1).eq(teacher_NK.argmax(dim=1)).float().mean()
         loss = tuned + (1.0 - config.alpha) * known + config.alpha * told
+        loss = loss if learns else loss + nothing_of(self.teacher, self.says)
         logs = {"teacher/loss": tuned.detach(), "teacher/top1": top1, "student/top1": agree}
         return StepResult(loss=loss, logs=logs)
 

@@ -8,7 +8,7 @@ last token h_i, which z_i it was:
     loss = -log p(z_i | x hidden) = cross-entropy of W h_i + b, over hidden patches     (sec. 2.3)
          + |x - decoder(z)|^2 + weight KL(q(z|x) || uniform)                            (the tokenizer's)
 
-The tokenizer learns in the first share of the run's steps, and then stays as it is, though its own loss is computed to
+The tokenizer learns in the first share of the run's steps, and then stays as it is, though its own loss is logged to
 the end; its tokens have no gradient.
 
 Shapes: B images per worker, T patches of each, row by row, V tokens that there are, D width.
@@ -22,6 +22,7 @@ Differs from the paper:
 - Features are the mean over patches, as in the paper's linear probes.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -34,7 +35,7 @@ from unlabeled.methods.losses.numerics import in_full_precision
 from unlabeled.methods.masked.blocks import blockwise_masks
 from unlabeled.methods.masked.patches import mean_of_patches, patchify, unpatchify
 from unlabeled.methods.masked.tokenizer import Tokenizer, divergence, perplexity
-from unlabeled.methods.parts import SMALL, one_view
+from unlabeled.methods.parts import SMALL, nothing_of, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data, DataConfig, Format, PictureFormat
@@ -124,7 +125,9 @@ class BEiT(Method):
         """Return the cross-entropy of hidden tokens, and the tokenizer's own loss; how often the likeliest is right."""
         (view,) = batch.views
         x = self.encoder.standardise(view)
-        again, q_logits = self.tokenizer(x, batch.draws)
+        learns = batch.progress < self.config.tokenizer_share
+        with contextlib.nullcontext() if learns else torch.no_grad():
+            again, q_logits = self.tokenizer(x, batch.draws)
         index_BT = q_logits.detach().argmax(dim=1).flatten(1)
         hidden_BT, logits_BTV = self.told(batch)
         cross_BT = _cross_entropy(logits_BTV.transpose(1, 2), index_BT, reduction="none")
@@ -133,7 +136,8 @@ class BEiT(Method):
         right_BT = logits_BTV.detach().argmax(dim=2).eq(index_BT)
         logs = {"tokens/top1": (right_BT * share_BT).sum(dim=1).mean(), "tokens/nats": loss.detach()}
         logs |= {"tokenizer/error": error.detach(), "tokenizer/in_use": perplexity(q_logits)}
-        return StepResult(loss=loss + error + self.config.uniform * divergence(q_logits), logs=logs)
+        own = error + self.config.uniform * divergence(q_logits)
+        return StepResult(loss=loss + (own if learns else own + nothing_of(self.tokenizer)), logs=logs)
 
     def told(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return which patches are hidden, bool [B, T], and logits of all patches' tokens, [B, T, V]."""

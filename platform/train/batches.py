@@ -73,8 +73,9 @@ class Batches:
         epoch, position = divmod(step, self.steps_per_epoch)
         rows = self.own_rows() if rows is None else rows
         index = self._order(epoch)[position * self._run.batch_size + rows]
-        streams = {name: stream.read(step, rows) for name, stream in self._streams.items()}
-        return replace(self._items.read(index, rows, (self._run.seed, step)), streams=streams)
+        progress = step / (self._run.epochs * self.steps_per_epoch)
+        streams = {name: replace(stream.read(step, rows), progress=progress) for name, stream in self._streams.items()}
+        return replace(self._items.read(index, rows, (self._run.seed, step)), streams=streams, progress=progress)
 
     def make(self, stored: Stored, rows: Tensor | None = None, *, with_views: bool = True) -> Batch:
         """Make the batch of what was read, on the device.
@@ -207,6 +208,7 @@ class _Items:
             index=put(stored.index[0]),
             draws=draws.fold_in("method"),
             targets={field: self._moved(field, values, drawn) for field, values in stored.targets.items()},
+            progress=stored.progress,
         )
 
     def _index(self, place: Tensor, draws: Draws) -> dict[int, Tensor]:

@@ -26,6 +26,7 @@ class Stored:
         parts: of views that show less, by the view's number: what they show.
         targets: by field; what lies in a clip at the moments that its view shows.
         streams: what is beside it, by name.
+        progress: the share of the run's steps before this one.
     """
 
     scope: Scope
@@ -37,6 +38,7 @@ class Stored:
     parts: Mapping[int, Tensor]
     targets: Mapping[str, Any]
     streams: "Mapping[str, Stored]"
+    progress: float = 0.0
 
     def of(self, rows: Tensor) -> "Stored":
         """Return only these rows of the global batch, without their streams, as far as can be without a copy.

@@ -1,6 +1,7 @@
 """DINO against its paper's pseudo-code, and its parts alone: schedules, head, views by size, pictures of attention."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -106,7 +107,7 @@ def test_with_more_global_views_each_is_a_target() -> None:
         for row in range(B)
         if g != v
     ]
-    loss, _ = distillation(teacher, student, torch.tensor(0.5), 0.1)
+    loss, _ = distillation(teacher, student, 0.5, 0.1)
     assert_close(float(loss), sum(expected) / len(expected), rtol=1e-12, atol=0.0)
 
 
@@ -141,10 +142,11 @@ def test_the_teachers_temperature_rises_over_its_warm_up_and_stays() -> None:
     center = dino.center.clone()
     for progress, temperature in [(0.0, 0.04), (0.125, 0.0475), (0.25, 0.055), (0.5, 0.07), (0.75, 0.07), (1.0, 0.07)]:
         dino.center.copy_(center)
-        dino.after_step(progress)
         p = [probabilities(row, temperature) for view in teacher_of(dino, batch) for row in view - center]
         entropy = sum(cross_entropy(each, each) for each in p) / len(p)
-        assert_close(float(dino(batch).logs["distill/teacher_entropy"]), entropy, rtol=1e-5, atol=0.0)
+        assert_close(
+            float(dino(replace(batch, progress=progress)).logs["distill/teacher_entropy"]), entropy, rtol=1e-5, atol=0.0
+        )
 
 
 @pytest.mark.parametrize("optimizer", [AdamW(weight_decay=0.5), SGD(weight_decay=0.5)])
@@ -169,9 +171,9 @@ def test_no_centre_lets_one_output_win_and_no_sharpening_makes_all_equal() -> No
     """The two ways to collapse, at the fixed points that sec. 5.3 names."""
     same = torch.zeros(2, B, K, dtype=torch.float64)
     same[..., 1] = 1.0
-    uncentred = distillation(same, same, torch.tensor(0.01), 0.01)
+    uncentred = distillation(same, same, 0.01, 0.01)
     assert_close(torch.stack(uncentred), torch.zeros(2, dtype=torch.float64), rtol=0.0, atol=1e-12)
-    centred = distillation(same - same.mean(dim=(0, 1)), torch.zeros_like(same), torch.tensor(0.01), 0.01)
+    centred = distillation(same - same.mean(dim=(0, 1)), torch.zeros_like(same), 0.01, 0.01)
     assert_close(torch.stack(centred), torch.full((2,), math.log(K), dtype=torch.float64))
 
 
@@ -187,7 +189,6 @@ def test_the_teacher_follows_ever_more_slowly(small_run: RunConfig, small_data: 
     momentum = 1.0 - 0.5 * (math.cos(math.pi * 3 / 8) + 1) / 2
     expected = momentum * before + (1 - momentum) * dino.head.last.weight.detach()
     assert_close(dino.teacher.twin[1].last.weight, expected)  # type: ignore[index,union-attr]
-    assert int(dino.millionths) == 375_000
 
 
 # ---- what is refused -----------------------------------------------------------------------------------------------

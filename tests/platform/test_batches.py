@@ -64,7 +64,8 @@ def all_known(source: Held) -> Held:
 
 def parts(batch: Batch) -> dict[str, Tensor | list[str]]:
     """Return all that a batch brings, by name."""
-    found: dict[str, Tensor | list[str]] = {"index": batch.index, "rows": batch.draws.uniform("any")}
+    progress = torch.full((len(batch.index),), batch.progress, dtype=torch.float64, device=batch.index.device)
+    found: dict[str, Tensor | list[str]] = {"index": batch.index, "rows": batch.draws.uniform("any"), "at": progress}
     for name in ("views", "to_view", "starts"):
         found |= {f"{name} {place}": each for place, each in enumerate(getattr(batch, name))}
     found |= {f"target {name}": each for name, each in batch.targets.items()}
@@ -224,6 +225,14 @@ def test_a_batch_is_a_function_of_its_step(small_data: Data) -> None:
         assert all(
             torch.equal(torch.as_tensor(value), torch.as_tensor(expected[name])) for name, value in parts(again).items()
         )
+
+
+def test_a_batch_says_how_far_the_run_is(small_data: Data) -> None:
+    made = batches(SEMI, small_data, epochs=3)
+    total = 3 * made.steps_per_epoch
+    for step in (0, 1, made.steps_per_epoch, total - 1):
+        batch = made(step)
+        assert batch.progress == batch.streams["labelled"].progress == step / total
 
 
 def test_without_views_the_rest_is_the_same(small_data: Data) -> None:
