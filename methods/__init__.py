@@ -14,6 +14,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "innate.relative_patch_location:RelativePatchLocationConfig",
     "innate.jigsaw:JigsawConfig",
     "innate.exemplar:ExemplarConfig",
+    "innate.counting:CountingConfig",
     "innate.temporal_order:TemporalOrderConfig",
     "masked.autoencoder:AutoencoderConfig",
     "masked.context_encoder:ContextEncoderConfig",

@@ -36,6 +36,7 @@ from unlabeled.methods.distillation.dinov2 import DINOv2Config
 from unlabeled.methods.distillation.simsiam import SimSiamConfig
 from unlabeled.methods.generative.ddpm import DDPMConfig
 from unlabeled.methods.generative.vae import VAEConfig
+from unlabeled.methods.innate.counting import CountingConfig, another_beside
 from unlabeled.methods.innate.exemplar import ExemplarConfig
 from unlabeled.methods.innate.jigsaw import JigsawConfig
 from unlabeled.methods.innate.relative_patch_location import RelativePatchLocationConfig
@@ -82,6 +83,7 @@ INNATE: Rows = {
     "jigsaw": {"method": JigsawConfig(views=FLIPPED, num_permutations=16, tile_features=64, head=(256,))},
     "relative position": {"method": RelativePatchLocationConfig(views=FLIPPED, patch_features=64, head=(256,))},
     "exemplars": {"method": ExemplarConfig(patch_px=24)},
+    "counting": {"method": CountingConfig(views=another_beside(ONE.views[0].policy), counts=64, margin=1.0)},
 }
 PAINTING: Rows = {
     "autoencoder": {"method": AutoencoderConfig(views=ONE, width=64)},

@@ -52,6 +52,7 @@ class SimCLRV2DistillationConfig(MethodConfig):
     """
 
     name = "simclr-v2-distillation"
+    version = 2  # a teacher that has learned stays as it is, batch norm included
     paper = "Chen et al. 2020, arXiv:2006.10029"
     cost = 2.36
     num_views: ClassVar[int | None] = 1
