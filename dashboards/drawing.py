@@ -8,9 +8,12 @@ any colour vision can tell apart, darkened where they were too pale on white.
 
 import html
 import io
+import itertools
 import re
 import textwrap
+import urllib.parse
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -59,7 +62,7 @@ class Svg(str):
     figure: Figure
 
 
-_MARK, _LEGEND = "mark|", "legend-of-"
+_MARK, _TOLD, _LEGEND = "mark|", "told|", "legend-of-"
 
 Drawn = tuple[str, Svg, str]
 """A figure: its name, its SVG, its caption."""
@@ -81,18 +84,17 @@ def mark(row: int, words: str) -> str:
     return f"{_MARK}{row}|{words}"
 
 
+def told(words: Iterable[str]) -> str:
+    """Return the ``gid`` of an artist whose marks, in their order, each say their own words."""
+    return _TOLD + "|".join(map(urllib.parse.quote, words))
+
+
 def bare(svg: str) -> str:
     """Take the legend out of a figure, and the room that it has, where the page has one for several figures."""
     found = re.search(rf'<g id="{_LEGEND}(\d+)">', svg)
     if found is None:
         return svg
-    depth, end = 0, found.start()
-    for tag in re.finditer(r"<(/?)g\b[^>]*?(/?)>", svg[found.start() :]):
-        depth += 0 if tag[2] else -1 if tag[1] else 1
-        if not depth:
-            end = found.start() + tag.end()
-            break
-    svg = svg[: found.start()] + svg[end:]
+    svg = svg[: found.start()] + svg[_end_of_group(svg, found.start()) :]
     width, height = (float(part) for part in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())  # type: ignore[union-attr]
     less = f"{height - int(found[1]):g}"
     svg = re.sub(r'viewBox="0 0 [^"]*"', f'viewBox="0 0 {width:g} {less}"', svg, count=1)
@@ -128,10 +130,39 @@ def as_svg(figure: Figure, title: str, description: str) -> Svg:
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*", f"font-family: {FONTS}", svg)
-    svg = re.sub(rf'<g id="{re.escape(_MARK)}(\d+)\|([^"]*)">', r'<g class="row-\1"><title>\2</title>', svg)
+    svg = _with_words(
+        re.sub(rf'<g id="{re.escape(_MARK)}(\d+)\|([^"]*)">', r'<g class="row-\1"><title>\2</title>', svg)
+    )
     label = html.escape(f"{title}: {description}" if description else title)
     opening = f'<svg role="img" aria-label="{label}"'
     head, rest = svg.removeprefix("<svg").split(">", 1)
     drawn = Svg(f"{opening}{head}>\n <title>{html.escape(title)}</title>{rest}")
     drawn.figure = figure
     return drawn
+
+
+def _with_words(svg: str) -> str:
+    """Give each mark of artists that are :func:`told` its words."""
+    while found := re.search(rf'<g id="{re.escape(_TOLD)}([^"]*)">', svg):
+        words = [html.escape(urllib.parse.unquote(each)) for each in found[1].split("|")]
+        end = _end_of_group(svg, found.start())
+        parts = re.split(r"(<defs>.*?</defs>)", svg[found.end() : end], flags=re.DOTALL)
+        shapes, drawn = "".join(parts[1::2]), "".join(parts[::2])
+        form = r"<use\b[^>]*/>" if "<use " in drawn else r"<path\b[^>]*/>"  # a shape is defined once, and used
+        if len(marks := re.findall(form, drawn)) != len(words):
+            raise ValueError(f"{len(marks)} marks are drawn, and {len(words)} are told")
+        first, *rest = re.split(form, drawn)
+        told_marks = (f"<g><title>{said}</title>{mark}</g>" for said, mark in zip(words, marks, strict=True))
+        drawn = first + "".join(itertools.chain(*zip(told_marks, rest, strict=True)))
+        svg = f"{svg[: found.start()]}<g>{shapes}{drawn}{svg[end:]}"
+    return svg
+
+
+def _end_of_group(svg: str, start: int) -> int:
+    """Return where the group that begins at ``start`` is over."""
+    depth = 0
+    for tag in re.finditer(r"<(/?)g\b[^>]*?(/?)>", svg[start:]):
+        depth += 0 if tag[2] else -1 if tag[1] else 1
+        if not depth:
+            return start + tag.end()
+    raise ValueError("a group is never closed")

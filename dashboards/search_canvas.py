@@ -6,22 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
+import numpy as np
+import optuna
 import pandas as pd
 from matplotlib import pyplot, rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.category import StrCategoryFormatter
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from optuna.exceptions import ExperimentalWarning
 
-from unlabeled.dashboards.drawing import GRID, MUTED, PAPER, SERIES, STYLE, TIGHT, Svg, as_svg, short
+from unlabeled.dashboards.drawing import GRID, MUTED, PAPER, SERIES, STYLE, TIGHT, Svg, as_svg, short, told
 from unlabeled.dashboards.titles import axis_title
 from unlabeled.platform.metrics import unit_of
 
 BLUE, ORANGE, GREEN = SERIES[:3]
 MARKERS = {"pruned": "x", "failed": "^"}
+VALUES = ("value", "second")  # columns of the objectives
 UNSCORED: dict[str, Any] = {"markersize": 4.5, "color": MUTED, "mew": 1.2, "linewidth": 0, "zorder": 2}
 
 
@@ -71,6 +75,33 @@ def bare(axes: Axes) -> None:
         bar.remove()
 
 
+def words_of(study: optuna.Study, table: pd.DataFrame, *metrics: str) -> dict[int, str]:
+    """Return what a mark of a finished trial says: number, objectives, and the point that was tried."""
+    told = {}
+    for number, trial in zip(table.index, study.trials, strict=True):
+        if number in finished(table).index:
+            values = (
+                unit_of(metric).value(table[column][number]) for metric, column in zip(metrics, VALUES, strict=False)
+            )
+            point = (f"{name.rpartition('.')[2]} {_plain(str(value))}" for name, value in trial.params.items())
+            told[number] = "; ".join(filter(None, (f"trial {number}: {', '.join(values)}", ", ".join(point))))
+    return told
+
+
+def tell(dots: Collection, at: pd.DataFrame, words: Mapping[int, str]) -> None:
+    """Let each dot say the words of the trial that lies there, the first where several do.
+
+    Args:
+        dots: a scatter plot.
+        at: trial -> where it lies across and up.
+        words: trial -> what it says.
+    """
+    first = at[~at.duplicated()].reset_index().to_numpy()
+    where = {(float(across), float(up)): words[int(number)] for number, across, up in first}
+    if len(places := np.asarray(dots.get_offsets())):
+        dots.set_gid(told(where[float(across), float(up)] for across, up in places))
+
+
 def finished(table: pd.DataFrame) -> pd.DataFrame:
     """Return the trials that have an objective."""
     return table[(table["state"] == "finished") & table["value"].notna()]
@@ -93,6 +124,11 @@ def choose(axes: Axes, across: Any, up: float) -> None:
 def dot(colour: str, label: str, size: float = 5.5) -> Line2D:
     """Return a dot for a legend."""
     return Line2D([], [], color=colour, marker="o", markersize=size, linewidth=0, label=label)
+
+
+def chosen_dot(done: pd.DataFrame, chosen: int | None) -> list[Line2D]:
+    """Return the legend of the chosen trial, where it has an objective."""
+    return [dot(ORANGE, "chosen", 8)] if chosen in done.index else []
 
 
 def stroke(colour: str, label: str, width: float = 1.4) -> Line2D:

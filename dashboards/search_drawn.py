@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from unlabeled.dashboards import search_figures, search_findings
+from unlabeled.dashboards import search_figures, search_findings, search_planes
 from unlabeled.dashboards.drawing import Drawn, Svg
 from unlabeled.dashboards.search_importance import Importance
 from unlabeled.dashboards.search_study import is_number, rebuilt
@@ -66,7 +66,7 @@ def drawn_of(
         better = " and ".join(f"{'more' if a['direction'] == 'maximize' else 'less'} {a['metric']}" for a in aims)
         caption = f"{count(len(ahead), 'trial')} of {num_finished} on the front: no other has {better}."
         caption += f" Trials {', '.join(map(str, ahead))}."
-        svg = search_figures.front_figure(both, table, [aim["metric"] for aim in aims], chosen)
+        svg = search_planes.front_figure(both, table, [aim["metric"] for aim in aims], chosen)
         drawing.add("front", svg, caption)
     if len(curves):
         caption = "By this metric trials are pruned while they train; pruned ones end in a cross."
@@ -132,7 +132,7 @@ def _map(
         both = done[[across.name, up.name]].dropna()
         if len(both) < MIN_TO_INTERPOLATE or both.nunique().min() < 2 or table.loc[both.index, "value"].nunique() < 2:
             continue
-        svg = search_figures.contour_figure(study, table, across, up, metric, chosen)
+        svg = search_planes.contour_figure(study, table, across, up, metric, chosen)
         drawing.add("map", svg, "Interpolated between the dots, which are finished trials. Brighter is higher.")
         return
     need = f"no two numbers vary in {MIN_TO_INTERPOLATE} finished trials that differ"

@@ -12,9 +12,11 @@ import optuna
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from written import Page
 
-from unlabeled.dashboards import search_figures, search_findings
+from unlabeled.dashboards import search_figures, search_findings, search_planes
+from unlabeled.dashboards.drawing import as_svg, told
 from unlabeled.dashboards.publish import publish
 from unlabeled.dashboards.search_importance import importance
 from unlabeled.dashboards.search_reading import read_search_report
@@ -244,7 +246,8 @@ def drawn_axes(monkeypatch):
     """Return the list that every figure's axes come into, before it is written."""
     found: list[Any] = []
     finish = search_figures.finish
-    monkeypatch.setattr(search_figures, "finish", lambda axes, *rest: found.append(axes) or finish(axes, *rest))
+    for figures in (search_figures, search_planes):
+        monkeypatch.setattr(figures, "finish", lambda axes, *rest: found.append(axes) or finish(axes, *rest))
     return found
 
 
@@ -280,7 +283,7 @@ def test_every_slice_marks_the_chosen_trial_on_its_own_dot(drawn_axes, small_run
 def test_a_map_has_each_parameter_on_the_axis_that_names_it(drawn_axes, small_run, turned):
     space, table, points, study = of_space(small_run, make_runs(40, "ffp", tests=False))
     pair = [space["method.temperature"], space["views.color_jitter.strength"]]
-    search_figures.contour_figure(study, table, *(pair[::-1] if turned else pair), METRIC, None)
+    search_planes.contour_figure(study, table, *(pair[::-1] if turned else pair), METRIC, None)
     (axes,) = drawn_axes
     dots = next(one for one in axes.collections if len(one.get_offsets()) > 1)
     done = points.loc[table.index[table["state"] == "finished"]].dropna()
@@ -303,6 +306,38 @@ def test_the_chosen_line_is_the_chosen_trials_though_others_have_its_objective(d
     low, high = axes.get_ylim()
     height = (lines.get_segments()[own][place][1] - low) / (high - low)
     assert values[round(height * (len(values) - 1))] == float(points.loc[7, "batch_size"])
+
+
+def test_every_dot_and_line_says_its_trial_and_lies_where_it_says(small_run):
+    """Of pages and of figures by themselves; the words come with the marks, and are read out by their heights."""
+    space, table, points, study = of_space(small_run, make_runs(24, "fpf", tests=False))
+    done = table[table["state"] == "finished"]
+    svgs = {
+        "history": search_figures.history_figure(study, table, METRIC, None),
+        "parallel": search_figures.parallel_figure(study, table, list(space.values()), METRIC, int(done.index[0])),
+        "slice": search_figures.slices_figure(study, table, [space["batch_size"]], METRIC, None),
+        "map": search_planes.contour_figure(
+            study, table, space["method.temperature"], space["views.color_jitter.strength"], METRIC, None
+        ),
+    }
+    both = points.loc[done.index, ["method.temperature", "views.color_jitter.strength"]].dropna()
+    for name, svg in svgs.items():
+        said = [int(number) for number in re.findall(r"<g><title>trial (\d+): ", svg)]
+        assert sorted(said) == list(both.index if name == "map" else done.index), name
+    own = int(done.index[3])
+    (words,) = re.findall(rf"<title>(trial {own}: [^<]*)</title>", svgs["history"])
+    assert words.startswith(f"trial {own}: {100 * table['value'][own]:.1f} %; ")
+    assert f"temperature {points['method.temperature'][own]:.3g}" in words
+    marks = re.findall(r'<title>trial (\d+): [^<]*</title><use [^>]*\by="([\d.]+)"', svgs["history"])
+    by_height = [int(number) for number, _ in sorted(marks, key=lambda mark: float(mark[1]))]
+    assert by_height == list(done.sort_values("value", ascending=False).index)
+
+
+def test_marks_without_words_of_their_own_are_a_mistake():
+    figure = Figure()
+    figure.add_subplot().scatter([1, 2], [3, 4]).set_gid(told(["only one"]))
+    with pytest.raises(ValueError, match="2 marks are drawn, and 1 are told"):
+        as_svg(figure, "dots", "")
 
 
 def test_figures_leave_nothing_of_optuna_behind(small_run):
