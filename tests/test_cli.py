@@ -29,13 +29,14 @@ from rich.console import Console
 
 from unlabeled.dashboards import frames
 from unlabeled.platform import cli
-from unlabeled.platform.cli import launch, options, run, search, study
+from unlabeled.platform.cli import launch, options, run, search, study, sweeping
 from unlabeled.platform.config import RunConfig
-from unlabeled.platform.data import DATASETS, DataConfig
-from unlabeled.platform.drive import awaited, sweep
+from unlabeled.platform.data import DATASETS, DataConfig, load
+from unlabeled.platform.drive import awaited, recorder, sweep
 from unlabeled.platform.drive.display import Display
 from unlabeled.platform.drive.resources import Resources
 from unlabeled.platform.search import strategy
+from unlabeled.platform.study import Study
 from unlabeled.platform.track import Store, StudyLog
 from unlabeled.platform.train.events import EpochDone, Finished, Noted, Progress, Started
 
@@ -110,6 +111,11 @@ MISTAKES = {
     "method": (["run", "simclrr"], r"no method is called 'simclrr'; did you mean 'simclr'\? There are: "),
     "study": (["study", "run", "projection-haed"], r"no study .*'projection-haed'; did you mean 'projection-head'\?"),
     "study to show": (["study", "show", "nothing"], r"no study is called 'nothing'; there are: .*projection-head"),
+    "row": (["study", "run", STUDY, "--row", "liner"], r"no row is called 'liner'; did you mean 'linear'\?"),
+    "rows until decided": (
+        ["study", "run", STUDY, "--row", "linear", "--until-decided"],
+        r"--until-decided runs whichever rows open claims need; leave --row out",
+    ),
     "profile": (["study", "run", STUDY, "--profile", "lap"], r"no profile .*'lap'; did you mean 'laptop'\?"),
     "no equals sign": (["run", "simclr", "--set", "epochs"], r"--set takes PATH=VALUE, got 'epochs'; for example "),
     "field": (["run", "simclr", "--set", "epoch=3"], r"no field of RunConfig is called 'epoch'; did you mean 'epochs'"),
@@ -464,6 +470,24 @@ def test_lists_say_what_there_is(unlabeled: Unlabeled) -> None:
     assert re.findall(r"^(\S+)", data.out, flags=re.M) == list(DATASETS)
     assert re.search(r"ships with Unlabeled", data.out)
     assert {answer.code for answer in (studies, methods, data)} == {0}
+
+
+def test_some_rows_are_run_of_the_same_base(unlabeled: Unlabeled, home: Path, small_run: RunConfig) -> None:
+    """Though they may take other data than the base does: else their runs would stand on another page."""
+    asked = ("--row", "linear", "--row", "none", "--seeds", "0,1", "--dry-run", "--home", home)
+    planned = unlabeled("study", "run", STUDY, *asked)
+    assert planned.code == 0, planned.err
+    assert re.findall(r"^  (\S+) seed (\d) ", planned.out, flags=re.M) == [
+        (row, seed) for seed in "01" for row in ("none", "linear")
+    ]
+    other = DataConfig(name="fashion-mnist-12k", train_images=128)
+    rows: dict[str, dict[str, object]] = {"as it is": {}, "fewer": {"data": other}}
+    told = {"question": "?", "source": "s", "expected": "e", "cost": "c", "profiles": {"laptop": small_run}}
+    some = Study.checked(name="some", rows=rows, seeds=(0,), **told)
+    everything = {run.config.data: load(run.config.data) for run in some.runs(small_run, "laptop")}
+    assert len(everything) == 2
+    assert sweeping.identity_of(some, small_run, "laptop") == recorder.base_identity(small_run, everything)
+    assert [run.row for run in sweeping.of_rows(some.runs(small_run, "laptop"), ["fewer"])] == ["fewer"]
 
 
 def test_show_lists_every_setting_as_set_takes_it(unlabeled: Unlabeled) -> None:

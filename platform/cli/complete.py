@@ -50,6 +50,15 @@ def profiles(ctx: typer.Context, incomplete: str) -> list[Offer]:
     return _starting(((profile, "") for profile in dict.fromkeys(p for one in of for p in one["profiles"])), incomplete)
 
 
+def rows(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Offer the rows of the study that is typed before."""
+    studies = index()["studies"]
+    name = _typed(ctx, "name", studies)
+    known = {} if name is None else studies[name]["profiles"]["laptop"]["rows"]
+    told = ((row, ", ".join(f"{path}={value}" for path, value in fields.items())) for row, fields in known.items())
+    return _starting(told, incomplete)
+
+
 def paths(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer fields of a run by their dotted paths, one level at a time."""
     return [(offer.removesuffix("="), words) for offer, words in _fields(ctx, incomplete)]

@@ -1,11 +1,11 @@
 """``--dry-run``: what a command would run, how many at once, and for how long; nothing is started."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlabeled.platform.cli.sweeping import seeds_show
+from unlabeled.platform.cli.sweeping import identity_of, of_rows, seeds_show
 from unlabeled.platform.drive import awaited
 from unlabeled.platform.errors import UserError
 
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 def say_plan(
-    study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: "Resources", in_turn: bool = False
+    study: "Study",
+    base: "RunConfig",
+    profile: str,
+    home: Path | None,
+    resources: "Resources",
+    rows: "Collection[str]" = (),
+    *,
+    in_turn: bool = False,
 ) -> None:
     """Check a study's runs and the cluster, and print what running it would do.
 
@@ -29,17 +36,16 @@ def say_plan(
         profile: at which scale.
         home: where finished ones are.
         resources: where and how wide they would run.
+        rows: of which rows; all where none is named.
         in_turn: whether they would go one after the other in this process.
     """
     from unlabeled.platform.drive.home import find_home
     from unlabeled.platform.drive.plan import Plan, logged_runs
     from unlabeled.platform.drive.precision import resolved
-    from unlabeled.platform.drive.recorder import base_identity
     from unlabeled.platform.drive.sweep import check_runs
-    from unlabeled.platform.train.loaded import load_cached
 
     base = resolved(base, resources)
-    planned = study.runs(base, profile)
+    planned = of_rows(study.runs(base, profile), rows)
     awaited.awaits("checking the runs and their data")
     missing = _missing_data(planned)
     if not missing:
@@ -61,7 +67,7 @@ def say_plan(
             print(line)
         if plan.to_do and plan.seconds is None:
             print(f"declared: {study.cost}")
-    whose = "" if missing else base_identity(base, {run.config.data: load_cached(run.config.data) for run in planned})
+    whose = "" if missing else identity_of(study, base, profile)
     for line in seeds_show(study.name, study.record(profile), home, whose):
         print(line)
     print("nothing was started")

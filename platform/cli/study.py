@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from unlabeled.platform.cli import complete
 from unlabeled.platform.cli.deciding import MAX_SEEDS, check_decidable, parse_budget, run_until_decided
 from unlabeled.platform.cli.declared import check_profile, say_json, say_list, say_study
 from unlabeled.platform.cli.index import index, remembered
@@ -59,6 +60,14 @@ def study_run(
     name: StudyName,
     profile: Profile = "laptop",
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2 or 0-4.", show_default="the study's own")] = None,
+    row: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run only this row; repeatable. The others can follow.",
+            autocompletion=complete.rows,
+            show_default="all",
+        ),
+    ] = None,
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add seeds to rows of open claims until all claims are decided.")
     ] = False,
@@ -85,9 +94,11 @@ def study_run(
     most = MAX_SEEDS if max_seeds is None else max_seeds
     if until_decided:
         check_decidable(study, most)
+    if until_decided and row:
+        raise UserError("--until-decided runs whichever rows open claims need; leave --row out")
     base = study.base(profile, launch.changes)
     if dry_run:
-        say_plan(study, base, profile, launch.home, launch.resources)
+        say_plan(study, base, profile, launch.home, launch.resources, row or ())
         return
     if until_decided:
         outcome = run_until_decided(study, base, profile, launch.home, launch.resources, most, seconds)
@@ -95,5 +106,5 @@ def study_run(
         return
     from unlabeled.platform.drive.sweep import run_on_tune
 
-    outcome = sweep(study, base, profile, launch.home, launch.resources, run_on_tune)
+    outcome = sweep(study, base, profile, launch.home, launch.resources, run_on_tune, row or ())
     finish(study.name, outcome, launch.home, launch.json, again=name)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -33,22 +33,30 @@ def find_study(name: str) -> "Study":
     return lookup("study", name, STUDIES)
 
 
-def sweep(study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, how: Any) -> "Outcome":
-    """Check a study's runs, do what is unfinished of them, and say what was done before."""
-    base, planned, place = start(study, base, profile, home, resources)
-    recorder, display = recording(study, planned, base, place, profile)
+def sweep(
+    study: "Study",
+    base: "RunConfig",
+    profile: str,
+    home: Path | None,
+    resources: Any,
+    how: Any,
+    rows: "Collection[str]" = (),
+) -> "Outcome":
+    """Check a study's runs, or those of some rows, do what is unfinished of them, and say what was done before."""
+    base, planned, place = start(study, base, profile, home, resources, rows)
+    recorder, display = recording(study, planned, base, place, profile, base_identity=identity_of(study, base, profile))
     say_done(recorder, place)
     outcome: Outcome = how(recorder, display, resources)
     return outcome
 
 
 def start(
-    study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any
+    study: "Study", base: "RunConfig", profile: str, home: Path | None, resources: Any, rows: "Collection[str]" = ()
 ) -> "tuple[RunConfig, list[PlannedRun], Path]":
     """Check a study's runs and make its home; return the base as it is run, the runs, and the home.
 
     Raises:
-        UserError: a run doesn't fit, or the home can't be made.
+        UserError: a run doesn't fit, there is no such row, or the home can't be made.
     """
     from unlabeled.platform.drive.cluster import take_sigterm_as_ctrl_c
     from unlabeled.platform.drive.home import make_home
@@ -57,10 +65,31 @@ def start(
 
     take_sigterm_as_ctrl_c()
     base = resolved(base, resources)
-    planned = study.runs(base, profile)
+    planned = of_rows(study.runs(base, profile), rows)
     awaited.awaits("checking the runs and their data")
     check_runs(planned, resources)
     return base, planned, make_home(home)
+
+
+def identity_of(study: "Study", base: "RunConfig", profile: str) -> str:
+    """Return the identity of what all rows are made from, whichever of them are run."""
+    from unlabeled.platform.drive.recorder import base_identity
+    from unlabeled.platform.train.loaded import load_cached
+
+    is_taken = any(run.config.data == base.data for run in study.runs(base, profile))
+    return base_identity(base, {base.data: load_cached(base.data)} if is_taken else {})
+
+
+def of_rows(planned: "list[PlannedRun]", rows: "Collection[str]") -> "list[PlannedRun]":
+    """Return the runs of some rows; of all where none is named.
+
+    Raises:
+        UserError: there is no such row.
+    """
+    known = dict.fromkeys(run.row for run in planned)
+    for row in rows:
+        lookup("row", row, known)
+    return [run for run in planned if not rows or run.row in rows]
 
 
 def recording(

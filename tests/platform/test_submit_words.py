@@ -31,7 +31,7 @@ TYPED: dict[str, str] = {
             "further_seeds",
         )
     },
-    **{"gpus_per_run": "0.5", "micro_batch": "8", "min_workers": "1", "seeds": "0,1", "seed": "-1"},
+    **{"gpus_per_run": "0.5", "micro_batch": "8", "min_workers": "1", "seeds": "0,1", "seed": "-1", "row": "linear"},
     **{"profile": "cluster", "sampler": "random", "pruner": "none", "prune_on": "validation/knn/top1"},
     **{"set_": "epochs=1", "config": "given.json", "home": "runs", "data_root": "sets", "dry_run": "", "compile_": ""},
     **{"quiet": "", "json_": "", "until_decided": "", "budget": "2h", "max_seeds": "9"},
