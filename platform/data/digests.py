@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unlabeled.platform.cached import cache_folder, write_whole
+from unlabeled.platform.cached import cache_folder, leave_newest, write_whole
 from unlabeled.platform.errors import UserError
 
 _ROW = np.dtype([("path", "V16"), ("state", "<i8", (4,)), ("digest", "V32")])
 _SETTLED_NS = 3 * 10**9  # a file changed so lately may change again within one tick of its file system's clock
+_MOST = 100  # folders that are remembered, those that were looked at last
 _AT_ONCE = 256
 _THREADS = 8  # that wait for a disk, or a far one; reading and hashing let each other run
 
@@ -162,6 +163,7 @@ def keep_rows(folder: Path, what: str, rows: Rows) -> None:
     body = rows.tobytes()
     with contextlib.suppress(OSError):
         write_whole(place, lambda file: file.writelines((_head(what), hashlib.sha256(body).digest(), body)))
+        leave_newest(place.parent, f"*.{what}", _MOST)
 
 
 def _place(folder: Path, what: str) -> Path | None:

@@ -19,10 +19,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from unlabeled.platform.cached import cache_folder, write_whole
+from unlabeled.platform.cached import cache_folder, leave_newest, write_whole
 from unlabeled.platform.data.digests import file_digests
 
 LARGE = 100 * 2**20  # bytes on disk, from which on it pays
+MOST = 8  # archives that are kept, those that were decoded last
 _FIELDS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -96,6 +97,8 @@ def _keep(place: Path, decoded: Decoded) -> None:
         for name, array in arrays.items():
             write_whole(_file(place, f"{name}.npy"), functools.partial(_save, array))
         write_whole(_file(place, "json"), lambda file: file.write(json.dumps(said).encode()))
+    for ending in ("json", *(f"{name}.npy" for name in arrays)):
+        leave_newest(place.parent, f"arrays-*.{ending}", MOST)  # who has them mapped goes on with them
 
 
 def _file(place: Path, ending: str) -> Path:

@@ -70,6 +70,16 @@ def test_files_are_read_once_and_again_when_they_change(folder: Path, cache: Pat
     assert read(folder) == []
 
 
+def test_so_many_folders_are_remembered(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unlabeled.platform.data.digests._MOST", 3)
+    for number in range(5):
+        place = tmp_path / f"set {number}"
+        place.mkdir()
+        (place / "a").write_text("a")
+        file_digests(place, ["a"])
+    assert len(list(cache.iterdir())) == 3
+
+
 def test_a_file_that_may_still_be_written_is_not_remembered(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

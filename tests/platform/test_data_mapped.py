@@ -89,6 +89,21 @@ def test_what_is_not_whole_is_made_again(archive: Archive, damage: Callable[[Pat
     assert archive.times == 2
 
 
+def test_the_arrays_of_few_archives_are_kept(archive: Archive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(mapped, "MOST", 2)
+    first = archive.read()
+    for seed in (1, 2, 3):
+        archive.write(seed)
+        archive.read()
+    left = [path.name for path in (tmp_path / "cache" / "unlabeled").iterdir()]
+    assert sorted(name.partition(".")[2] for name in left) == sorted(
+        2 * ["json", *(f"{name}.npy" for name in mapped._FIELDS)]
+    )
+    archive.write(0)
+    archive.check(first)  # which is mapped, though it has no name any more
+    archive.check(archive.read())
+
+
 def test_several_may_decode_at_once(archive: Archive) -> None:
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(lambda _: archive.read(), range(8)):
