@@ -109,8 +109,8 @@ def _with_others(published: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**published, "others": dict(others) if isinstance(others, Mapping) else {}}
 
 
-def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Measured:
-    """Read one metric of a study.
+def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str, *, is_drawn: bool = True) -> Measured:
+    """Read one metric of a study, with figures of its own or without.
 
     Raises:
         UserError: the rows were measured by different protocols.
@@ -119,7 +119,7 @@ def measured(record: Mapping[str, Any], runs: pd.DataFrame, measure: str) -> Mea
     scores = counted.scores(runs, measure)
     published, further = next(iter(all_published), None), all_published[1:]
     suffix = "" if measure == record["measure"] else "-" + slug(measure)
-    if (rows["n"] > 0).any():
+    if is_drawn and (rows["n"] > 0).any():
         name, drawn, caption = _by_shape(record, runs, rows, measure)
         found.append((f"{name}{suffix}", drawn, caption))
     numbers = rows[rows["published_number"].notna() & (rows["n"] > 0)]

@@ -13,6 +13,7 @@ from unlabeled.dashboards.measured import measured, slug
 from unlabeled.dashboards.rates import Look
 from unlabeled.dashboards.report import Report
 from unlabeled.dashboards.shown import Artifacts
+from unlabeled.dashboards.side_by_side import side_by_side, together
 from unlabeled.dashboards.strokes import Stroke, strokes_of
 from unlabeled.dashboards.titles import title_of
 from unlabeled.dashboards.verdicts import judge
@@ -48,15 +49,20 @@ def read_report(
     if read["rows"] and others:
         gaps.append(f"Its record does not name these rows, which have runs: {', '.join(others)}.")
     later = [str(name).removeprefix("probed:") for name in runs.columns if str(name).startswith("probed:")]
-    measures = dict.fromkeys([read["measure"], *read["also"], *later])
-    parts = [measured(read, runs, measure) for measure in measures if measure]
+    asked = dict.fromkeys(filter(None, [read["measure"], *read["also"], *later]))
+    published = {each["measure"] for each in read["published"]}
+    measures = [each for each in asked if each in published or _of_trained(each) not in asked]
+    groups = together(read, runs, measures)
+    grouped = {measure for group in groups for measure in group}
+    by_metric = {measure: measured(read, runs, measure, is_drawn=measure not in grouped) for measure in measures}
     strokes, says = strokes_of(read, runs, list(dict.fromkeys([*read["rows"], *others])))
     judged, _ = judge(read, runs, looks)
     return Report(
         record=read,
         gaps=gaps,
         runs=runs,
-        parts=parts,
+        parts=list(by_metric.values()),
+        groups=[side_by_side([by_metric[measure] for measure in group], strokes) for group in groups],
         judged=judged,
         looks=list(looks),
         shows=detectable(read, runs),
@@ -67,6 +73,11 @@ def read_report(
         artifacts=artifacts or {},
         has_record=bool(record),
     )
+
+
+def _of_trained(metric: str) -> str:
+    """Return in whose table a metric of untrained encoders stands; of another metric nothing."""
+    return f"test/{metric.removeprefix('untrained/')}" if metric.startswith("untrained/") else ""
 
 
 def _curves(runs: pd.DataFrame, epochs: pd.DataFrame, strokes: Mapping[str, Stroke]) -> list[Drawn]:

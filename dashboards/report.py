@@ -21,6 +21,7 @@ from unlabeled.dashboards.measured import Measured
 from unlabeled.dashboards.pages import Columns, Link, Page, Reported
 from unlabeled.dashboards.rates import FIRST_SHARE, MOST_SEEDS, Look
 from unlabeled.dashboards.shown import Artifacts, gallery
+from unlabeled.dashboards.side_by_side import SideBySide
 from unlabeled.dashboards.strokes import Stroke
 from unlabeled.dashboards.verdicts import Verdict
 
@@ -36,6 +37,7 @@ class Report(Reported):
         gaps: what the record lacks, in sentences.
         runs: every run.
         parts: one per measure, the one that answers the question first.
+        groups: those of them that are shown side by side.
         judged: a verdict for each claim that is judged.
         looks: at the claims, as they are recorded, the oldest first.
         shows: of each measure with claims, what a study of its seeds can show, in a sentence.
@@ -54,6 +56,7 @@ class Report(Reported):
     gaps: list[str]
     runs: pd.DataFrame
     parts: list[Measured]
+    groups: list[SideBySide]
     judged: list[Verdict]
     looks: list[Look]
     shows: list[str]
@@ -133,10 +136,12 @@ class Report(Reported):
         order = [row for row in self.rows if (done["row"] == row).any()]
         setup_runs, setup_rows = (done, order) if order else (runs, list(dict.fromkeys(runs["row"].dropna())))
         answers = forests(self.judged)
+        grouped = {part.metric for group in self.groups for part in group.parts}
         values = dict(
             record=self.record,
             gaps=self.gaps,
-            measured=self.parts,
+            measured=[one for one in self.parts if one.metric not in grouped],
+            groups=self.groups,
             num_finished=len(done),
             num_planned=self.num_planned,
             superseded=int((runs["status"] == "FINISHED").sum()) - len(done),
@@ -169,7 +174,8 @@ class Report(Reported):
             "runs.csv": runs.to_csv(index=False),
             "verdicts.csv": verdict_frame(self.judged).to_csv(index=False),
         }
-        drawn = [*answers, *(figure for one in self.parts for figure in one.figures), *self.curves]
+        own = (figure for one in self.parts for figure in one.figures)
+        drawn = [*answers, *own, *(group.figure for group in self.groups), *self.curves]
         return Page("report.html.j2", values, drawn, files)
 
 

@@ -10,6 +10,7 @@ from written import Page
 from unlabeled.dashboards.measured import table
 from unlabeled.dashboards.pages import TEMPLATES
 from unlabeled.dashboards.reading import read_report
+from unlabeled.dashboards.side_by_side import together
 from unlabeled.platform.errors import UserError
 
 MEASURE = "test/linear/top1"
@@ -351,6 +352,33 @@ def test_a_study_of_two_measures_shows_and_judges_both(write, record, runs, clai
     (saved,) = tmp_path.rglob("table.csv")
     assert pd.read_csv(saved).groupby("measure").size().to_dict() == {"test/linear/top1": 3, MEMORY: 3}
     assert table(of_memory(record, claim), frame, MEMORY).loc["mlp", "mean"] == pytest.approx(1502.0)
+
+
+def test_probes_of_many_layers_stand_side_by_side(write, record, runs, tmp_path):
+    """In one table and one figure, of the rows that have them; what has something published keeps its own."""
+    metrics = [f"test/block{number}/linear/top1" for number in range(1, 6)]
+    frame = runs()
+    for number, metric in enumerate(metrics):
+        frame[metric] = frame["test/linear/top1"] - 0.01 * number
+        frame[metric.replace("test/", "untrained/")] = 0.5
+        frame.loc[frame["row"] == "none", metric] = math.nan
+    study = record(also=["untrained/linear/top1", *metrics])
+    page = write(study=study, frame=frame)
+    lines = re.findall(r"block(\d) ([\d.]+) % \(\+[\d.]+\) ([\d.]+) % \(", re.sub(r"\s+", " ", page.text))
+    means = frame.groupby("row")["test/linear/top1"].mean()
+    assert lines == [
+        (str(number + 1), *(f"{100 * (means[row] - 0.01 * number):.1f}" for row in ("linear", "mlp")))
+        for number in range(5)
+    ]
+    names = {path.name for path in tmp_path.rglob("*.svg")}
+    assert "beside-test-block1-linear-top1.svg" in names
+    assert not {name for name in names if name.startswith("rows-")}, "nor of the untrained, which has its column"
+    (saved,) = tmp_path.rglob("table.csv")
+    assert set(pd.read_csv(saved)["measure"]) == {"test/linear/top1", *metrics}
+    published = [*study["published"], {**study["published"][0], "measure": metrics[0]}]
+    assert together(study, frame, metrics) == [metrics]
+    assert together({**study, "published": published}, frame, metrics) == [metrics[1:]]
+    assert together(study, frame, metrics[:3]) == []
 
 
 def test_a_measure_without_untrained_values_has_no_column_of_gains(write, record, runs):
