@@ -13,7 +13,7 @@ from rich.text import Text
 
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.drive import awaited
-from unlabeled.platform.drive.pace import Pace
+from unlabeled.platform.drive.pace import Pace, work_of
 from unlabeled.platform.metrics import duration, unit_of
 from unlabeled.platform.study import PlannedRun
 from unlabeled.platform.train.events import EpochDone, Event, Failed, Finished, Noted, Progress, Started
@@ -39,7 +39,7 @@ class Display:
         self.done = self.failed = 0
         self._started = time.monotonic()
         self._active: dict[str, _Active] = {}
-        self._pace = Pace({run.name: (run.row, float(run.config.epochs)) for run in runs})
+        self._pace = Pace({run.name: (run.row, work_of(run.config)) for run in runs})
         self._live = Live(console=self.console, refresh_per_second=2, transient=True, get_renderable=self._render)
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class Display:
         active = self._active.setdefault(name, _Active(run.epochs, next(iter(run.evaluation.followed), "")))
         if isinstance(event, Started):
             active.epoch = len(event.epochs)
-            self._pace.began(name, work=float(run.epochs))
+            self._pace.began(name, work=work_of(run))
             if event.step:
                 self._say(f"[dim]{escape(name)}[/]: goes on after step {event.step}")
             elif not self.console.is_terminal:

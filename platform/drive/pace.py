@@ -6,6 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
+from unlabeled.platform.config import RunConfig
+
+
+def work_of(run: RunConfig) -> float:
+    """Guess how much work a run is, in no unit: its epochs, which take longer by a method whose steps cost more.
+
+    What a step does beside its passes, such as views, takes some as long as two passes of a small encoder over a batch.
+    """
+    return run.epochs * (2.0 + (run.method.cost or 2.0))
+
 
 @dataclass
 class _Way:
@@ -25,7 +35,7 @@ class Pace:
     nobody's seconds: it is over by then. Runs go on as many lanes as were seen at the same time.
 
     Args:
-        waiting: name -> row and work of each run that will be begun; work is in any unit, such as epochs.
+        waiting: name -> row and work of each run that will be begun; work is in any unit, such as :func:`work_of`'s.
         clock: seconds.
     """
 
