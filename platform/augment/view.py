@@ -1,5 +1,6 @@
 """Which views a method sees, of what and of when, and what it is told besides: values that go into a run's settings."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
@@ -242,12 +243,13 @@ class ViewPlan(Settings):
 
     @property
     def summary(self) -> str:
-        """The views in one line: ``2 x [Crop(0.2-1) > Flip(p=0.5)]``, or each in its own brackets; and the targets."""
+        """The views in one line, and the targets: ``2 x [Crop(0.2-1) > Flip(p=0.5)] | [identity]``."""
         told = f" with {', '.join(self.targets)}" if self.targets else ""
         told += "".join(f"; {name}, {stream.summary}" for name, stream in self.streams.items())
         if len(set(self.views)) == 1:
             return f"{len(self.views)} x [{self.views[0].summary}]{told}"
-        return " | ".join(f"[{view.summary}]" for view in self.views) + told
+        runs = [(len(list(same)), view.summary) for view, same in itertools.groupby(self.views)]
+        return " | ".join(f"{count} x [{words}]" if count > 1 else f"[{words}]" for count, words in runs) + told
 
 
 Stream.model_rebuild()

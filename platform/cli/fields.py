@@ -67,9 +67,16 @@ def methods(
     if json_:
         say_json({"name": name, **method, "fields": [spot.record() for spot in spots]})
         return
+    before = ""
     for words in (method["idea"], *method["said"]):
-        say_text(words.replace("``", "`"))
-        print()
+        if before and not (before.startswith("- ") and words.startswith("- ")):
+            print()
+        if words.startswith("    "):
+            print(words)
+        else:
+            say_text(words.replace("``", "`"))
+        before = words
+    print()
     print(f"family {method['family']}, cost {_cost(method)} times its encoder's; set with --set method.FIELD=VALUE\n")
     _say(settings, spots)
 

@@ -99,7 +99,7 @@ def _family(config: "type[MethodConfig]") -> str:
 def _of_method(config: "type[MethodConfig]") -> dict[str, Any]:
     """Return a method's family, cost, paper, what its file says on top, and the name of its settings' class."""
     said = inspect.cleandoc(sys.modules[config.__module__].__doc__ or config.name)
-    head, *paragraphs = [" ".join(paragraph.split()) for paragraph in said.split("\n\n")]
+    head, *paragraphs = _paragraphs(said)
     is_ours = config.__module__.startswith("unlabeled.methods.")
     return {
         "family": _family(config),
@@ -109,6 +109,26 @@ def _of_method(config: "type[MethodConfig]") -> dict[str, Any]:
         "said": [words for words in paragraphs if not words.startswith("Shapes")] if is_ours else [],
         "settings": name_of(config),
     }
+
+
+def _paragraphs(said: str) -> list[str]:
+    """Return the paragraphs of a docstring, each as one line; items of lists are some of their own, and formulas.
+
+    >>> _paragraphs("A head.\\n\\nIts loss\\nis\\n\\n    x\\n    + y\\n\\n- one,\\n  long\\n- two")
+    ['A head.', 'Its loss is', '    x\\n    + y', '- one, long', '- two']
+    """
+    found: list[str] = []
+    for paragraph in said.split("\n\n"):
+        is_new = True
+        for line in paragraph.split("\n"):
+            if line.startswith("    "):
+                found += [line] if is_new or not found[-1].startswith("    ") else [f"{found.pop()}\n{line}"]
+            elif is_new or line.startswith("- ") or found[-1].startswith("    "):
+                found.append(line.strip())
+            else:
+                found[-1] = f"{found[-1]} {line.strip()}"
+            is_new = False
+    return found
 
 
 def _settable(base: "RunConfig", elsewhere: Iterable[str] | Mapping[str, Any]) -> dict[str, str]:

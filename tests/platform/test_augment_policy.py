@@ -86,7 +86,10 @@ def test_summary_is_short_and_complete():
     )
     assert PLAIN.summary == "identity"
     assert two_views(Policy(ops=(Flip(),))).summary == "2 x [Flip(p=0.5)]"
-    assert ViewPlan(views=(Policy(ops=(Crop(),)), PLAIN)).summary == "[Crop(0.08-1)] | [identity]"
+    crop = Policy(ops=(Crop(),))
+    assert ViewPlan(views=(crop, PLAIN)).summary == "[Crop(0.08-1)] | [identity]"
+    assert ViewPlan(views=(crop, crop, PLAIN, crop)).summary == "2 x [Crop(0.08-1)] | [identity] | [Crop(0.08-1)]"
+    assert ViewPlan(views=(crop,)).summary == "1 x [Crop(0.08-1)]"
 
 
 def test_without_plus_and_replacing():
