@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from unlabeled.dashboards.levels import levels
 from unlabeled.dashboards.measured import Measured, slug
 from unlabeled.dashboards.pages import render, site_links
 from unlabeled.dashboards.report import Report
+from unlabeled.dashboards.shown import gallery
 
 FAMILIES = "methods.html"
 
@@ -115,11 +117,24 @@ def method_pages(
     abouts: Sequence[About], used: Mapping[str, Sequence[Used]], reports: Mapping[str, Report]
 ) -> dict[str, str]:
     """Return the page of each method and the page of all, by where they are from the site's folder."""
-    files = {
-        about.page: render("method.html.j2", about=about, used=used.get(about.name, ()), pages=site_links("../"))
-        for about in abouts
-    }
+    files = {}
+    for about in abouts:
+        rows = used.get(about.name, ())
+        seen, pictures = _seen(rows, reports)
+        values = {"about": about, "used": rows, "seen": seen, "pictures": pictures, "pages": site_links("../")}
+        files[about.page] = render("method.html.j2", **values)
     return {FAMILIES: _page_of_families(abouts, used, reports), **files}
+
+
+def _seen(rows: Sequence[Used], reports: Mapping[str, Report]) -> tuple[Used | None, list[dict[str, Any]]]:
+    """Return the row of which a method's page shows pictures, the one that has most, and these: views, and figures."""
+
+    def of(row: Used) -> dict[str, Path]:
+        kept = reports[row.study].artifacts.get(row.row, {})
+        return {kind: path for kind, path in kept.items() if kind != "tsne" and path.is_file()}
+
+    seen = max(rows, key=lambda row: len(of(row)), default=None)
+    return seen, [] if seen is None else gallery({seen.row: of(seen)}, [seen.row])
 
 
 def _page_of_families(

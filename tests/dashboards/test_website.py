@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 from written import Page
 
 from unlabeled.dashboards.method_pages import About, Family
@@ -103,6 +104,29 @@ def test_a_methods_page_has_its_paper_and_every_row_that_used_it(site):
     assert page.links().count("../momentum/index.html") == 3
     assert re.search(r"m 0\.999 momentum test/linear/top1 8\d\.\d %", page.text)
     assert "was not handed in" in site["methods/simclr.html"].text
+
+
+def test_a_methods_page_shows_its_pictures_formulas_and_lists(tmp_path, record, runs):
+    """Pictures of the row that has most: its views and its own figures."""
+    pictures: dict[str, dict[str, Path]] = {"mlp": {}, "none": {}}
+    for row, kind, colour in (
+        *(("mlp", kind, colour) for kind, colour in (("views", "teal"), ("tsne", "red"), ("queue", "navy"))),
+        ("none", "views", "gold"),
+    ):
+        pictures[row][kind] = tmp_path / f"{row}-{kind}.png"
+        Image.new("RGB", (4, 4), colour).save(pictures[row][kind])
+    report = read_report(record(), runs(), pd.DataFrame(), pictures)
+    about = About("simclr", "SimCLR: views.", ("Its loss:", "    l = <a>\n      + b", "- one", "- two"), CONTRAST)
+    folder = write_site(tmp_path / "site", {"projection-head": report}, [], [about, MOCO]).parent
+    page = Page(folder / "methods" / "simclr.html")
+    assert [attributes["alt"].partition(":")[2] for tag, attributes in page.tags if tag == "img"] == [
+        " the views that the method saw",
+        " queue of test pictures",
+    ]
+    assert "From the first seed of mlp in projection-head" in page.text
+    assert "    l = &lt;a&gt;\n      + b</pre>" in page.path.read_text()
+    assert "• one" in page.text
+    assert "img" not in [tag for tag, _ in Page(folder / "methods" / "moco.html").tags]
 
 
 def test_methods_stand_by_family_with_how_far_they_came(site, tmp_path, record, runs):
