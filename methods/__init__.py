@@ -26,6 +26,7 @@ _FILES = (  # a line for each method: its file, and its config in that
     "masked.mae:MAEConfig",
     "generative.vae:VAEConfig",
     "generative.ddpm:DDPMConfig",
+    "generative.bigan:BiGANConfig",
     "autoregressive.pixelcnn:PixelCNNConfig",
     "autoregressive.image_gpt:ImageGPTConfig",
     "autoregressive.cpc:CPCConfig",

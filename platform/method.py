@@ -103,6 +103,7 @@ class Example:
         others: further settings of the method that workers have to agree on, each by what is particular about it.
         decays: parameters that weight decay is meant for, though they are no layer's weight.
         tells_classes: whether it learns what tells an item's class from another's, so that kNN has to rise.
+        adversarial: whether its parts play against each other, so that the loss need not fall.
     """
 
     method: "MethodConfig"
@@ -113,6 +114,7 @@ class Example:
     others: Mapping[str, "MethodConfig"] = field(default_factory=dict)
     decays: tuple[str, ...] = ()
     tells_classes: bool = True
+    adversarial: bool = False
 
 
 class MethodConfig(Variant):

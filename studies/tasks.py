@@ -34,6 +34,7 @@ from unlabeled.methods.distillation.byol import BYOLConfig
 from unlabeled.methods.distillation.dino import DINOConfig
 from unlabeled.methods.distillation.dinov2 import DINOv2Config
 from unlabeled.methods.distillation.simsiam import SimSiamConfig
+from unlabeled.methods.generative.bigan import BiGANConfig
 from unlabeled.methods.generative.ddpm import DDPMConfig
 from unlabeled.methods.generative.vae import VAEConfig
 from unlabeled.methods.innate.counting import CountingConfig, another_beside
@@ -100,6 +101,7 @@ PAINTING: Rows = {
     "masked patches": {"method": MaskedPatchPredictionConfig(views=ONE), "encoder": VIT},
     "VAE": {"method": VAEConfig(views=ONE, width=64)},
     "diffusion": {"method": DDPMConfig(views=FLIPPED, width=64, momentum=0.995)},
+    "BiGAN": {"method": BiGANConfig(views=FLIPPED, width=64, hidden=256)},
 }
 PREDICTION: Rows = {
     "CPC": {"method": CPCConfig(patch_px=16, stride_px=8, num_steps=2, context=128)},

@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled.methods.losses.numerics import in_full_precision
+from unlabeled.methods.adversarial import mistaken, sight
 from unlabeled.methods.parts import SMALL, one_view
 from unlabeled.platform.augment import Crop, Flip, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
@@ -30,7 +29,6 @@ from unlabeled.platform.evaluate.features import in_eval_mode
 from unlabeled.platform.method import Batch, Example, Method, MethodConfig, StepResult
 
 WEIGHTS = {"reconstruction": (1.0, 0.0), "adversarial": (0.0, 1.0), "joint": (0.999, 0.001)}  # lambda_rec, lambda_adv
-softplus = in_full_precision(F.softplus)
 
 
 class ContextEncoderConfig(MethodConfig):
@@ -91,7 +89,10 @@ class ContextEncoder(Method):
         self.centre, self.hole_px = config.region == "centre", round(config.hole * px)
         side = self.hole_px if self.centre else px
         self.decoder = decoder(encoder, channels, px, side, config.width)
-        self.discriminator = discriminator(channels, side, config.width // 4) if self.weight_adv else None
+        self.discriminator = None
+        if self.weight_adv:
+            seen, n = sight(channels, side, config.width // 4)
+            self.discriminator = nn.Sequential(*seen, nn.Linear(n, 1))
 
     def forward(self, batch: Batch) -> StepResult:
         """Return eq. 3, or its part, and the discriminator's own loss: one backward serves both players."""
@@ -106,7 +107,7 @@ class ContextEncoder(Method):
             fixed = painting.detach()
             climbing = fixed + self.weight_adv * (fixed - painting)  # painting itself, with minus its weighed gradient
             real_B1, fake_B1 = self.discriminator(truth), self.discriminator(climbing)  # apart, for batch norm's sake
-            loss = loss + softplus(-real_B1).mean() + softplus(fake_B1).mean()  # -log D(x) - log(1 - D(F)), eq. 2
+            loss = loss + mistaken(real_B1, fake_B1)  # eq. 2
             logs["inpaint/discriminator"] = torch.cat([real_B1 > 0.0, fake_B1 < 0.0]).float().mean()
         return StepResult(loss=loss, logs=logs)
 
@@ -166,12 +167,3 @@ def decoder(encoder: Encoder, channels: int, px: int, side: int, width: int) -> 
         layers += [nn.BatchNorm2d(width // 2), nn.ReLU()]
         h, width = 2 * h, width // 2
     return nn.Sequential(*layers, nn.Upsample(side), nn.Conv2d(width, channels, 3, padding=1))
-
-
-def discriminator(channels: int, side: int, width: int) -> nn.Module:
-    """Make DCGAN's: strided convolutions to 4 px or less, then a logit; [B, channels, side, side] to [B, 1]."""
-    layers, side = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)], side // 2
-    while side > 4:
-        layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)]
-        side, width = side // 2, 2 * width
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * side**2, 1))

