@@ -7,7 +7,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import optuna
 import pandas as pd
 from matplotlib import pyplot, rc_context
 from matplotlib.axes import Axes
@@ -20,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, MaxNLocat
 from optuna.exceptions import ExperimentalWarning
 
 from unlabeled.dashboards.drawing import GRID, MUTED, PAPER, SERIES, STYLE, TIGHT, Svg, as_svg, short, told
+from unlabeled.dashboards.search_trials import Parameter
 from unlabeled.dashboards.titles import axis_title
 from unlabeled.platform.metrics import unit_of
 
@@ -75,17 +75,16 @@ def bare(axes: Axes) -> None:
         bar.remove()
 
 
-def words_of(study: optuna.Study, table: pd.DataFrame, *metrics: str) -> dict[int, str]:
-    """Return what a mark of a finished trial says: number, objectives, and the point that was tried."""
-    told = {}
-    for number, trial in zip(table.index, study.trials, strict=True):
-        if number in finished(table).index:
-            values = (
-                unit_of(metric).value(table[column][number]) for metric, column in zip(metrics, VALUES, strict=False)
-            )
-            point = (f"{name.rpartition('.')[2]} {_plain(str(value))}" for name, value in trial.params.items())
-            told[number] = "; ".join(filter(None, (f"trial {number}: {', '.join(values)}", ", ".join(point))))
-    return told
+def words_of(
+    table: pd.DataFrame, points: pd.DataFrame, space: Sequence[Parameter], metrics: Sequence[str]
+) -> dict[int, str]:
+    """Return what the marks of each finished trial say: its number, its objectives, and the point that was tried."""
+    words = {}
+    for number in finished(table).index:
+        values = (unit_of(metric).value(table[column][number]) for metric, column in zip(metrics, VALUES, strict=False))
+        point = (f"{one.short_name} {one.shown(points[one.name][number])}" for one in space)
+        words[number] = "; ".join(filter(None, (f"trial {number}: {', '.join(values)}", ", ".join(point))))
+    return words
 
 
 def tell(dots: Collection, at: pd.DataFrame, words: Mapping[int, str]) -> None:
@@ -94,8 +93,10 @@ def tell(dots: Collection, at: pd.DataFrame, words: Mapping[int, str]) -> None:
     Args:
         dots: a scatter plot.
         at: trial -> where it lies across and up.
-        words: trial -> what it says.
+        words: trial -> what it says; nothing is said where there are none.
     """
+    if not words:
+        return
     first = at[~at.duplicated()].reset_index().to_numpy()
     where = {(float(across), float(up)): words[int(number)] for number, across, up in first}
     if len(places := np.asarray(dots.get_offsets())):

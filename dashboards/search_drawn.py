@@ -9,6 +9,7 @@ import pandas as pd
 
 from unlabeled.dashboards import search_figures, search_findings, search_planes
 from unlabeled.dashboards.drawing import Drawn, Svg
+from unlabeled.dashboards.search_canvas import words_of
 from unlabeled.dashboards.search_importance import Importance
 from unlabeled.dashboards.search_study import is_number, rebuilt
 from unlabeled.dashboards.search_trials import Parameter, objectives
@@ -50,14 +51,15 @@ def drawn_of(
     followed = str(record["prune_on"] or "knn/top1")
     curves = search_findings.followed(epochs, table, followed, search)
     study = rebuilt(table, points, _sampled(space, points), directions[:1], curves)
+    words = words_of(table, points, _sampled(space, points), [aim["metric"] for aim in aims])
     num_finished = int(((table["state"] == "finished") & table["value"].notna()).sum())
     if num_finished:
         caption = (
             "In the order in which they were asked for. Crosses below were pruned, triangles failed: they have no "
             "objective."
         )
-        drawing.add("history", search_figures.history_figure(study, table, metric, chosen), caption)
-        _landscape(drawing, study, table, points, space, metric, chosen, judged)
+        drawing.add("history", search_figures.history_figure(study, table, metric, chosen, words), caption)
+        _landscape(drawing, study, table, points, space, metric, chosen, judged, words)
     else:
         drawing.left_out.append("History, importance, parallel coordinates, slices and map: no trial finished.")
     if len(aims) > 1 and num_finished:
@@ -66,7 +68,7 @@ def drawn_of(
         better = " and ".join(f"{'more' if a['direction'] == 'maximize' else 'less'} {a['metric']}" for a in aims)
         caption = f"{count(len(ahead), 'trial')} of {num_finished} on the front: no other has {better}."
         caption += f" Trials {', '.join(map(str, ahead))}."
-        svg = search_planes.front_figure(both, table, [aim["metric"] for aim in aims], chosen)
+        svg = search_planes.front_figure(both, table, [aim["metric"] for aim in aims], chosen, words)
         drawing.add("front", svg, caption)
     if len(curves):
         caption = "By this metric trials are pruned while they train; pruned ones end in a cross."
@@ -90,6 +92,7 @@ def _landscape(
     metric: str,
     chosen: int | None,
     judged: Importance,
+    words: Mapping[int, str],
 ) -> None:
     """Draw where the good points lie."""
     if judged.shares:
@@ -107,13 +110,13 @@ def _landscape(
         caption = "A line is a finished trial; it crosses each axis at its value, logarithmic where the space is."
         if done[[one.name for one in axes]].isna().any(axis=None):
             caption += " Out: the parameter was not asked for, for its operation is out."
-        svg = search_figures.parallel_figure(study, table, axes, metric, chosen)
+        svg = search_figures.parallel_figure(study, table, axes, metric, chosen, words)
         drawing.add("grid-parallel", svg, caption + _not_drawn(by_rank[MAX_AXES:]))
     order = ", the most important first" if judged.shares else ""
     caption = f"One parameter each{order}; the others vary too."
-    svg = search_figures.slices_figure(study, table, by_rank[:MAX_SLICES], metric, chosen)
+    svg = search_figures.slices_figure(study, table, by_rank[:MAX_SLICES], metric, chosen, words)
     drawing.add("grid-slices", svg, caption + _not_drawn(by_rank[MAX_SLICES:]))
-    _map(drawing, study, table, done, by_rank, metric, chosen)
+    _map(drawing, study, table, done, by_rank, metric, chosen, words)
 
 
 def _map(
@@ -124,6 +127,7 @@ def _map(
     by_rank: list[Parameter],
     metric: str,
     chosen: int | None,
+    words: Mapping[int, str],
 ) -> None:
     """Draw the objective over the first two numbers that enough finished trials have both of."""
     numbers = [one for one in by_rank if is_number(one)]
@@ -132,7 +136,7 @@ def _map(
         both = done[[across.name, up.name]].dropna()
         if len(both) < MIN_TO_INTERPOLATE or both.nunique().min() < 2 or table.loc[both.index, "value"].nunique() < 2:
             continue
-        svg = search_planes.contour_figure(study, table, across, up, metric, chosen)
+        svg = search_planes.contour_figure(study, table, across, up, metric, chosen, words)
         drawing.add("map", svg, "Interpolated between the dots, which are finished trials. Brighter is higher.")
         return
     need = f"no two numbers vary in {MIN_TO_INTERPOLATE} finished trials that differ"

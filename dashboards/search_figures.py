@@ -2,7 +2,8 @@
 
 Optuna draws finished trials only, so the others are added: the chosen one is orange, pruned ones are crosses and failed
 ones triangles, in every figure that has a place for them. ``study`` is from :func:`unlabeled.dashboards.search_study.
-rebuilt`, and ``table`` what it was made from.
+rebuilt`, ``table`` what it was made from, and ``words`` what the marks of each trial say, if anything: from
+:func:`unlabeled.dashboards.search_canvas.words_of`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,6 @@ from unlabeled.dashboards.search_canvas import (
     tell,
     unscored,
     value_axis,
-    words_of,
 )
 from unlabeled.dashboards.search_trials import Parameter
 from unlabeled.dashboards.titles import axis_title
@@ -46,9 +46,12 @@ from unlabeled.platform.metrics import unit_of
 
 BACKED = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6}  # words that lines cross
 COLUMNS = 3  # of slices
+NOTHING: Mapping[int, str] = {}
 
 
-def history_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen: int | None) -> Svg:
+def history_figure(
+    study: optuna.Study, table: pd.DataFrame, metric: str, chosen: int | None, words: Mapping[int, str] = NOTHING
+) -> Svg:
     """Draw each trial's objective in the order of the trials, and the best so far; those without one stand below."""
     unit, places, done = unit_of(metric), dict(enumerate(table.index)), finished(table)
     with canvas():
@@ -57,7 +60,7 @@ def history_figure(study: optuna.Study, table: pd.DataFrame, metric: str, chosen
         for dots in axes.collections:
             dots.set(facecolor=BLUE, edgecolor=PAPER)
             at = done.assign(place=[place for place, number in places.items() if number in done.index])
-            tell(dots, at[["place", "value"]], words_of(study, table, metric))
+            tell(dots, at[["place", "value"]], words)
         for line in axes.lines:
             line.set(color=GREEN, alpha=1, drawstyle="steps-post", linewidth=1.6, zorder=0)
         mark(axes, table, {number: place for place, number in places.items()}, chosen)
@@ -101,33 +104,37 @@ def parallel_figure(
     space: Sequence[Parameter],
     metric: str,
     chosen: int | None,
+    words: Mapping[int, str] = NOTHING,
 ) -> Svg:
     """Draw every finished trial as a line over its objective and all parameters: the best quarter stands out."""
     values, by_name = finished(table)["value"], sorted(space, key=lambda one: one.name)  # Optuna's order
     is_most = study.direction == optuna.study.StudyDirection.MAXIMIZE
     own = list(table.index).index(chosen) if chosen in values.index else -1
-    # The chosen line is told by its value, which others may have, too; so for as long it is a trifle off.
+    # A line is told by its value, which others may have, too; so for as long they lie a trifle apart.
     trifle = 1e-9 * max(float(np.ptp(values)), abs(float(values.max())), 1e-9)
+    apart = values + trifle * values.groupby(values).cumcount()
+    trial_at = dict(zip(apart.tolist(), map(int, apart.index), strict=True))
     best = values.quantile(0.75 if is_most else 0.25, interpolation="nearest")
 
-    def look(value: float) -> tuple[str, float, float]:
-        if chosen is not None and own >= 0 and value == values[chosen] + trifle:
+    def look(number: int) -> tuple[str, float, float]:
+        if number == chosen:
             return ORANGE, 2.6, 1.0
-        return (BLUE, 1.4, 0.85) if (value >= best if is_most else value <= best) else (MUTED, 0.9, 0.5)
+        is_best = values[number] >= best if is_most else values[number] <= best
+        return (BLUE, 1.4, 0.85) if is_best else (MUTED, 0.9, 0.5)
 
-    words = words_of(study, table, metric)
-    by_value = {values[number] + trifle * (number == chosen): said for number, said in reversed(words.items())}
     with canvas():
         axes = theirs.plot_parallel_coordinate(
             study,
             [one.name for one in by_name],
-            target=lambda trial: trial.values[0] + trifle * (trial.number == own),
+            target=lambda trial: float(apart[table.index[trial.number]]),
             target_name=metric,
         )
         bare(axes)
         for lines in [one for one in axes.collections if isinstance(one, LineCollection)]:
-            colours, widths, alphas = zip(*map(look, np.asarray(lines.get_array())), strict=True)
-            lines.set_gid(told(by_value[value] for value in np.asarray(lines.get_array())))
+            numbers = [trial_at[value] for value in np.asarray(lines.get_array())]
+            colours, widths, alphas = zip(*map(look, numbers), strict=True)
+            if words:
+                lines.set_gid(told(words[number] for number in numbers))
             lines.set(array=None, color=colours, linewidth=widths, alpha=alphas)
         names = [short(name, 26) for name in (metric, *(one.short_name for one in by_name))]
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor", fontsize=8.5)
@@ -151,12 +158,16 @@ def parallel_figure(
 
 
 def slices_figure(
-    study: optuna.Study, table: pd.DataFrame, space: Sequence[Parameter], metric: str, chosen: int | None
+    study: optuna.Study,
+    table: pd.DataFrame,
+    space: Sequence[Parameter],
+    metric: str,
+    chosen: int | None,
+    words: Mapping[int, str] = NOTHING,
 ) -> Svg:
     """Draw the objective over each parameter by itself; axes are logarithmic where the space is."""
     done, numbered = finished(table), dict(zip(table.index, study.trials, strict=True))
     columns, lines = min(COLUMNS, len(space)), -(-len(space) // COLUMNS)
-    words = words_of(study, table, metric)
     with canvas():
         drawn = theirs.plot_slice(study, [one.name for one in space])
         every = {axes.get_xlabel(): axes for axes in ([drawn] if isinstance(drawn, Axes) else drawn)}
@@ -168,7 +179,7 @@ def slices_figure(
             axes = every[one.name]
             axes.set_subplotspec(grid[place // columns, place % columns])
             for dots in axes.collections:
-                if len(np.asarray(dots.get_offsets())):
+                if words and len(np.asarray(dots.get_offsets())):
                     dots.set_gid(told(words[table.index[int(place)]] for place in np.asarray(dots.get_array())))
                 dots.set(array=None, facecolor=BLUE, edgecolor=PAPER, linewidth=0.6, sizes=[24])
             at = {number: trial.params[one.name] for number, trial in numbered.items() if one.name in trial.params}

@@ -1,6 +1,6 @@
 """Figures of a search over two axes: the objective over two parameters, and one objective against another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -26,8 +26,8 @@ from unlabeled.dashboards.search_canvas import (
     plain_ticks,
     tell,
     value_axis,
-    words_of,
 )
+from unlabeled.dashboards.search_figures import NOTHING
 from unlabeled.dashboards.search_trials import Parameter
 from unlabeled.dashboards.titles import axis_title
 from unlabeled.dashboards.wording import count
@@ -37,7 +37,13 @@ MAX_NUMBERED = 12  # trials on the front
 
 
 def contour_figure(
-    study: optuna.Study, table: pd.DataFrame, across: Parameter, up: Parameter, metric: str, chosen: int | None
+    study: optuna.Study,
+    table: pd.DataFrame,
+    across: Parameter,
+    up: Parameter,
+    metric: str,
+    chosen: int | None,
+    words: Mapping[int, str] = NOTHING,
 ) -> Svg:
     """Draw the objective over two parameters that are numbers, interpolated between the trials that have both."""
     across, up = sorted((across, up), key=lambda one: one.name)  # Optuna's order
@@ -51,7 +57,7 @@ def contour_figure(
         for one in list(axes.collections):
             if isinstance(one, PathCollection):
                 one.set(facecolor=PAPER, edgecolor=INK, linewidth=0.8)
-                tell(one, at.loc[values.index], words_of(study, table, metric))
+                tell(one, at.loc[values.index], words)
             elif isinstance(one, ContourSet) and one.filled:
                 one.set_cmap("cividis")
                 bar = axes.figure.colorbar(one, ax=axes, format=FuncFormatter(unit.axis), pad=0.02)
@@ -78,7 +84,13 @@ def contour_figure(
         return finish(axes, (5.4, 4.2), handles, f"{metric} over {across.name} and {up.name}", [said])
 
 
-def front_figure(study: optuna.Study, table: pd.DataFrame, metrics: Sequence[str], chosen: int | None) -> Svg:
+def front_figure(
+    study: optuna.Study,
+    table: pd.DataFrame,
+    metrics: Sequence[str],
+    chosen: int | None,
+    words: Mapping[int, str] = NOTHING,
+) -> Svg:
     """Draw both objectives against each other, and the trials than which no other is better in both."""
     done, units = finished(table), [unit_of(metric) for metric in metrics]
     ahead = done.loc[[table.index[trial.number] for trial in study.best_trials]].sort_values(["value", "second"])
@@ -88,7 +100,7 @@ def front_figure(study: optuna.Study, table: pd.DataFrame, metrics: Sequence[str
         for dots in axes.collections:
             is_ahead = dots.get_label() == "Best Trial"
             dots.set(facecolor=BLUE if is_ahead else MUTED, edgecolor=PAPER, alpha=1 if is_ahead else 0.7)
-            tell(dots, done[["value", "second"]], words_of(study, table, *metrics))
+            tell(dots, done[["value", "second"]], words)
         axes.plot(ahead["value"], ahead["second"], color=BLUE, linewidth=1.2, linestyle=(0, (3, 2)), zorder=0)
         if chosen is not None and chosen in done.index:
             choose(axes, done["value"][chosen], done["second"][chosen])

@@ -1,5 +1,6 @@
 """Measures that differ in one name, such as a probe of each layer, side by side: one table and one figure of them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +29,30 @@ class SideBySide:
 
     Attributes:
         parts: the measures, in the order in which the study names them.
-        rows: those that have values.
+        seeds: how many of each row that has values; the same of all measures.
+        protocol: how they were measured, but for the name in which they differ.
         figure: of all of them.
     """
 
     parts: list[Measured]
-    rows: list[str]
+    seeds: dict[str, int]
+    protocol: str
     figure: Drawn
+
+    @property
+    def rows(self) -> list[str]:
+        """Those that have values."""
+        return list(self.seeds)
+
+    @property
+    def others(self) -> list[str]:
+        """The study's rows that have none."""
+        return [str(row) for row in self.parts[0].table.index if row not in self.seeds]
+
+    @property
+    def apart(self) -> list[str]:
+        """Which seeds lie apart from their row's others, in sentences."""
+        return [f"{_own(part.metric)}, {sentence}" for part in self.parts for sentence in part.apart]
 
     @property
     def metric(self) -> str:
@@ -56,28 +74,32 @@ class SideBySide:
 
 
 def together(record: Mapping[str, Any], runs: pd.DataFrame, measures: Iterable[str]) -> list[list[str]]:
-    """Return which measures are put side by side: no answer to the question, nothing published, of the same rows."""
+    """Return which measures are put side by side: no answer to the question, and nothing published.
+
+    Those of a group were measured in the same way, but for one name, and of the same rows with as many seeds.
+    """
     apart = {record["measure"], *(each["measure"] for each in record["published"])}
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    found: dict[tuple[str, str, tuple[tuple[str, int], ...]], list[str]] = {}
     for measure in measures:
         if measure not in apart and measure.startswith("test/") and measure.count("/") == 3:
-            rows = counted.scores(runs, measure).dropna(axis="columns", how="all").columns
-            found.setdefault((_whole(measure), tuple(map(str, rows))), []).append(measure)
-    return [metrics for (_, rows), metrics in found.items() if rows and len(metrics) >= FEWEST]
+            seeds = counted.scores(runs, measure).notna().sum()
+            key = _whole(measure), _protocol(counted.protocol_of(runs, measure), measure)
+            found.setdefault((*key, tuple((str(row), int(n)) for row, n in seeds.items() if n)), []).append(measure)
+    return [metrics for (*_, seeds), metrics in found.items() if seeds and len(metrics) >= FEWEST]
 
 
 def side_by_side(parts: Sequence[Measured], strokes: Mapping[str, Stroke]) -> SideBySide:
     """Put measures of the same rows side by side."""
     parts, first = list(parts), parts[0]
-    rows = [str(row) for row in first.table.index[first.table["n"] > 0]]
+    seeds = {str(row): int(n) for row, n in first.table["n"].items() if n}
     metric = _whole(first.metric)
     caption = f"{title_of(metric)} of {count(len(parts), 'layer or task', 'layers or tasks')}, with 95 % intervals"
     caption += (
         " of the means; thin is the same encoder untrained." if any(part.has_untrained for part in parts) else "."
     )
-    figure = _figure(parts, rows, strokes, metric)
+    figure = _figure(parts, list(seeds), strokes, metric)
     name = f"{'grid-' if len(parts) > MANY else ''}beside-{slug(first.metric)}"
-    return SideBySide(parts, rows, (name, figure, caption))
+    return SideBySide(parts, seeds, _protocol(first.protocol, first.metric), (name, figure, caption))
 
 
 def _whole(metric: str) -> str:
@@ -88,6 +110,11 @@ def _whole(metric: str) -> str:
 
 def _own(metric: str) -> str:
     return metric.split("/")[1]
+
+
+def _protocol(said: str, metric: str) -> str:
+    """Take that name out of what is said of how it was measured."""
+    return re.sub(rf"\b{re.escape(_own(metric))}\b", "…", said)
 
 
 def _figure(parts: Sequence[Measured], rows: Sequence[str], strokes: Mapping[str, Stroke], metric: str) -> Svg:

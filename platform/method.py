@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import field_validator
 from torch import Tensor, nn
 
-from unlabeled.platform.augment import POLICIES, ViewPlan
+from unlabeled.platform.augment import POLICIES, Policy, ViewPlan
 from unlabeled.platform.augment.figure import Figure
 from unlabeled.platform.data import Data, DataConfig, Format
 from unlabeled.platform.draws import Draws
@@ -143,7 +143,12 @@ class MethodConfig(Variant):
             return views
         if views not in POLICIES:
             raise ValueError(str(unknown("policy", views, POLICIES)))
-        return ViewPlan(views=(POLICIES[views],) * (cls.num_views or 2))
+        return cls.planned(POLICIES[views])
+
+    @classmethod
+    def planned(cls, policy: Policy) -> ViewPlan:
+        """Return the plan whose views are all by one policy; by default as many of the picture as it takes, or two."""
+        return ViewPlan(views=(policy,) * (cls.num_views or 2))
 
     @property
     def field(self) -> str:

@@ -490,6 +490,24 @@ def test_some_rows_are_run_of_the_same_base(unlabeled: Unlabeled, home: Path, sm
     assert [run.row for run in sweeping.of_rows(some.runs(small_run, "laptop"), ["fewer"])] == ["fewer"]
 
 
+def test_some_rows_of_some_seeds_are_no_other_design(unlabeled: Unlabeled, home: Path, small_run: RunConfig) -> None:
+    """A study's first look at its claims is at the seeds that it declares, whichever were tried before."""
+    told = {"question": "?", "source": "s", "expected": "e", "cost": "c", "profiles": {"laptop": small_run}}
+    some = Study.checked(name="some", rows={"a": {}, "b": {"epochs": 3}}, seeds=(0, 1, 2), **told)
+    asked, record, seen = some.with_field("seeds", (0,)), some.record("laptop"), []
+
+    def how(found: recorder.Recorder, *_: object) -> recorder.Outcome:
+        seen.append(found)
+        return found.outcome
+
+    sweeping.sweep(asked, small_run, "laptop", home, Resources(), how, ["b"], record)
+    ((row, seed),) = [(run.row, run.seed) for run in seen[0].planned]
+    assert (row, seed) == ("b", 0)
+    assert list(seen[0].log.record["seeds"]) == [0, 1, 2]
+    planned = unlabeled("study", "run", STUDY, "--row", "linear", "--dry-run", "--home", home)
+    assert "declared:" not in planned.out, "what all rows cost is no estimate of some"
+
+
 def test_show_lists_every_setting_as_set_takes_it(unlabeled: Unlabeled) -> None:
     shown = unlabeled("study", "show", STUDY)
     assert shown.code == 0

@@ -50,8 +50,11 @@ def say_answer(found: Mapping[str, Any], then: Sequence[str] = ()) -> None:
         say_beside("next", words, _INDENT)
 
 
-def next_steps(found: Mapping[str, Any], again: str) -> Iterator[str]:
-    """Give what to do next, after the study that ``again`` names was run."""
+def next_steps(found: Mapping[str, Any], again: str, some_rows: bool = False) -> Iterator[str]:
+    """Give what to do next, after the study that ``again`` names was run, or some rows of it only."""
+    if some_rows:
+        yield f"the claims are of other rows, too; `unlabeled study run {again}` runs them"
+        return
     open_ = [one for one in found["claims"] if one["decision"] == "not decided"]
     if open_:
         which = f"{len_in_words(len(open_), 'claim')} {'is' if len(open_) == 1 else 'are'} open"

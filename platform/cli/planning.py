@@ -1,19 +1,20 @@
 """``--dry-run``: what a command would run, how many at once, and for how long; nothing is started."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unlabeled.platform.cli.sweeping import identity_of, of_rows, seeds_show
+from unlabeled.platform.cli.sweeping import data_of_base, identity_of, of_rows, seeds_show
 from unlabeled.platform.drive import awaited
 from unlabeled.platform.errors import UserError
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
+    from unlabeled.platform.data import DataConfig
     from unlabeled.platform.drive.resources import Resources
     from unlabeled.platform.search import Search
-    from unlabeled.platform.study import PlannedRun, Study
+    from unlabeled.platform.study import Study
 
 
 def say_plan(
@@ -25,6 +26,7 @@ def say_plan(
     rows: "Collection[str]" = (),
     *,
     in_turn: bool = False,
+    record: "Mapping[str, Any] | None" = None,
 ) -> None:
     """Check a study's runs and the cluster, and print what running it would do.
 
@@ -38,6 +40,7 @@ def say_plan(
         resources: where and how wide they would run.
         rows: of which rows; all where none is named.
         in_turn: whether they would go one after the other in this process.
+        record: what the study declares, where it is not what its runs are planned by.
     """
     from unlabeled.platform.drive.home import find_home
     from unlabeled.platform.drive.plan import Plan, logged_runs
@@ -47,7 +50,7 @@ def say_plan(
     base = resolved(base, resources)
     planned = of_rows(study.runs(base, profile), rows)
     awaited.awaits("checking the runs and their data")
-    missing = _missing_data(planned)
+    missing = _missing_data([*(run.config.data for run in planned), *data_of_base(study, base, profile)])
     if not missing:
         check_runs(planned, resources)
     place, at_once = find_home(home), 1 if in_turn else _at_once(resources)
@@ -56,7 +59,7 @@ def say_plan(
         print(f"{study.name}: {len(planned)} runs; home {place}")
         for run in planned:
             print(f"  {run.name}")
-        print(f"{at_once} at once; {study.cost}, as declared")
+        print(f"{at_once} at once" if rows else f"{at_once} at once; {study.cost}, as declared")
         for reason in missing:
             print(f"which are done, and whether they fit, can't be told: {reason}")
     else:
@@ -65,10 +68,10 @@ def say_plan(
         print(f"{study.name}: {plan.summary}; home {place}")
         for line in plan.lines():
             print(line)
-        if plan.to_do and plan.seconds is None:
+        if plan.to_do and plan.seconds is None and not rows:  # which is of all of them
             print(f"declared: {study.cost}")
     whose = "" if missing else identity_of(study, base, profile)
-    for line in seeds_show(study.name, study.record(profile), home, whose):
+    for line in seeds_show(study.name, record or study.record(profile), home, whose):
         print(line)
     print("nothing was started")
 
@@ -87,7 +90,7 @@ def say_search_plan(search: "Search", base: "RunConfig", home: Path | None, reso
 
     planned = [PlannedRun(row="default", seed=base.seed, config=resolved(base, resources))]
     awaited.awaits("checking the run and its data")
-    missing = _missing_data(planned)
+    missing = _missing_data([run.config.data for run in planned])
     if not missing:
         check_runs(planned, resources)
     place, at_once = find_home(home), _at_once(resources)
@@ -110,14 +113,14 @@ def say_search_plan(search: "Search", base: "RunConfig", home: Path | None, reso
     print("nothing was started")
 
 
-def _missing_data(planned: "Sequence[PlannedRun]") -> list[str]:
+def _missing_data(data: "Sequence[DataConfig]") -> list[str]:
     """Return, of each data set that is not there, how to get it."""
     from unlabeled.platform.train.loaded import load_cached
 
     found = []
-    for data in dict.fromkeys(run.config.data for run in planned):
+    for each in dict.fromkeys(data):
         try:
-            load_cached(data)
+            load_cached(each)
         except UserError as error:
             found.append(str(error))
     return found

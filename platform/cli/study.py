@@ -84,7 +84,7 @@ def study_run(
     from unlabeled.platform.drive.address import check_address
 
     check_address(launch.resources)
-    study = find_study(name)
+    declared = study = find_study(name)
     if seeds is not None:
         study = study.with_field("seeds", parse_seeds(seeds))
     if not until_decided and (max_seeds is not None or budget is not None):
@@ -97,8 +97,9 @@ def study_run(
     if until_decided and row:
         raise UserError("--until-decided runs whichever rows open claims need; leave --row out")
     base = study.base(profile, launch.changes)
+    record = declared.record(profile) if row else None  # some rows of some seeds are no other design
     if dry_run:
-        say_plan(study, base, profile, launch.home, launch.resources, row or ())
+        say_plan(study, base, profile, launch.home, launch.resources, row or (), record=record)
         return
     if until_decided:
         outcome = run_until_decided(study, base, profile, launch.home, launch.resources, most, seconds)
@@ -106,5 +107,5 @@ def study_run(
         return
     from unlabeled.platform.drive.sweep import run_on_tune
 
-    outcome = sweep(study, base, profile, launch.home, launch.resources, run_on_tune, row or ())
-    finish(study.name, outcome, launch.home, launch.json, again=name)
+    outcome = sweep(study, base, profile, launch.home, launch.resources, run_on_tune, row or (), record)
+    finish(study.name, outcome, launch.home, launch.json, again=name, some_rows=bool(row))

@@ -13,6 +13,7 @@ from unlabeled.platform.errors import UserError, lookup
 
 if TYPE_CHECKING:
     from unlabeled.platform.config import RunConfig
+    from unlabeled.platform.data import DataConfig
     from unlabeled.platform.drive.budget import Budget
     from unlabeled.platform.drive.display import Display
     from unlabeled.platform.drive.recorder import Outcome, Recorder
@@ -41,10 +42,16 @@ def sweep(
     resources: Any,
     how: Any,
     rows: "Collection[str]" = (),
+    record: "Mapping[str, Any] | None" = None,
 ) -> "Outcome":
-    """Check a study's runs, or those of some rows, do what is unfinished of them, and say what was done before."""
+    """Check a study's runs, or those of some rows, do what is unfinished of them, and say what was done before.
+
+    ``record`` is what the study declares, where some rows are run with other seeds: its first look at its claims is at
+    those that it declares itself.
+    """
     base, planned, place = start(study, base, profile, home, resources, rows)
-    recorder, display = recording(study, planned, base, place, profile, base_identity=identity_of(study, base, profile))
+    identity = identity_of(study, base, profile)
+    recorder, display = recording(study, planned, base, place, profile, base_identity=identity, record=record)
     say_done(recorder, place)
     outcome: Outcome = how(recorder, display, resources)
     return outcome
@@ -68,16 +75,25 @@ def start(
     planned = of_rows(study.runs(base, profile), rows)
     awaited.awaits("checking the runs and their data")
     check_runs(planned, resources)
+    identity_of(study, base, profile)  # before there is a home: it reads data that some rows may not be of
     return base, planned, make_home(home)
 
 
 def identity_of(study: "Study", base: "RunConfig", profile: str) -> str:
-    """Return the identity of what all rows are made from, whichever of them are run."""
+    """Return the identity of what all rows are made from, whichever of them are run.
+
+    Raises:
+        UserError: the base's data, which other rows are of, are not there.
+    """
     from unlabeled.platform.drive.recorder import base_identity
     from unlabeled.platform.train.loaded import load_cached
 
-    is_taken = any(run.config.data == base.data for run in study.runs(base, profile))
-    return base_identity(base, {base.data: load_cached(base.data)} if is_taken else {})
+    return base_identity(base, {data: load_cached(data) for data in data_of_base(study, base, profile)})
+
+
+def data_of_base(study: "Study", base: "RunConfig", profile: str) -> "list[DataConfig]":
+    """Return the base's data where any row is of them: their contents are part of its identity."""
+    return [base.data] if any(run.config.data == base.data for run in study.runs(base, profile)) else []
 
 
 def of_rows(planned: "list[PlannedRun]", rows: "Collection[str]") -> "list[PlannedRun]":
@@ -100,15 +116,18 @@ def recording(
     profile: str,
     budget: "Budget | None" = None,
     base_identity: str = "",
+    record: "Mapping[str, Any] | None" = None,
 ) -> "tuple[Recorder, Display]":
-    """Return what takes down a study's runs, and what shows them."""
+    """Return what takes down a study's runs, under what it declares or ``record``, and what shows them."""
     from unlabeled.platform.drive.display import Display
     from unlabeled.platform.drive.recorder import Recorder
 
     awaited.awaits("opening the store")
     from unlabeled.platform.track import Store
 
-    recorder = Recorder(planned, base, place, Store(place).open_study(study.record(profile)), budget, base_identity)
+    recorder = Recorder(
+        planned, base, place, Store(place).open_study(record or study.record(profile)), budget, base_identity
+    )
     recorder.outcome.base = recorder.base_identity
     todo = [planned[number] for number in recorder.unfinished()]
     return recorder, Display(len(todo), study.measure, runs=todo)
@@ -162,7 +181,14 @@ def check_name(what: str, among: str, name: str) -> None:
         lookup(what, name, known[among])
 
 
-def finish(name: str, outcome: "Outcome", home: Path | None, json: TextIO | None = None, again: str = "") -> None:
+def finish(
+    name: str,
+    outcome: "Outcome",
+    home: Path | None,
+    json: TextIO | None = None,
+    again: str = "",
+    some_rows: bool = False,
+) -> None:
     """Write the report, say what it answers and where it lies, and leave with the exit code that tells how it went.
 
     Args:
@@ -171,6 +197,7 @@ def finish(name: str, outcome: "Outcome", home: Path | None, json: TextIO | None
         home: where its runs are.
         json: takes the answer for programs, where it is asked for.
         again: how a command names the study; nothing where no more seeds can be asked for.
+        some_rows: whether some rows only were run.
     """
     from unlabeled.dashboards.publish import publish
     from unlabeled.platform.cli.ending import answered, next_steps, say_answer
@@ -183,7 +210,7 @@ def finish(name: str, outcome: "Outcome", home: Path | None, json: TextIO | None
     print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.skipped} were done before{elsewhere}")
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
-    say_answer(found, list(next_steps(found, again)) if again else ())
+    say_answer(found, list(next_steps(found, again, some_rows)) if again else ())
     if json is not None:
         counts = {what: getattr(outcome, what) for what in ("finished", "failed", "skipped", "elsewhere")}
         say_json({"name": name, **counts, "notes": outcome.notes, **found}, json)

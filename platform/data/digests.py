@@ -148,6 +148,9 @@ def kept_rows(folder: Path, what: str, kind: np.dtype[np.void]) -> Rows:
         content = b"" if place is None else place.read_bytes()
     except OSError:
         content = b""
+    if content and place is not None:
+        with contextlib.suppress(OSError):
+            os.utime(place)  # the folder was looked at, so it is one of those that stay
     start = len(_head(what)) + 32
     head, body = content[:start], content[start:]
     if head != _head(what) + hashlib.sha256(body).digest() or len(body) % kind.itemsize:

@@ -21,6 +21,8 @@ def test_the_last_words_are_the_reports(logged, runs, capsys):
     found["claims"][2] |= {"decision": "not decided", "label": "not decided"}
     (step,) = next_steps(found, "projection-head")
     assert step == "1 claim is open; `unlabeled study run projection-head --until-decided` adds seeds to their rows"
+    (step,) = next_steps(found, "projection-head", some_rows=True)
+    assert step == "the claims are of other rows, too; `unlabeled study run projection-head` runs them"
     capsys.readouterr()
     say_answer(found, [step])
     report, best, *verdicts, last = capsys.readouterr().out.splitlines()

@@ -379,6 +379,33 @@ def test_probes_of_many_layers_stand_side_by_side(write, record, runs, tmp_path)
     assert together(study, frame, metrics) == [metrics]
     assert together({**study, "published": published}, frame, metrics) == [metrics[1:]]
     assert together(study, frame, metrics[:3]) == []
+    fewer = frame.copy()
+    fewer.loc[fewer["seed"] == 0, metrics[4]] = math.nan
+    assert together(study, fewer, metrics) == [metrics[:4]], "means of other seeds are no neighbours"
+    for metric in metrics:
+        frame[f"protocol:{metric}"] = f"linear probe, features of {metric.split('/')[1]}"
+    assert together(study, frame, metrics) == [metrics]
+    frame[f"protocol:{metrics[0]}"] = "linear probe of 1 % of labels, features of block1"
+    assert together(study, frame, metrics) == [metrics[1:]], "nor are those that were measured otherwise"
+
+
+def test_what_stands_side_by_side_says_its_seeds_and_what_lies_apart(write, record, runs):
+    metrics = [f"test/block{number}/linear/top1" for number in range(1, 5)]
+    frame = runs(seeds=range(6))
+    for metric in metrics:
+        frame[metric] = 0.5 + 0.001 * frame["seed"]
+        frame[f"protocol:{metric}"] = f"linear@2, features of {metric.split('/')[1]}"
+    frame.loc[(frame["row"] == "mlp") & (frame["seed"] == 5), metrics[2]] = 0.1
+    frame.loc[frame["row"] == "none", metrics] = math.nan
+    frame = frame.drop(columns="test/linear/top1")
+    page = write(study=record(also=metrics, claims=[]), frame=frame)
+    text = re.sub(r"\s+", " ", page.text)
+    assert "of each of these: linear@2, features of …; means over seeds" in text
+    assert "linear 6 seeds mlp 6 seeds" in text
+    assert "Rows without these: none." in text
+    assert re.search(r"block3, \S*mlp\S*: seed 5 at 10.0 %, apart from the others at 50.2 %", text)
+    assert "All digits are in table.csv" in text
+    assert "beside-test-block1-linear-top1" in page.source, "though the answer itself has no figure"
 
 
 def test_a_measure_without_untrained_values_has_no_column_of_gains(write, record, runs):

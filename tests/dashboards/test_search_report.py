@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +19,11 @@ from written import Page
 from unlabeled.dashboards import search_figures, search_findings, search_planes
 from unlabeled.dashboards.drawing import as_svg, told
 from unlabeled.dashboards.publish import publish
+from unlabeled.dashboards.search_canvas import words_of
 from unlabeled.dashboards.search_importance import importance
 from unlabeled.dashboards.search_reading import read_search_report
 from unlabeled.dashboards.search_study import front, rebuilt
-from unlabeled.dashboards.search_trials import parameters, trials
+from unlabeled.dashboards.search_trials import Parameter, parameters, trials
 from unlabeled.platform.augment import ColorJitter, Crop, Flip
 from unlabeled.platform.search import Choice, Composition, Constraint, LogUniform, Objective, Part, Search, Uniform
 
@@ -308,29 +310,81 @@ def test_the_chosen_line_is_the_chosen_trials_though_others_have_its_objective(d
     assert values[round(height * (len(values) - 1))] == float(points.loc[7, "batch_size"])
 
 
+def marks_of(svg: str) -> dict[int, list[tuple[float, float]]]:
+    """Return where the marks lie that say a trial's words: one place of a dot, those at every axis of a line."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for number, mark in re.findall(r"<g><title>trial (\d+): [^<]*</title>(<[^>]*>)", svg):
+        dot = re.search(r'\bx="([\d.]+)" y="([\d.]+)"', mark)
+        places = [dot.groups()] if dot else re.findall(r"[ML] ([\d.]+) ([\d.]+)", mark)
+        assert int(number) not in found, "each says its own"
+        found[int(number)] = [(float(across), float(up)) for across, up in places]
+    return found
+
+
+def lie_in_order(places: Mapping[int, float], values: pd.Series) -> bool:
+    """Return whether trials lie in the order of their values, where these differ."""
+    return bool(values.loc[sorted(places, key=places.__getitem__)].is_monotonic_increasing)
+
+
 def test_every_dot_and_line_says_its_trial_and_lies_where_it_says(small_run):
-    """Of pages and of figures by themselves; the words come with the marks, and are read out by their heights."""
-    space, table, points, study = of_space(small_run, make_runs(24, "fpf", tests=False))
-    done = table[table["state"] == "finished"]
-    svgs = {
-        "history": search_figures.history_figure(study, table, METRIC, None),
-        "parallel": search_figures.parallel_figure(study, table, list(space.values()), METRIC, int(done.index[0])),
-        "slice": search_figures.slices_figure(study, table, [space["batch_size"]], METRIC, None),
-        "map": search_planes.contour_figure(
-            study, table, space["method.temperature"], space["views.color_jitter.strength"], METRIC, None
-        ),
+    """Where two have one objective, too; of all figures, whose marks are read off as they are drawn."""
+    runs = make_runs(24, "fpf", tests=False)
+    finished = runs.index[runs["status"] == "FINISHED"]
+    runs.loc[finished[[2, 5]], METRIC] = runs.loc[finished[9], METRIC]
+    space, table, points, study = of_space(small_run, runs)
+    done, every = table[table["state"] == "finished"], list(space.values())
+    assert done["value"].duplicated().sum() == 2
+    words = words_of(table, points, every, [METRIC])
+    given: Any = (METRIC, int(done.index[0]), words)
+    across, up = space["method.temperature"], space["views.color_jitter.strength"]
+
+    history = marks_of(search_figures.history_figure(study, table, *given))
+    assert list(history) == list(done.index)
+    assert lie_in_order({number: x for number, ((x, _),) in history.items()}, done.index.to_series())
+    assert lie_in_order({number: -y for number, ((_, y),) in history.items()}, done["value"])
+
+    slices = marks_of(search_figures.slices_figure(study, table, [across], *given))
+    assert set(slices) == set(done.index)
+    assert lie_in_order({number: x for number, ((x, _),) in slices.items()}, points[across.name])
+    assert lie_in_order({number: -y for number, ((_, y),) in slices.items()}, done["value"])
+
+    both = points.loc[done.index, [across.name, up.name]].dropna()
+    plane = marks_of(search_planes.contour_figure(study, table, across, up, *given))
+    assert set(plane) == set(both.index)
+    assert lie_in_order({number: x for number, ((x, _),) in plane.items()}, both[across.name])
+    assert lie_in_order({number: -y for number, ((_, y),) in plane.items()}, both[up.name])
+
+    lines = marks_of(search_figures.parallel_figure(study, table, every, *given))
+    assert set(lines) == set(done.index)
+    numbers = {
+        place: one.name for place, one in enumerate(sorted(every, key=lambda one: one.name), 1) if not one.choices
     }
-    both = points.loc[done.index, ["method.temperature", "views.color_jitter.strength"]].dropna()
-    for name, svg in svgs.items():
-        said = [int(number) for number in re.findall(r"<g><title>trial (\d+): ", svg)]
-        assert sorted(said) == list(both.index if name == "map" else done.index), name
-    own = int(done.index[3])
-    (words,) = re.findall(rf"<title>(trial {own}: [^<]*)</title>", svgs["history"])
-    assert words.startswith(f"trial {own}: {100 * table['value'][own]:.1f} %; ")
-    assert f"temperature {points['method.temperature'][own]:.3g}" in words
-    marks = re.findall(r'<title>trial (\d+): [^<]*</title><use [^>]*\by="([\d.]+)"', svgs["history"])
-    by_height = [int(number) for number, _ in sorted(marks, key=lambda mark: float(mark[1]))]
-    assert by_height == list(done.sort_values("value", ascending=False).index)
+    assert across.name in numbers.values()
+    for place, name in numbers.items():
+        told = points.loc[done.index, name].dropna()
+        assert lie_in_order({number: -lines[number][place][1] for number in told.index}, told), name
+
+    table = table.assign(second=np.random.default_rng(0).permutation(len(table)) / 100.0)
+    front = search_planes.front_figure(
+        rebuilt(table, points, [], ["maximize", "minimize"]),
+        table,
+        (both_metrics := [METRIC, "train/loss"]),
+        None,
+        words_of(table, points, every, both_metrics),
+    )
+    dots = marks_of(front)
+    assert set(dots) == set(done.index)
+    assert lie_in_order({number: x for number, ((x, _),) in dots.items()}, done["value"])
+    assert lie_in_order({number: -y for number, ((_, y),) in dots.items()}, table["second"])
+    assert "; temperature " in front
+
+
+def test_words_of_a_mark_are_as_the_tables_have_them(small_run):
+    _, table, points, _ = of_space(small_run, make_runs(5, "f", tests=False))
+    queue = Parameter("method.queue", low=1024, high=65_536, is_whole=True)
+    jitter = Parameter("ops.jitter.p", low=0.0, high=1.0)
+    words = words_of(table, points.assign(**{queue.name: 4096, jitter.name: math.nan}), [queue, jitter], [METRIC])
+    assert words[3] == f"trial 3: {100 * table['value'][3]:.1f} %; queue 4,096, jitter.p out"
 
 
 def test_marks_without_words_of_their_own_are_a_mistake():

@@ -100,6 +100,23 @@ def test_what_is_unmoved_moves_again_even_after_an_error() -> None:
     assert not network.bias.requires_grad, "it was not moved before"
 
 
+@pytest.mark.parametrize("player", ["discriminator", "opponents"])
+def test_each_player_gains_while_the_other_stays(player: str) -> None:
+    method, batch = method_of(), batch_of()
+    judge = list(method.discriminator.parameters())
+    others = [parameter for name, parameter in method.named_parameters() if not name.startswith("discriminator")]
+    optimizer = torch.optim.Adam(judge if player == "discriminator" else others, 2e-3)
+    losses = []
+    for _ in range(30):
+        method.zero_grad()
+        result = method(batch)
+        result.loss.backward()
+        optimizer.step()
+        opponents = float(result.logs["game/opponents"])
+        losses.append(opponents if player == "opponents" else result.loss.item() - opponents)
+    assert losses[-1] < 0.95 * losses[0]
+
+
 @pytest.mark.parametrize("px", [8, 13, 28])
 def test_figures_are_pictures(px: int) -> None:
     found = method_of(px=px).eval().figures(batch_of(px=px))

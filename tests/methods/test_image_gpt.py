@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from formats import format_of
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from unlabeled.methods.autoregressive.image_gpt import ImageGPT, ImageGPTConfig
-from unlabeled.methods.autoregressive.palette import CausalViT, palette_of
+from unlabeled.methods.autoregressive.palette import CausalViT, counted, palette_of
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data, DataConfig, load
 from unlabeled.platform.draws import Draws
@@ -166,3 +167,13 @@ def test_features_are_the_mean_of_a_block_as_the_next_one_sees_it(layer: int | N
 def test_another_encoder_is_one_clear_line(encoder: EncoderConfig, layer: int | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         ImageGPTConfig(layer=layer).make_encoder(encoder, format_of(3, PX))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_are_counted_as_numpy_does(channels: int) -> None:
+    colors = torch.randint(250, 256, (5000, channels), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    found, count = counted(torch.cat([colors, 255 - colors]))
+    expected, times = np.unique(torch.cat([colors, 255 - colors]).numpy(), axis=0, return_counts=True)
+    assert found.dtype == torch.uint8
+    assert found.tolist() == expected.tolist()
+    assert count.tolist() == times.tolist()

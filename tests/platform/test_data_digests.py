@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unlabeled.platform.data.digests import file_digests
+from unlabeled.platform.data.digests import _ROW, file_digests, kept_rows
 
 OLD = time.time_ns() - 10**12
 
@@ -71,13 +71,20 @@ def test_files_are_read_once_and_again_when_they_change(folder: Path, cache: Pat
 
 
 def test_so_many_folders_are_remembered(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were looked at last, though nothing of them was new."""
     monkeypatch.setattr("unlabeled.platform.data.digests._MOST", 3)
-    for number in range(5):
-        place = tmp_path / f"set {number}"
-        place.mkdir()
-        (place / "a").write_text("a")
+    places = [tmp_path / f"set {number}" for number in range(5)]
+    hours = iter(range(100))
+    for place in [*places[:3], places[0], *places[3:]]:
+        if not place.exists():
+            place.mkdir()
+            (place / "a").touch()
+        before = {path: path.stat().st_mtime_ns for path in cache.glob("*")}
         file_digests(place, ["a"])
+        (written,) = [path for path in cache.iterdir() if before.get(path) != path.stat().st_mtime_ns]
+        os.utime(written, ns=2 * (10**18 + next(hours) * 3600 * 10**9,))  # whatever a clock's tick is
     assert len(list(cache.iterdir())) == 3
+    assert [len(kept_rows(place, "digests", _ROW)) for place in places] == [1, 0, 0, 1, 1]
 
 
 def test_a_file_that_may_still_be_written_is_not_remembered(
