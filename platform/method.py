@@ -126,12 +126,16 @@ class MethodConfig(Variant):
             counts, to two digits. None is not counted yet.
         targets: fields of the data that batches must bring beside the views: "class", "text".
         num_views: how many views of an image it takes; None is any number.
+        one_size: which of the views the encoder sees at once, so that they have to be of one size.
+        takes_others: whether its views may be of other items, which are drawn for each.
     """
 
     paper: ClassVar[str] = ""
     cost: ClassVar[float | None] = None
     targets: ClassVar[tuple[str, ...]] = ()
     num_views: ClassVar[int | None] = None
+    one_size: ClassVar[slice] = slice(0)
+    takes_others: ClassVar[bool] = False
 
     views: ViewPlan
 

@@ -16,6 +16,7 @@ Shapes: B images per worker, N on all workers, P places, D width of the embeddin
 Differs from the authors' code (Philip-Bachman/amdim-public): their encoder is made so that places see little of each
 other, and has a grid of 7, 5 and 1 px; ours is the run's, f_1 its pooled features, and phi_1 a network like the others.
 Both their views are turned over, or neither. They train a classifier beside it, whose gradient stops before features.
+A ViT's class token counts as one of its places.
 """
 
 import math
@@ -53,11 +54,13 @@ class AMDIMConfig(MethodConfig):
     """
 
     name = "amdim"
+    version = 2  # the embedding is as wide as in the authors' command for ImageNet
     paper = "Bachman et al. 2019, arXiv:1906.00910"
     cost = 2.71
     num_views: ClassVar[int | None] = 2
+    one_size = slice(None)
     views: ViewPlan = two_views(VIEW)
-    embedding: int = Field(default=1024, ge=1)
+    embedding: int = Field(default=1536, ge=1)
     clip: float = Field(default=20.0, gt=0.0)
     penalty: float = Field(default=0.04, ge=0.0)
 

@@ -58,6 +58,7 @@ class DenseObjectNetsConfig(MethodConfig):
     cost = 2.01
     targets: ClassVar[tuple[str, ...]] = ("mask",)
     num_views: ClassVar[int | None] = 2
+    one_size = slice(None)
     views: ViewPlan = two_views(VIEW)
     dim: int = Field(default=3, ge=3)
     margin: float = Field(default=0.5, gt=0.0)
@@ -79,9 +80,6 @@ class DenseObjectNetsConfig(MethodConfig):
             raise UserError(
                 f"{self.name} needs two views of pictures that have masks, and the mask of {data.name} lies in {of!r}"
             )
-        if len({view.shape(fields[of].shape) for view in views}) > 1:
-            sizes = " and ".join(f"{view.output_px(data.image_px)} px" for view in views)
-            raise UserError(f"{self.name} needs views of one size, got {sizes}; crop both to the same")
 
     def build(self, encoder: Encoder, data: Data) -> "DenseObjectNets":
         """Make the network of descriptors around an encoder."""

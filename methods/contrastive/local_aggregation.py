@@ -56,6 +56,7 @@ class LocalAggregationConfig(MethodConfig):
     """
 
     name = "local-aggregation"
+    version = 2  # each epoch and seed has starts of its own
     paper = "Zhuang et al. 2019, arXiv:1903.12355"
     cost = 1.0
     num_views: ClassVar[int | None] = 1
@@ -110,11 +111,11 @@ class LocalAggregation(EmbeddingMethod):
         """Cluster the bank, from each start anew."""
         if epoch < self.config.warmup_epochs:
             return
-        bank_VD = self.bank.vectors
-        solver = Lloyd(bank_VD, self.config.clusters, bank_VD.device)
+        order_V = survey.draws.uniform("order").argsort(stable=True)  # k-means++ draws its first centres by it
+        solver = Lloyd(self.bank.vectors[order_V], self.config.clusters, order_V.device)
         for number, start in enumerate(solver.starts(self.config.clusterings)):
             _, centres = solver.refined(start)
-            self.cluster[number].copy_(of_first(solver.nearest(centres)))  # a GPU's sums are not all the same
+            self.cluster[number, order_V] = of_first(solver.nearest(centres))  # a GPU's sums are not all the same
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return v of each image's view."""

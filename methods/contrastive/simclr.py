@@ -44,6 +44,7 @@ class SimCLRConfig(MethodConfig):
     paper = "Chen et al. 2020, arXiv:2002.05709"
     cost = 2.01
     num_views: ClassVar[int | None] = 2
+    one_size = slice(None)
     views: ViewPlan = two_views(SIMCLR)
     temperature: float = Field(default=0.1, gt=0.0)
     head: tuple[int, ...] = (2048, 128)

@@ -17,7 +17,7 @@ Shapes: B images per worker, D projection width.
 
 Differs from the paper: the memory of MoCo, by which it gains about a point at its large batches, is not in it, nor in
 the authors' code (google-research/simclr); neither are selective kernels and wider networks, which are encoders.
-Differs from the code: in what SimCLR here does, but that the head ends in batch norm as theirs does, without a scale.
+Differs from the code: in what SimCLR here does, but that the head ends in batch norm as theirs does; ours has no scale.
 """
 
 from collections.abc import Mapping
@@ -50,6 +50,7 @@ class SimCLRV2Config(MethodConfig):
     paper = "Chen et al. 2020, arXiv:2006.10029"
     cost = 2.02
     num_views: ClassVar[int | None] = 2
+    one_size = slice(None)
     views: ViewPlan = two_views(SIMCLR)
     temperature: float = Field(default=0.1, gt=0.0)
     head: tuple[int, ...] = Field(default=(2048, 2048, 128), min_length=1)

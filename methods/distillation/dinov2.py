@@ -61,6 +61,7 @@ class DINOv2Config(MethodConfig):
     name = "dinov2"
     paper = "Oquab et al. 2023, arXiv:2304.07193"
     cost = 3.85
+    one_size = slice(2)
     views: ViewPlan = multi_crop(area=0.32)
     head: tuple[int, ...] = Field(default=(2048, 2048, 256), min_length=1)
     prototypes: int = Field(default=65_536, ge=2)

@@ -47,25 +47,25 @@ class SimCLRV2DistillationConfig(MethodConfig):
         views: one view of each picture, and the stream "labelled".
         head: widths of the head's layers that belong to the encoder: as many as the pre-training kept.
         tuning: share of the steps in which the teacher learns.
-        temperature: tau of the student's loss.
+        temperature: tau of the student's loss; the paper has 1 where the student is smaller than its teacher.
         alpha: what the teacher's word weighs; the rest is the labels'.
     """
 
     name = "simclr-v2-distillation"
-    version = 2  # a teacher that has learned stays as it is, batch norm included
+    version = 3  # the temperature is the paper's for a student as large as its teacher
     paper = "Chen et al. 2020, arXiv:2006.10029"
     cost = 2.36
     num_views: ClassVar[int | None] = 1
     views: ViewPlan = labelled_beside((CROPPED,), CROPPED, beside=1, per_class=13)
     head: tuple[int, ...] = (2048,)
     tuning: float = Field(default=0.5, ge=0.0, lt=1.0)
-    temperature: float = Field(default=1.0, gt=0.0)
+    temperature: float = Field(default=0.1, gt=0.0)
     alpha: float = Field(default=1.0, ge=0.0, le=1.0)
 
     @classmethod
     def example(cls) -> Example:
         """Return a small run."""
-        small = cls(views=labelled_beside((SMALL,), SMALL, beside=2, per_class=20), head=(64,))
+        small = cls(views=labelled_beside((SMALL,), SMALL, beside=2, per_class=20), head=(64,), temperature=1.0)
         return Example(method=small, others={"labels too": small.with_field("alpha", 0.5)})
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:

@@ -54,6 +54,7 @@ class CountingConfig(MethodConfig):
     paper = "Noroozi et al. 2017, arXiv:1708.06734"
     cost = 1.66
     num_views: ClassVar[int | None] = 2
+    one_size, takes_others = slice(None), True
     views: ViewPlan = another_beside(Policy(ops=(Crop(area=(0.33, 1.0), aspect=(1.0, 1.0)), ColorDrop(p=0.67))))
     counts: int = Field(default=1000, ge=1)
     margin: float = Field(default=10.0, gt=0.0)
@@ -73,15 +74,13 @@ class CountingConfig(MethodConfig):
         )
 
     def check(self, batch_size: int, workers: int, data: Data) -> None:
-        """Raise UserError where a view has no quarters, or the second is not another picture's, as large."""
+        """Raise UserError where a view has no quarters, or the second is not another picture's."""
         x, y = self.views.views
         if x.of or not y.of:
             raise UserError(
                 f"{self.name} takes a view of a picture and one of another, and method.views has of {x.of} and {y.of}; "
                 "set them to 0 and 1, or name a policy for both: --set method.views=simclr"
             )
-        if (px := x.output_px(data.image_px)) != (other_px := y.output_px(data.image_px)):
-            raise UserError(f"the views of {self.name} have {px} and {other_px} px; crop both to one size")
         for number, view in enumerate(self.views.views, start=1):
             if (px := view.output_px(data.image_px)) % 2:
                 raise UserError(

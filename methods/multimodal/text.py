@@ -7,7 +7,8 @@ is the text's feature.
 Shapes: B texts, T tokens, D width.
 
 Differs from the paper: tokens are UTF-8 bytes, 256 of them, where the paper learns 49,152 byte pairs.
-Differs from the authors' code: GELU, of which the paper says nothing; theirs is x sigmoid(1.702 x).
+Differs from the authors' code: GELU, of which the paper says nothing; theirs is x sigmoid(1.702 x). Weights start as
+PyTorch's do, embeddings with a deviation of 0.1.
 """
 
 from collections.abc import Sequence

@@ -39,6 +39,7 @@ class SupConConfig(MethodConfig):
     cost = 2.01
     targets: ClassVar[tuple[str, ...]] = ("class",)
     num_views: ClassVar[int | None] = 2
+    one_size = slice(None)
     views: ViewPlan = two_views(SIMCLR)
     temperature: float = Field(default=0.1, gt=0.0)
     head: tuple[int, ...] = (2048, 128)

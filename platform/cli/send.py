@@ -1,5 +1,7 @@
 """``unlabeled send``: send what waits for a store that did not answer."""
 
+import sys
+
 from unlabeled.platform.cli.options import Home
 
 
@@ -13,7 +15,7 @@ def send(home: Home = None) -> None:
         print(f"nothing waits in {place}")
         return
     store = Store(place)
-    sent, elsewhere = send_waiting(store)
+    sent, elsewhere = send_waiting(store, say=lambda line: print(line, file=sys.stderr))
     print(f"sent the results of {sent} runs to {store.address}")
     for address, runs in elsewhere.items():
         how = (

@@ -56,6 +56,11 @@ class Display:
         self._live.stop()
         awaited.give_back()
 
+    def gone(self, name: str) -> None:
+        """Take in that a run will not be done here: another driver did it, or there is no time for it."""
+        self.total -= 1
+        self._pace.gone(name)
+
     def show(self, name: str, run: RunConfig, event: Event) -> None:
         """Take in what a run reported."""
         awaited.awaits("")

@@ -62,8 +62,13 @@ class Pace:
         if name in self._active:
             self._active[name].share = share
 
+    def gone(self, name: str) -> None:
+        """Take in that a run will not be begun."""
+        self.waiting.pop(name, None)
+
     def ended(self, name: str, seconds: float | None = None) -> None:
-        """Take in that a run ended; ``seconds`` are its own, and None of one that was cut short."""
+        """Take in that a run ended, begun or not; ``seconds`` are its own, and None of one that was cut short."""
+        self.gone(name)
         way = self._active.pop(name, None)
         if way is None:
             return

@@ -129,6 +129,7 @@ class Recorder:
             if not self.budget.allows(self.planned[number].row):
                 del self._waiting[number]
                 self.outcome.left_out += 1
+                display.gone(self.planned[number].name)
                 continue
             claim = self.log.claim(self.fingerprint(number))
             if claim == "ours":
@@ -139,6 +140,7 @@ class Recorder:
                 del self._waiting[number]
                 self.outcome.elsewhere += claim == "done"
                 self.outcome.failed += claim == "failed"
+                display.gone(self.planned[number].name)
             else:
                 (others if claim == "others" else away).append(number)
         if others and self.log.look():
@@ -215,6 +217,10 @@ class Recorder:
         planned, fingerprint = self.planned[number], self.fingerprint(number)
         if self.log.claim(fingerprint) not in ("ours", "away"):
             self._dropped.add(number)
+            self._ours.discard(number)  # it was, until another driver took it before its first word
+            self.outcome.elsewhere += 1
+            if self._display is not None:
+                self._display.gone(planned.name)
             self._say(f"{planned.name}: {self.log.holder(fingerprint)} does it too; what it gives here is not logged")
             return False
         data = self.data[planned.config.data]

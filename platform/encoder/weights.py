@@ -93,7 +93,8 @@ class Weights(Settings):
         shapes = self.shapes()
         if "mean" in shapes:
             return shapes["mean"][0]
-        return next((shape[1] for shape in shapes.values() if len(shape) == 4 and shape[1] in (1, 2, 3)), None)
+        seen = [shape[1] for shape in shapes.values() if len(shape) == 4 and shape[1] in (1, 2, 3)]
+        return max(seen, default=None)  # depthwise convolutions look like those of one channel
 
     def give(self, encoder: nn.Module, called: str) -> None:
         """Let an encoder start from these weights; one on the meta device is only asked whether they fit it.

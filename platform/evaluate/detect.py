@@ -4,7 +4,8 @@ A head in the manner of FCOS (Tian, Shen, Chen, He 2019, arXiv:1904.01355): each
 centre says its class, by a focal loss (Lin et al. 2017, arXiv:1708.02002), and how far the box's four edges are, by a
 loss of generalised intersection over union (Rezatofighi et al. 2019, arXiv:1902.09630). Scored as Pascal VOC scores
 since 2010 (Everingham et al. 2015, "The Pascal Visual Object Classes Challenge: A Retrospective", sec. 2.2): average
-precision of each class at half overlap, the area under the whole curve.
+precision of each class at half overlap, the area under the whole curve. Difficult objects, which it counts neither for
+nor against, are not known here.
 
 Differs from FCOS: one grid instead of a pyramid, a head of one hidden layer, no centerness.
 """

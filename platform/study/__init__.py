@@ -155,8 +155,19 @@ class Study(Question):
         return base
 
     def runs(self, base: RunConfig, profile: str = "") -> list[PlannedRun]:
-        """List the runs around a base at a scale, seed by seed: an unfinished study has whole sets of rows."""
+        """List the runs around a base at a scale, seed by seed: an unfinished study has whole sets of rows.
+
+        Raises:
+            UserError: what is set on the base makes two rows the same run.
+        """
         rows = list(self._configs(base, profile))
+        same: dict[str, str] = {}
+        for row, config in rows:
+            if (other := same.setdefault(config.digest(), row)) != row:
+                raise UserError(
+                    f"the rows {other!r} and {row!r} of {self.name} are the same run with what is set; "
+                    "change another field"
+                )
         return [
             PlannedRun(row=row, seed=seed, config=config.with_field("seed", seed))
             for seed in self.seeds

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from unlabeled.platform.augment import ViewPlan
+from unlabeled.platform.augment import Crop, ViewPlan
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.data import Data
-from unlabeled.platform.encoder import Encoder
+from unlabeled.platform.encoder import Encoder, ViTConfig
 from unlabeled.platform.errors import UserError
 from unlabeled.platform.evaluate import extract
 from unlabeled.platform.evaluate.layers import layers
@@ -21,7 +21,7 @@ from unlabeled.platform.testing.examples import assert_same, run_of
 from unlabeled.platform.testing.partial import Partial
 from unlabeled.platform.testing.training import TrainingSuite
 from unlabeled.platform.train import trained
-from unlabeled.platform.train.built import build_method, check_fits
+from unlabeled.platform.train.built import build_method, check_built, check_fits
 from unlabeled.platform.train.cost import relative_cost
 from unlabeled.platform.train.loop import Training
 from unlabeled.platform.train.notes import Notes
@@ -84,6 +84,35 @@ class MethodSuite(TrainingSuite):
             rule = f"{config.name} takes {count} views .* plan has {count + 1}; set method.v"
             with pytest.raises(UserError, match=rule):
                 check_fits(run, data)
+
+    def test_another_item_in_the_place_of_its_own_is_one_clear_line(
+        self, config: type[MethodConfig], example: Example, data: Data
+    ) -> None:
+        if not config.takes_others:
+            views = example.method.views.views
+            turned = (views[0].model_copy(update={"of": 1}), *views[1:])
+            plan = example.method.views.model_copy(update={"views": turned})
+            run = run_of(example, example.method.with_field("views", plan))
+            rule = f"^view 1 of method.views is of another item, and {config.name} takes views of one; set of=0"
+            with pytest.raises(UserError, match=rule):
+                check_fits(run, data)
+
+    def test_views_that_are_seen_at_once_are_of_one_size(
+        self, config: type[MethodConfig], example: Example, data: Data, cpu: Processor
+    ) -> None:
+        """Else it is one clear line, or the method takes them: never an error of torch."""
+        plan = example.method.views
+        px = example.encoder.patch_px if isinstance(example.encoder, ViTConfig) else 4
+        if len(plan.views) < 2 or plan.views[-1].policy.of == "sound" or "image" not in plan.fields:
+            return
+        size = plan.views[-1].output_px(data.image_px) - px
+        smaller = plan.views[-1].model_copy(update={"policy": plan.views[-1].policy.plus(Crop(size=size))})
+        other = example.method.with_field("views", plan.model_copy(update={"views": (*plan.views[:-1], smaller)}))
+        try:
+            check_built(run := run_of(example, other), data)
+        except UserError:
+            return
+        assert build_method(run, data, cpu)(Training(run, data, cpu).batch(0)).loss.isfinite()
 
     def test_what_it_is_told_has_to_be_there_and_nothing_else(
         self, config: type[MethodConfig], example: Example, data: Data

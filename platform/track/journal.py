@@ -33,7 +33,7 @@ class Journal:
         self.path, self._file = path, file
         self.changed = threading.Condition()
         self._sent_path = path.with_suffix(".sent")
-        self._sent = int(self._sent_path.read_text() or 0) if self._sent_path.is_file() else 0
+        self._sent = _sent_of(path)
 
     @classmethod
     def start(cls, home: Path, driver: str, header: Mapping[str, Any]) -> "Journal":
@@ -84,10 +84,18 @@ class Journal:
 
         What an earlier entry says is said again when the run goes on from its checkpoint; a run that is over may have
         none.
+
+        Raises:
+            OSError: it can't be written; nothing of it is.
         """
         with self.changed:
-            self._file.write(json.dumps(entry).encode() + b"\n")
-            self._file.flush()
+            line, size = json.dumps(entry).encode() + b"\n", os.fstat(self._file.fileno()).st_size
+            while line:
+                try:
+                    line = line[os.write(self._file.fileno(), line) :]
+                except OSError:  # a full disk; half a line would be waited for for ever
+                    os.ftruncate(self._file.fileno(), size)
+                    raise
             if entry.get("do") == "end":
                 os.fsync(self._file.fileno())
             self.changed.notify()
@@ -135,6 +143,23 @@ class Journal:
             file.seek(self._sent)
             return {json.loads(line)["run"] for line in file if line.endswith(b"\n")}
 
+    def is_wanted_by_others(self, run: str) -> bool:
+        """Whether another journal of this home has entries of a run that are not sent, or has yet to see its end."""
+        for path in self.path.parent.glob("*.jsonl"):
+            if path == self.path:
+                continue
+            try:
+                sent, content = _sent_of(path), path.read_bytes()
+            except FileNotFoundError:  # all of it was sent just now
+                continue
+            of_run = content.rfind(json.dumps(run).encode())
+            if of_run < 0:
+                continue
+            start, end = content.rfind(b"\n", 0, of_run) + 1, content.find(b"\n", of_run)
+            if start >= sent or end < 0 or json.loads(content[start:end]).get("do") not in ("end", "add"):
+                return True
+        return False
+
     def close(self) -> None:
         """Let others have it."""
         self._file.close()
@@ -144,6 +169,12 @@ class Journal:
         self.path.unlink(missing_ok=True)
         self._sent_path.unlink(missing_ok=True)
         self.close()
+
+
+def _sent_of(path: Path) -> int:
+    """Return how many bytes of a journal are sent."""
+    place = path.with_suffix(".sent")
+    return int(place.read_text() or 0) if place.is_file() else 0
 
 
 def _locked(path: Path) -> IO[bytes]:

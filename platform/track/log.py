@@ -21,7 +21,7 @@ from unlabeled.platform.track.driver import said
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError, translated_errors
 from unlabeled.platform.track.journal import Journal
 from unlabeled.platform.track.leases import LEDGERS, Leases
-from unlabeled.platform.track.left import line_of_waiting, send_waiting
+from unlabeled.platform.track.left import line_of_waiting, refused_in_words, send_waiting
 from unlabeled.platform.track.sender import Sender
 from unlabeled.platform.track.table import LISTS
 from unlabeled.platform.track.writer import Writer, find_run
@@ -256,18 +256,11 @@ class StudyLog:
             with contextlib.suppress(AwayError, DeniedError, RefusedError):  # others find out by its silence
                 self.leases.leave()
             journal.remove()
-            if aside := sender.writer.set_aside:
-                (fingerprint, what), why = next(iter(aside.items()))
-                sender.say(
-                    f"MLflow refused {len(aside)} of the records, such as {what} of run {fingerprint}: {why}; "
-                    f"all others are logged, and these are kept in {journal.kept}"
-                )
-            if sender.refused:
-                fingerprint, why = next(iter(sender.refused.items()))
-                raise UserError(
-                    f"MLflow refused what {len(sender.refused)} runs logged, such as run {fingerprint}: {why}; "
-                    "their checkpoints are kept, and the same command tries them again"
-                )
+            *lines, last = [*refused_in_words(sender), ""] if not sender.refused else refused_in_words(sender)
+            for line in lines:
+                sender.say(line)
+            if last:
+                raise UserError(last)
             return
         journal.close()
         raise UserError(line_of_waiting(self.store, journal, len(waiting), reason))

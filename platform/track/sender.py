@@ -4,7 +4,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from unlabeled.platform.track.faults import AwayError, DeniedError, RefusedError
 from unlabeled.platform.track.journal import Entry, Journal
@@ -15,9 +14,14 @@ RETRY_SECONDS = 2.0  # between tries while the store is away
 PATIENCE_SECONDS = 60.0  # how long an ended command waits for a store that is away
 
 
-def forget_work(home: Path, fingerprint: str) -> None:
-    """Delete the checkpoints and files of a finished run that the store has: its weights are among its artifacts."""
-    shutil.rmtree(home / "work" / fingerprint, ignore_errors=True)
+def forget_work(journal: Journal, fingerprint: str) -> None:
+    """Delete the checkpoints and files of a finished run that the store has: its weights are among its artifacts.
+
+    They stay where another journal of this home, for another store or study, has yet to send the run, or its driver has
+    it in hand.
+    """
+    if not journal.is_wanted_by_others(fingerprint):
+        shutil.rmtree(journal.home / "work" / fingerprint, ignore_errors=True)
 
 
 class Sender:
@@ -146,7 +150,7 @@ class Sender:
                 self.writer.forget(run)
             is_finished = of_run[-1]["do"] == "end" and of_run[-1]["status"] == "FINISHED"
             if is_finished and self._is_whole(run):
-                forget_work(self.journal.home, run)
+                forget_work(self.journal, run)
         return True
 
     def _send_run(self, run: str, entries: list[Entry]) -> None:

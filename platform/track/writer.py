@@ -162,6 +162,9 @@ class Writer:
 
     def _upload(self, fingerprint: str, run: _Open, folder: Path) -> None:
         """Upload a folder's files, all but those that the store refuses."""
+        if not folder.is_dir():
+            self._set_aside(fingerprint, f"files of {folder}", FileNotFoundError("the folder is gone"))
+            return
         try:
             run.artifacts.log_artifacts(str(folder))  # type: ignore[no-untyped-call]
             return

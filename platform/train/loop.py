@@ -234,7 +234,8 @@ class Training:
             )
 
     def _check_finite(self) -> None:
-        total = collective.mean_over_workers(self.meter.sums["train/loss"]).item()  # all workers stop, or none
+        self.meter.agree()
+        total = self.meter.sums["train/loss"].item()  # all workers stop, or none
         if total - total != 0.0:
             raise NonFiniteLossError(
                 f"the loss became {total} by step {self.step} of {self.total_steps}; try a smaller learning rate, "

@@ -38,6 +38,11 @@ class EpochMeter:
             for name, value in zip(logs, made.unbind(), strict=True):
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
 
+    def agree(self) -> None:
+        """Make the sums the mean of all workers', so that a checkpoint, which is one worker's, speaks for all."""
+        means = collective.mean_over_workers(torch.stack(list(self.sums.values())))
+        self.sums = dict(zip(self.sums, means.unbind(), strict=True))
+
     def look(self, step: int, loss: float) -> None:
         """Note the mean loss since the last look, given the sum of the epoch's losses up to a step of the run."""
         steps, before = self.looked

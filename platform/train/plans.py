@@ -31,10 +31,15 @@ def check_plan(run: RunConfig, data: Data, workers: int = 1) -> None:
 
     Raises:
         UserError: a field is missing or of another kind, a time does not fit, a target lies in what no view shows,
-            there is no other item to be a companion, or a stream has no items or does not divide the batch.
+            there is no other item to be a companion, or the method takes none, views that are seen at once have two
+            sizes, or a stream has no items or does not divide the batch.
     """
     plan, source = run.method.plan, data.pretrain
     _Asked(run, data, plan, source, "method.views", run.method.targets).check()
+    shapes = [view.shape(source.fields[view.field].shape) for view in plan.views[run.method.one_size]]
+    if len(set(shapes)) > 1:
+        sizes = " and ".join(str(shape[-1]) for shape in dict.fromkeys(shapes))
+        raise UserError(f"{run.method.name} needs views of one size, got {sizes}; crop them to the same")
     for name, stream in plan.streams.items():
         where = f"method.views.streams.{name}"
         together, what = (
@@ -120,6 +125,8 @@ class _Asked:
                 f"{who} is of {view.field!r}, {_A[field.kind]}, and its policy {view.policy.summary!r} is for "
                 f"{_NAMES[view.policy.of or '']}; take operations on {_NAMES[_FOR[field.kind]]}"
             )
+        if view.of and not self.run.method.takes_others:
+            raise UserError(f"{who} is of another item, and {self.run.method.name} takes views of one; set of=0")
         if view.of and len(self.pool) < 2:
             raise UserError(f"{who} is of another item, and there is only one; set of=0")
         if view.time is not None:

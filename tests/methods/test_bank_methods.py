@@ -140,8 +140,10 @@ def local(data: Data, **fields: object) -> LocalAggregation:
     return method
 
 
-def cluster(method: LocalAggregation, epoch: int) -> None:
+def cluster(method: LocalAggregation, epoch: int, seed: int = 0) -> None:
     class Unseen(Survey):
+        draws = Draws(torch.arange(len(method.bank.vectors)), seed, epoch)
+
         def features(self, module: torch.nn.Module) -> Tensor:
             raise AssertionError("the bank is looked at, not the items")
 
@@ -202,6 +204,17 @@ def test_each_clustering_is_another_and_tight(small_data: Data) -> None:
     theirs = [KMeans(16, n_init=1, random_state=seed).fit(bank.numpy()).inertia_ for seed in range(3)]
     assert min(spread) < 1.05 * max(theirs)
     assert max(spread) < 1.15 * min(theirs)
+
+
+def test_each_epoch_and_seed_has_starts_of_its_own(small_data: Data) -> None:
+    method, found = local(small_data, warmup_epochs=0), []
+    for epoch, seed in ((0, 0), (0, 0), (1, 0), (0, 1)):
+        cluster(method, epoch, seed)
+        found.append(
+            [frozenset((own == number).nonzero()[:, 0].tolist()) for own in method.cluster for number in range(16)]
+        )
+    assert found[0] == found[1]
+    assert len({frozenset(clusters) for clusters in found}) == 3, "of the same bank"
 
 
 def test_more_clusters_than_pictures_are_one_clear_line(small_data: Data) -> None:

@@ -6,7 +6,7 @@ from formats import format_of
 from torch.testing import assert_close
 
 from unlabeled.methods.innate.counting import Counting, CountingConfig, another_beside, counted, halved, quarters
-from unlabeled.platform.augment import MOCO_V2, Crop, Policy, View, ViewPlan, two_views
+from unlabeled.platform.augment import MOCO_V2, Crop, Policy, two_views
 from unlabeled.platform.data import Data
 from unlabeled.platform.draws import Draws
 from unlabeled.platform.encoder import ConvNetConfig, ViTConfig
@@ -81,12 +81,6 @@ def test_another_view_of_the_same_picture_is_one_clear_line(small_data: Data) ->
         UserError, match=r"^counting takes .* one of another, and method.views has of 0 and 0; set them"
     ):
         same.check(64, 1, small_data)
-
-
-def test_views_of_two_sizes_are_one_clear_line(small_data: Data) -> None:
-    views = tuple(View(policy=Policy(ops=(Crop(size=px),)), of=of) for of, px in enumerate((28, 24)))
-    with pytest.raises(UserError, match=r"^the views of counting have 28 and 24 px; crop both to one size"):
-        CountingConfig(views=ViewPlan(views=views)).check(64, 1, small_data)
 
 
 def test_the_quarters_of_a_small_picture_may_be_too_small_for_an_encoder() -> None:

@@ -233,5 +233,5 @@ def test_without_masks_or_of_films_is_one_clear_line(small_data: Data) -> None:
 
 def test_views_of_two_sizes_are_one_clear_line(scenes: Data) -> None:
     small = Policy(ops=(Crop(size=16),))
-    with pytest.raises(UserError, match="dense-object-nets needs views of one size, got 32 px and 16 px; crop both"):
+    with pytest.raises(UserError, match="dense-object-nets needs views of one size, got 32 and 16; crop them"):
         check_fits(run_of(views=ViewPlan(views=(PLAIN, small))), scenes)

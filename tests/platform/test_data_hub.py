@@ -111,6 +111,27 @@ def test_parquet_files_are_read(tmp_path: Path, where: str) -> None:
     check(data)
 
 
+@pytest.mark.parametrize("where", ["{}/train-00000-of-00001.parquet", "{}/train/0000.parquet"])
+def test_several_configurations_are_one_clear_line(tmp_path: Path, where: str) -> None:
+    """Not one split of all of them, in which an item may be twice."""
+    for name, count in {"full": 20, "small": 10}.items():
+        file = tmp_path / "set" / where.format(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table(count), file)
+    with pytest.raises(UserError, match=r"set has several configurations \(full, small\); name one, as hf:PATH/CONF"):
+        read(tmp_path / "set")
+    assert len(read(tmp_path / "set" / "small").train) < 10
+
+
+def test_a_row_without_a_picture_is_named(tmp_path: Path) -> None:
+    pictures = [{"bytes": png(number), "path": None} for number in range(19)] + [None]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    place = save(table(20, image=pa.array(pictures, kind)), tmp_path / "saved")
+    data = read(place)
+    with pytest.raises(UserError, match="has no picture; take that row out"):
+        check(data)
+
+
 def test_a_source_is_pickled_without_its_pictures(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 60, 3), dtype=np.uint8)
     stored = []

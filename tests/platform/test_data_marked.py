@@ -142,6 +142,33 @@ def test_a_checksum_of_voc_is_of_annotations_and_masks_too(tmp_path: Path) -> No
     assert len(set(seen)) == 3
 
 
+def test_another_split_of_the_same_files_is_other_data(tmp_path: Path) -> None:
+    """A finished run on the one is none on the other, though no file that is read differs."""
+    place = voc(tmp_path / "VOC2012", {"train": 6, "val": 3})
+    lists = place / "ImageSets/Main"
+    seen = [read("voc", place, image_px=20).checksum]
+    moved = (lists / "train.txt").read_text().splitlines()[-1]
+    lines(lists / "train.txt", *(f"train{number:03}" for number in range(5)))
+    lines(lists / "val.txt", *(f"val{number:03}" for number in range(3)), moved)
+    seen.append(read("voc", place, image_px=20).checksum)
+    (place / "ImageSets/Segmentation/train.txt").unlink()  # whose mask is not known any more
+    seen.append(read("voc", place, image_px=20).checksum)
+    assert len(set(seen)) == 3
+    films = davis(tmp_path / "DAVIS", dict.fromkeys(["a", "b", "c", "d"], 1), test=["d"])
+    before = read("davis", films, image_px=16, frames=3).checksum
+    lines(films / "ImageSets/2017/train.txt", "a", "b")
+    lines(films / "ImageSets/2017/val.txt", "d", "c")
+    assert read("davis", films, image_px=16, frames=3).checksum != before
+
+
+def test_voc_without_annotations_is_one_clear_line(tmp_path: Path) -> None:
+    place = voc(tmp_path / "VOC2012", {"train": 6, "val": 3})
+    for file in (place / "Annotations").iterdir():
+        file.unlink()
+    with pytest.raises(UserError):
+        read("voc", place, image_px=20)
+
+
 def test_what_is_marked_is_seen_in_the_windows_of_views(tmp_path: Path) -> None:
     """The cat fills the left half, which is the bright one: so in each view the mask is a cat's where it is bright."""
     place = voc(tmp_path / "VOC2012", {"train": 16, "val": 4}, masked=16)

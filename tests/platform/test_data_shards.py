@@ -69,6 +69,7 @@ def expected(start: int, count: int) -> list[tuple[int, int, str]]:
     [
         ("train-0000.tar", "train-0001.tar", "val-0000.tar", "test-0000.tar"),
         ("train/0.tar", "train/1.tar", "validation/0.tar", "test/0.tar"),
+        ("cc3m-train-0000.tar", "cc3m-train-0001.tar", "cc3m-validation-0000.tar", "cc3m-test-0000.tar"),
         ("set-train-00000-of-00002.tar", "set-train-00001-of-00002.tar", "Val.tar", "test_images.tar"),
     ],
 )

@@ -125,3 +125,17 @@ def test_a_line_that_lives_takes_no_answer_with_it(monkeypatch: pytest.MonkeyPat
     assert answers.getvalue() == "3 of 9 runs are done\n", "it goes to a file or a program"
     assert "opening the store, " in screen.getvalue()
     assert "3 of 9" not in screen.getvalue()
+
+
+def test_runs_that_are_not_done_here_are_not_waited_for() -> None:
+    """Another driver's, and one that fails before it begins."""
+    clock = Clock()
+    pace = Pace({name: ("row", 1.0) for name in "abcd"}, clock)
+    pace.began("a")
+    clock.now = 10.0
+    pace.ended("a", 10.0)
+    assert pace.left() == 30.0
+    pace.gone("b")
+    assert pace.left() == 20.0
+    pace.ended("c")
+    assert pace.left() == 10.0

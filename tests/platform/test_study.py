@@ -5,6 +5,7 @@ import pytest
 from unlabeled.platform.augment import MOCO_V2, two_views
 from unlabeled.platform.config import RunConfig
 from unlabeled.platform.errors import UserError
+from unlabeled.platform.optim import AdamW
 from unlabeled.platform.study import OURS, Claim, Published, Study
 
 
@@ -227,3 +228,10 @@ def test_claims_and_published_numbers_say_which_measure(small_run: RunConfig) ->
     )
     study = declare(small_run, also=("system/training_seconds",), claims=claims)
     assert [claim["measure"] for claim in study.record("laptop")["claims"]] == list(study.measures)
+
+
+def test_what_is_set_on_the_base_may_not_make_two_rows_one(small_run: RunConfig) -> None:
+    two = declare(small_run, rows={"as it is": {}, "decayed": {"optimizer.weight_decay": 0.1}})
+    base = two.base("laptop", {"optimizer": AdamW(weight_decay=0.1)})
+    with pytest.raises(UserError, match=r"^the rows 'as it is' and 'decayed' of .* are the same run with what is set"):
+        two.runs(base)

@@ -17,10 +17,12 @@ from unlabeled.platform.method import Batch, Method, MethodConfig, StepResult
 from unlabeled.platform.optim import SGD, Group
 from unlabeled.platform.processor import Processor
 from unlabeled.platform.train import loop
+from unlabeled.platform.train import meter as meter_module
 from unlabeled.platform.train.batches import Batches
 from unlabeled.platform.train.built import build_method, check_built
 from unlabeled.platform.train.checkpoint import State
 from unlabeled.platform.train.loop import NonFiniteLossError, Training
+from unlabeled.platform.train.meter import EpochMeter
 
 
 class DroppingConfig(MethodConfig):
@@ -262,3 +264,23 @@ def test_groups_that_overlap_are_refused_before_anything_is_trained(
     monkeypatch.setattr(SimCLR, "groups", twice)
     with pytest.raises(UserError, match=r"^head\.0\.weight is in two of its method's groups; leave it in one$"):
         check_built(small_run, small_data)
+
+
+def test_a_checkpoint_of_one_worker_speaks_for_all_of_what_their_steps_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each logs of its own rows; after a restart all go on from the first one's sums."""
+    meters = [EpochMeter() for _ in range(2)]
+
+    def step(values: tuple[float, float]) -> None:
+        for meter, value in zip(meters, values, strict=True):
+            meter.add({"train/loss": torch.tensor(value)})
+
+    step((1.0, 3.0))
+    step((2.0, 6.0))
+    mean = torch.stack([meter.sums["train/loss"] for meter in meters]).mean()
+    monkeypatch.setattr(meter_module.collective, "mean_over_workers", lambda _: mean[None])
+    for meter in meters:
+        meter.agree()
+    saved = vars(meters[0]).copy()
+    meters[:] = [EpochMeter(**saved) for _ in range(2)]
+    step((0.0, 3.0))
+    assert sum(float(meter.sums["train/loss"]) for meter in meters) / 2 == pytest.approx((12.0 + 3.0) / 2)

@@ -172,3 +172,6 @@ def test_the_channels_of_weights_are_seen_without_building_anything(exported: Pa
     assert Weights.model_validate(str(exported)).channels == 1
     save_file({"stem.weight": torch.zeros(4, 3, 7, 7), "fc.weight": torch.zeros(2, 4)}, tmp_path / "w.safetensors")
     assert Weights.model_validate(str(tmp_path / "w.safetensors")).channels == 3
+    depthwise = {"a.weight": torch.zeros(4, 1, 3, 3), "stem.weight": torch.zeros(4, 3, 7, 7)}
+    save_file(depthwise, tmp_path / "d.safetensors")
+    assert Weights.model_validate(str(tmp_path / "d.safetensors")).channels == 3, "whichever comes first"

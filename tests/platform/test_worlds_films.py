@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from unlabeled.platform.data import DataConfig, load
 from unlabeled.platform.data.worlds import sounds
 from unlabeled.platform.data.worlds.drawings import drawings
 from unlabeled.platform.data.worlds.filming import Camera, Taken, owners
@@ -263,3 +264,10 @@ def test_no_entry_of_the_tables_of_sound_could_be_rounded_otherwise() -> None:
     ]
     away = np.abs(np.array(exact) % 1 - 0.5)
     assert away.min() > 1e-6
+
+
+def test_points_of_films_so_small_that_drawings_vanish_are_not_seen() -> None:
+    films = load(DataConfig(name="emoji-films", image_px=8, train_images=32)).train
+    points = films.read(films.rows, "points")
+    assert points.isfinite().any()
+    assert points.isnan().any()

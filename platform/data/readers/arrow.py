@@ -80,7 +80,10 @@ class ArrowImages(StoredImages):
         found = []
         for chunk in column.chunks:
             outside = chunk.filter(chunk.field("bytes").is_null())
-            found += [inside(self._place[0], each) for each in outside.field("path").to_pylist()]
+            there = [
+                each for each in outside.field("path").to_pylist() if each is not None
+            ]  # else a row has no picture
+            found += [inside(self._place[0], each) for each in there]
         return found
 
     def __getstate__(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def read_davis(name: str, root: Path, image_px: int | None, frames: int | None, 
         raise UserError(f"data.rate of DAVIS is a whole part of {RATE} frames per second (24, 12, 8, 6); got {rate:g}")
     for path in (_PICTURES, _MASKS):
         existing(place, path, _SHAPE)
-    splits, groups, files = {}, {}, []
+    splits, groups, files = {}, {}, dict[str, str]()  # with the list that each file's film is in
     for split, part in (("train", "train"), ("test", "val")):
         clips, film = _clips(place, part, frames, step)
         masks = [clip if all((place / _MASKS / f"{frame}.png").is_file() for frame in clip) else [] for clip in clips]
@@ -57,12 +57,12 @@ def read_davis(name: str, root: Path, image_px: int | None, frames: int | None, 
             FileMasks(place / _MASKS, [[f"{frame}.png" for frame in each] for each in masks], px, THINGS, frames),
         )
         groups[split] = torch.tensor(film)
-        files += [f"{_PICTURES}/{frame}.jpg" for clip in clips for frame in clip]
-        files += [f"{_MASKS}/{frame}.png" for each in masks for frame in each]
+        files |= {f"{_PICTURES}/{frame}.jpg": split for clip in clips for frame in clip}
+        files |= {f"{_MASKS}/{frame}.png": split for each in masks for frame in each}
     return Contents(
         train=splits["train"],
         test=splits["test"],
-        checksum=checksum([(path, "") for path in files], file_digests(place, files, check_picture)),
+        checksum=checksum(list(files.items()), file_digests(place, list(files), check_picture)),
         groups=groups["train"],
     )
 

@@ -88,12 +88,19 @@ def _files(place: Path) -> dict[str, list[str]]:
     elif (place / "state.json").is_file():
         files = {"train": _saved(place, "")}
     else:
-        files = {}
+        files, configurations = {}, set[Path]()
         for path in sorted(place.rglob("*.parquet")):
             below = path.relative_to(place)
             words = re.split(r"-\d+-of-\d+$|-\d+$", below.stem)[0]
             name = words if split_of(words) else below.parent.name or words
             files.setdefault(name, []).append(below.as_posix())
+            above = below.parent if split_of(words) else below.parent.parent
+            configurations.add(Path() if above == Path("data") else above)
+        if len(configurations) > 1:
+            several = ", ".join(shown(each.as_posix()) for each in sorted(configurations))
+            raise UserError(
+                f"{shown(place)} has several configurations ({several}); name one, as hf:PATH/CONFIGURATION"
+            )
         if len(files) == 1 and split_of(next(iter(files))) is None:
             files = {"train": next(iter(files.values()))}
     for name, paths in files.items():

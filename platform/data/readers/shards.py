@@ -5,8 +5,9 @@
 A sample is the files of one archive whose paths are equal up to the first dot of the name: ``a/7.jpg``, ``a/7.cls``. It
 has one picture (jpg, jpeg, png or webp); its class, if it has one, in ``cls`` (a number or a name) or under ``label``,
 ``class`` or ``cls`` in ``json``; its caption in ``txt`` or under ``text`` or ``caption`` in ``json``. Classes are
-numbers or names throughout. Splits go by the names that ``folder:`` knows, of the archives or of the folders they are
-in, and archives of other splits are left out; where no name is a split's, all are to train on.
+numbers or names throughout. Splits go by the names that ``folder:`` knows, of the archives (or of the last word of
+theirs) or of the folders they are in, and archives of other splits are left out; where no name is a split's, all are to
+train on.
 
 Where each picture lies in its archive, how large it is and what is told of it is found out once, and kept.
 """
@@ -155,7 +156,7 @@ def _files(place: Path) -> dict[str, list[str]]:
             raise UserError(f"{shown(file)} is compressed, and samples are read where they lie; unpack it to a .tar")
         if file.suffix.lower() == ".tar":
             words = re.split(r"[-_.]?\d+$|-\d+-of-\d+$", below.stem)[0]
-            split = split_of(words) or split_of(below.parent.name)
+            split = split_of(words) or split_of(re.split(r"[-_.]", words)[-1]) or split_of(below.parent.name)
             found.setdefault(split, []).append(below.as_posix())
     if not found:
         raise UserError(f"there are no shards in {shown(place)}; they end in .tar, such as train-0000.tar")

@@ -7,10 +7,10 @@ folder of a year, such as ``VOCdevkit/VOC2012``.
 
 Read whole, pictures are their centre square, resized to ``data.image_px`` (224); boxes and masks are moved with them,
 and a box outside it is gone. Windows are of all of a picture, and of what lies in it. Objects that the annotators
-called difficult are left out, as in the challenge's scores. Of a picture's objects the largest in the square is its
-``class``. A mask is known only of the pictures in ``ImageSets/Segmentation``; 255, the seam around things, stays 255.
-Where the test pictures' annotations are there (2007), ``val`` is for validation and ``test`` for testing; elsewhere
-``val`` is for testing, as in the literature.
+called difficult are left out. The challenge's scores do not ask for them either, but there to find one is no mistake,
+and here it is. Of a picture's objects the largest in the square is its ``class``. A mask is known only of the pictures
+in ``ImageSets/Segmentation``; 255, the seam around things, stays 255. Where the test pictures' annotations are there
+(2007), ``val`` is for validation and ``test`` for testing; elsewhere ``val`` is for testing, as in the literature.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -71,7 +71,12 @@ def read_voc(name: str, root: Path, image_px: int | None) -> Contents:
     for path in ("JPEGImages", "Annotations", "ImageSets/Main"):
         existing(place, path, _SHAPE)
     names = _splits(place)
-    files = [f"JPEGImages/{each}.jpg" for split in names.values() for each in split]
+    masked = set(_listed(place, "Segmentation", ("train", "val", "trainval", "test")))
+    listed = {  # by the lists that it is in, which decide what is learned from as much as its contents do
+        f"JPEGImages/{each}.jpg": f"{split}, masked" if each in masked else split
+        for split, chosen in names.items()
+        for each in chosen
+    }
     told = [
         path
         for split in names.values()
@@ -79,11 +84,11 @@ def read_voc(name: str, root: Path, image_px: int | None) -> Contents:
         for path in (f"Annotations/{each}.xml", f"SegmentationClass/{each}.png")
         if (place / path).is_file()
     ]
-    digests, measured = sized_digests(place, files + told, other=".xml")
-    sizes = dict(zip(files + told, measured, strict=True))
-    masked = set(_listed(place, "Segmentation", ("train", "val", "trainval", "test")))
+    files = [*listed, *told]
+    digests, measured = sized_digests(place, files, other=".xml")
+    sizes = dict(zip(files, measured, strict=True))
     boxes = {each: _boxes(place / f"Annotations/{each}.xml") for chosen in names.values() for each in chosen}
-    most = max(1, *(len(found) for found in boxes.values() if found is not None))  # the same for every split
+    most = max([1, *(len(found) for found in boxes.values() if found is not None)])  # the same for every split
     splits = {}
     for split, chosen in names.items():
         of_pictures = torch.stack([sizes[f"JPEGImages/{each}.jpg"] for each in chosen])
@@ -94,7 +99,7 @@ def read_voc(name: str, root: Path, image_px: int | None) -> Contents:
             _masks(place, chosen, masked, px, sizes),
             _largest(boxed),
         )
-    return Contents.of_splits(splits, checksum([(path, "") for path in files + told], digests, WINDOWED))
+    return Contents.of_splits(splits, checksum([(path, listed.get(path, "")) for path in files], digests, WINDOWED))
 
 
 def fetch_voc(name: str, root: Path) -> str:

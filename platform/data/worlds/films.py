@@ -149,6 +149,8 @@ def _points(draws: Draws, motion: Motion, taken: Taken, owner: Pixels) -> npt.ND
     points = np.full((*owner.shape[:2], MAX_EMOJI, POINTS, 2), np.nan, np.float32)
     for film, frame, slot, cutout, left, top in layers(motion, taken):
         y, x = cutout.solid.nonzero()
+        if not len(y):  # thin, and small: no pixel is solid
+            continue
         chosen = (luck[film, slot] * len(y)) >> 24
         right, down = x[chosen] + left, y[chosen] + top
         inside = (right >= 0) & (right < px) & (down >= 0) & (down < px)

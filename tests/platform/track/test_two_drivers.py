@@ -219,6 +219,25 @@ def test_a_run_that_another_driver_has_is_not_logged_by_a_second(home: Path) -> 
     assert_logged_once(home, 1)
 
 
+def test_a_run_that_another_driver_took_before_its_first_word_is_over_here(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where this machine slept while the run began; else the command would wait for it for ever."""
+    driver = FakeDriver(home, 2)
+    with driver.recorder:
+        driver.recorder.unfinished()
+        assert driver.recorder.next(driver.display) == 0
+        with monkeypatch.context() as lost:
+            lost.setattr(driver.recorder.log, "claim", lambda fingerprint: "others")
+            driver.recorder.take(driver.display, 0, Started({}, 0, []))
+        driver.recorder.take(driver.display, 0, Finished(FINAL, driver.files))
+        assert driver.recorder.next(driver.display) == 1
+        driver.run(1, lambda number, epoch: None, fails=False)
+        assert driver.recorder.is_over
+    assert (driver.recorder.outcome.elsewhere, driver.recorder.outcome.finished) == (1, 1)
+    assert "1/1 linear seed 1" in driver.said
+
+
 def test_an_experiment_of_somebody_else_is_one_clear_line(home: Path) -> None:
     Store(home).client.create_experiment("heads")
     with pytest.raises(UserError, match=r"'heads' .* was not made by unlabeled.*mlflow experiments rename -x \d+"):
