@@ -222,10 +222,7 @@ class Method(nn.Module, ABC):
         """Return the loss of one batch, and what to log of it."""
 
     def layers(self) -> Mapping[str, nn.Module]:
-        """Return places behind the encoder's output that probes may read: name -> [B, C, H, W] to [B, D].
-
-        By default that is ``self.head``, on the encoder, where there is one.
-        """
+        """Return what else probes may read: name -> [B, C, H, W] to [B, D]; by default ``self.head`` on the encoder."""
         head = getattr(self, "head", None)
         return {"head": nn.Sequential(self.encoder, head)} if isinstance(head, nn.Module) else {}
 
