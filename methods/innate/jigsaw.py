@@ -67,7 +67,7 @@ class JigsawConfig(MethodConfig):
                 tile_features=32,
                 head=(64,),
             ),
-            learning={"method.num_permutations": 200, "data.image_px": 56, "epochs": 10},  # a tile of 28 px is 8
+            learning={"method.num_permutations": 200, "data.image_px": 56, "epochs": 20},  # a tile of 28 px is 8
         )
 
     def sizes(self, image_px: int) -> tuple[int, int]:

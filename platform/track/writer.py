@@ -21,6 +21,7 @@ from unlabeled.platform.track.journal import Entry
 _WHOLE = "unlabeled.described"  # the tag of a run that has its parameters, data and texts
 _MOST, _MAX_OF_TEXTS = 1000, 100  # records in one call, and parameters or tags among them
 _MAX_BYTES = 900_000  # of one call; a server takes a million
+_THERE_ALREADY = ("IntegrityError", "UniqueViolation", "UNIQUE constraint", "Duplicate entry")  # as databases say it
 _OF_A_RECORD = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE")  # refusals that need not be of the run
 
 Record = Metric | Param | RunTag
@@ -192,7 +193,7 @@ class Writer:
         try:
             self._client.log_inputs(run.run_id, datasets=[dataset])
         except MlflowException as error:
-            if "IntegrityError" not in str(error):
+            if not any(word in str(error) for word in _THERE_ALREADY):
                 raise
             self._client.log_inputs(run.run_id, datasets=[dataset])  # another driver was first to name this data set
         with tempfile.TemporaryDirectory() as folder:

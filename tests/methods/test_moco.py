@@ -133,7 +133,8 @@ def test_a_steps_own_keys_are_not_among_its_negatives() -> None:
     first = moco(batch)
     again = moco(batch)  # now the queue holds every positive
     assert again.loss > first.loss
-    assert again.logs["contrast/top1"] == 0.0, "the positive ties with its own copy in the queue"
+    assert first.loss < math.log(2) - 0.1
+    assert again.loss > math.log(2) - 1e-9, "the positive ties with its own copy in the queue, and is as likely"
 
 
 def test_without_momentum_the_key_network_is_the_query_network(

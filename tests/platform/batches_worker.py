@@ -37,6 +37,7 @@ class BesideConfig(MethodConfig):
     """A loss of all that a batch can bring."""
 
     name = "test-beside"
+    takes_others = True
     views: ViewPlan = PLAN
 
     def build(self, encoder: Encoder, data: Data) -> "Beside":

@@ -304,6 +304,12 @@ def stream_of(views: tuple[View | Policy, ...] = (WEAK,), beside: int = 4, **fie
     return ViewPlan(views=(WEAK, WEAK), streams={"labelled": Stream(plan=plan, beside=beside, **fields)})
 
 
+def takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let SimCLR take views of others and of several sizes: what is tried here is the plan and the data."""
+    monkeypatch.setattr(SimCLRConfig, "takes_others", True)
+    monkeypatch.setattr(SimCLRConfig, "one_size", slice(0))
+
+
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
@@ -388,8 +394,9 @@ def stream_of(views: tuple[View | Policy, ...] = (WEAK,), beside: int = 4, **fie
     ],
 )
 def test_a_plan_that_does_not_go_with_the_data_is_one_clear_line(
-    plan: ViewPlan, message: str, small_data: Data
+    plan: ViewPlan, message: str, small_data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    takes_all(monkeypatch)
     source = held()
     fields = {**source.fields, "silent": source.fields["clip"].__class__(kind="clip", shape=(12, 3, 10, 12))}
     fields["lost"] = source.fields["text"]
@@ -417,7 +424,8 @@ def test_every_part_of_a_batch_has_rows_beside_it(
         check_fits(run, with_held(small_data, held()), workers)
 
 
-def test_one_item_has_no_companion(small_data: Data) -> None:
+def test_one_item_has_no_companion(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    takes_all(monkeypatch)
     source = held()
     one = Held(source.fields, source.values, {"class": source.rows > 0})
     run = RunConfig(method=SimCLRConfig(views=stream_of((WEAK, View(of=1)))), batch_size=16)
@@ -426,7 +434,8 @@ def test_one_item_has_no_companion(small_data: Data) -> None:
         check_fits(run, with_held(small_data, one))
 
 
-def test_what_fits_is_let_through(small_data: Data) -> None:
+def test_what_fits_is_let_through(small_data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    takes_all(monkeypatch)
     check_fits(RunConfig(method=SimCLRConfig(views=SEMI), batch_size=16), with_held(small_data, held()))
     two = FILMS.model_copy(update={"views": (FILMS.views[0], FILMS.views[4])})
     check_fits(RunConfig(method=SimCLRConfig(views=two), batch_size=16), with_held(small_data, all_known(held())))
